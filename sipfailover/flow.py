@@ -1,0 +1,53 @@
+"""Where bytes go and where they came from: values only, no socket.
+
+A `Target` is a peer we may send to and the name we use for ourselves on that path. A `Flow` is a target that
+exists: a UDP socket and a peer, or one stream connection. Answers to a stream request go back over its flow
+(RFC 3261 §18.2.2); a new request goes to a target, and the shell finds or opens the connection.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+UDP = "udp"
+TCP = "tcp"
+TLS = "tls"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A peer, and how we name ourselves towards it."""
+
+    transport: str
+    """`udp`, `tcp` or `tls`."""
+    host: str
+    """IP address, IPv6 without brackets. Names are resolved before a target exists."""
+    port: int
+    sent_by: bytes
+    """Our own host and port for Via and Contact on this path, as written: `192.0.2.9:5060`, `[2001:db8::9]:5060`."""
+    local: str = ""
+    """The address of ours to send from (UDP: which socket). Empty: the system chooses."""
+
+    @property
+    def peer(self) -> tuple[str, str, int]:
+        """(transport, host, port): the key under which a peer is known."""
+        return (self.transport, self.host, self.port)
+
+    @property
+    def reliable(self) -> bool:
+        """True where the transport repeats lost data itself (RFC 3261 §17: no retransmission timers)."""
+        return self.transport != UDP
+
+    def at(self, host: str, port: int) -> Self:
+        """The same path towards another address; a flow loses nothing, because only UDP answers move (RFC 3581)."""
+        return replace(self, host=host, port=port)
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.transport} {host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Flow(Target):
+    """A target that exists now. Streams carry the number of their connection; UDP has 0."""
+
+    connection: int = 0

@@ -1,0 +1,99 @@
+"""What happened, as records that can be stored, counted and shown. The engine makes them, others only read.
+
+Times named `at` are seconds on the engine's monotonic clock; whoever stores or shows them adds the offset to the
+wall clock. Durations are seconds. Numbers of callers are as they stood in the message, masked by whoever shows them.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptEnded:
+    """One INVITE to one trunk came to its end, or to its answer."""
+
+    at: float
+    call: int
+    """Number of the call, counted from 1 since the start."""
+    number: int
+    """Rung of the ladder, counted from 1."""
+    trunk: str
+    """Name of the trunk (or of the PBX, for calls that come in)."""
+    outcome: str
+    """`answered`, `rejected`, `silent`, `no ringing`, `unreachable`, `cancelled`: see `routing.verdict`."""
+    status: int
+    """The final SIP status, 0 when there was none."""
+    reason: str
+    """Reason phrase, Reason header or the transport's word, as it came."""
+    verdict: str
+    """What we did about it, in words: `relayed`, `next trunk`, `gave up`."""
+    sent_at: float
+    ringing_after: float | None
+    """Seconds from our INVITE to the first 18x, None if nothing rang."""
+    ended_after: float
+    """Seconds from our INVITE to the outcome."""
+    remote: str
+    """The address it went to, as `udp 192.0.2.1:5060`."""
+    call_id: str
+    """Call-ID of this leg, as the carrier knows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnded:
+    """One call is over, answered or not. Every attempt of it has been told before."""
+
+    at: float
+    call: int
+    direction: str
+    """`outbound` (PBX to trunk) or `inbound` (trunk to PBX)."""
+    caller: str
+    called: str
+    result: str
+    """`answered`, `busy`, `no answer`, `cancelled`, `rejected`, `trunk failed`."""
+    status: int
+    """What the calling side was told in the end."""
+    trunk: str
+    """The trunk that carried it, or that it came from; empty if none could."""
+    first_choice: str
+    """The trunk that was tried first."""
+    attempts: int
+    started_at: float
+    ringing_after: float | None
+    """Seconds the caller waited for the first 18x or 2xx."""
+    answered_at: float | None
+    ended_by: str
+    """`caller`, `called`, `sipfailover` (with the reason in the log), or empty when it was never answered."""
+    call_id: str
+    """Call-ID as the calling side knows it."""
+
+    @property
+    def rerouted(self) -> bool:
+        """True if another trunk than the first choice carried it."""
+        return self.direction == "outbound" and bool(self.trunk) and self.trunk != self.first_choice
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkChanged:
+    """The health of a trunk moved."""
+
+    at: float
+    trunk: str
+    before: str
+    after: str
+    """`Up`, `Suspect`, `Down`, `Trial`."""
+    why: str
+    """One sentence with the evidence."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeEnded:
+    """An OPTIONS to a trunk or a PBX was answered, or was not."""
+
+    at: float
+    trunk: str
+    result: str
+    """`answered`, `timeout`, `refused`, `unreachable`, `fault` (answered, but in a way that does not count)."""
+    status: int
+    round_trip: float | None
+
+
+Fact = AttemptEnded | CallEnded | TrunkChanged | ProbeEnded

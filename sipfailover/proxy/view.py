@@ -1,0 +1,90 @@
+"""The engine as others may see it: a frozen picture, taken by `Engine.view(now)`. No message, no secret in it.
+
+Times named `…_at` and `since` are seconds on the engine's monotonic clock; durations are seconds.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkView:
+    """One trunk, or one PBX (then `tier` is 0)."""
+
+    name: str
+    tier: int
+    """1 is the first choice."""
+    order: str
+    """What people said: `enabled`, `draining`, `off`."""
+    health: str
+    """What was observed: `Up`, `Suspect`, `Down`, `Trial`."""
+    since: float
+    why: str
+    """The evidence for the present health, one sentence; empty while Up and never otherwise."""
+    carries_new_calls: bool
+    target: str
+    """Where we send: `udp 192.0.2.1:5060`, or the name with the reason when it does not resolve."""
+    calls_now: int
+    round_trip: float | None
+    """Smoothed, seconds; None before the first answer."""
+    no_answer_within: float
+    """The no-answer clock as measured now, seconds."""
+    probe: str
+    """Progress of the checks, as `2/3 good` or `1/2 failed`."""
+    last_probe_at: float | None
+    loss_ratio: float
+    """Share of the last 20 probes without an answer that counts."""
+    note: str = ""
+    """Something the operator should know, e.g. that a setting has no effect yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallView:
+    """One call in progress."""
+
+    number: int
+    direction: str
+    state: str
+    """`trying`, `ringing`, `answered`, `ending`."""
+    caller: str
+    called: str
+    trunk: str
+    rerouted: bool
+    started_at: float
+    answered_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class FailoverView:
+    """The last time new calls were sent elsewhere, or came back."""
+
+    number: int
+    at: float
+    came_from: str
+    went_to: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class EngineView:
+    """Everything the status page and the metrics need, except what they count from facts."""
+
+    now: float
+    started_at: float
+    trunks: tuple[TrunkView, ...]
+    """In the order they are tried."""
+    pbxs: tuple[TrunkView, ...]
+    active_trunk: str
+    """The trunk that new calls take now; empty if none is usable."""
+    calls: tuple[CallView, ...]
+    """At most `CALLS_SHOWN`, the newest last; `calls_now` counts all."""
+    calls_now: int
+    last_failover: FailoverView | None
+    transactions: int
+    requests: dict[tuple[str, str, str], int]
+    """(side `pbx`|`trunk`|`other`, `in`|`out`, method) → count since the start."""
+    responses: dict[tuple[str, str, str], int]
+    """(side, `in`|`out`, `1xx` … `6xx`) → count since the start."""
+    retransmissions: dict[tuple[str, str], int]
+    """(`in`|`out`, method) → count since the start."""
+    rejected: dict[str, int]
+    """`malformed`, `too_big`, `not_allowed` → count since the start."""
