@@ -1,0 +1,23 @@
+"""The limits of the wire, by name: what is larger is refused before it costs anything.
+
+Whoever sends more than this is the one who suffers: the message is answered 4xx or 513 if it can be answered at
+all, the stream is closed, and nobody else notices.
+"""
+
+MAX_MESSAGE_BYTES = 65_535
+"""One message, head and body: the largest UDP datagram, and the same for streams (513 beyond, RFC 3261 §21.5.7)."""
+
+MAX_HEADER_LINES = 256
+"""Header lines of one message, folded lines counted each. The longest real one we have seen has 60."""
+
+MAX_LINE_BYTES = 8_192
+"""One line with its continuations. Identity headers (RFC 8224) are the longest in practice, up to about 2 kB."""
+
+MAX_DELIMITERS = 4_096
+"""Quotes, commas, semicolons and angle brackets in one value that has to be taken apart step by step."""
+
+MAX_CSEQ = 2**31 - 1
+"""RFC 3261 §8.1.1.5: a sequence number is less than 2**31."""
+
+MAX_SECONDS = 2**31 - 1
+"""Delta-seconds beyond this are read as this: 68 years are for ever."""

@@ -1,0 +1,192 @@
+"""SIP and SIPS URIs (RFC 3261 §19.1): taken apart, compared, printed; and the edits a relay makes to one.
+
+User, parameters and headers stay as written, because most of them are none of our business: star codes,
+numbers with context, escapes that only the far end understands. Other schemes (tel, urn, and whatever comes)
+are recognised by `scheme` and kept whole.
+"""
+
+from ipaddress import AddressValueError, IPv6Address
+from typing import NamedTuple
+
+from sipfailover.errors import WireError
+from sipfailover.wire.fields import COLON, SHOWN, bare, host_port, param, parse_params, without_params
+
+SCHEME = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-."
+UNSAFE = b'<>"\x7f' + bytes(range(33))
+"""What never stands in a URI unescaped. Latin-1 is not in it: a PBX that writes a name there is merely ugly."""
+
+HOP_PARAMS = (b"transport", b"maddr", b"ttl")
+"""Parameters that say how to reach the host, so they go with the host."""
+
+NEVER_ALONE = frozenset((b"user", b"ttl", b"method", b"maddr", b"transport"))
+"""§19.1.4: a URI that has one of these is not equal to one that has not (transport by the examples there)."""
+
+PERCENT = ord("%")
+
+_RESERVED = frozenset(b";/?:@&=+$,")
+
+
+class SipUri(NamedTuple):
+    """A sip or sips URI, each part as written."""
+
+    scheme: bytes
+    """`sip` or `sips`, in lower case."""
+    user: bytes
+    """As written, with its escapes and its own parameters; b"" if there is none."""
+    password: bytes | None
+    host: bytes
+    """As written, IPv6 in brackets."""
+    port: int | None = None
+    params: bytes = b""
+    """Raw, each with its semicolon in front: `;transport=tcp;lr`."""
+    headers: bytes = b""
+    """What follows the question mark."""
+
+    @classmethod
+    def parse(cls, uri: bytes) -> "SipUri":
+        """Take a URI apart. Raises WireError: 416 for a scheme that is not ours, 400 for what is no URI at all."""
+        name, colon, rest = uri.partition(b":")
+        known = name.lower()
+        if known not in (b"sip", b"sips"):
+            if colon and not name.translate(None, SCHEME) and name[:1].isalpha():
+                raise WireError(f"scheme is not sip or sips: {uri[:SHOWN]!r}", 416)
+            raise WireError(f"not a URI: {uri[:SHOWN]!r}")
+        if rest.translate(None, UNSAFE) != rest:
+            raise WireError(f"blank or bracket in a URI: {uri[:SHOWN]!r}")
+        userinfo, at, tail = rest.partition(b"@")
+        password: bytes | None = None
+        if not at:
+            userinfo, tail = b"", rest
+        elif COLON in userinfo:
+            userinfo, _, password = userinfo.partition(b":")
+            if not userinfo:
+                raise WireError(f"password without a user: {uri[:SHOWN]!r}")
+        tail, _, headers = tail.partition(b"?")
+        host, semicolon, params = tail.partition(b";")
+        address, port = host_port(host)
+        return cls(known, userinfo, password, address, port, semicolon + params, headers)
+
+    def param(self, name: bytes) -> bytes | None:
+        """The value of a parameter (b"" if it has none), or None if it is not there. `name` in lower case."""
+        return param(self.params, name)
+
+    @property
+    def address(self) -> str:
+        """The host as a `Target` has it: text, IPv6 without brackets."""
+        return bare(self.host)
+
+    def to_bytes(self) -> bytes:
+        userinfo = self.user if self.password is None else b"%b:%b" % (self.user, self.password)
+        return b"%b:%b%b%b%b%b%b" % (
+            self.scheme,
+            userinfo,
+            b"@" if userinfo else b"",
+            self.host if self.port is None else b"%b:%d" % (self.host, self.port),
+            self.params,
+            b"?" if self.headers else b"",
+            self.headers,
+        )
+
+    def same_as(self, other: "SipUri") -> bool:
+        """True if the two are equivalent (§19.1.4; IPv6 addresses by value, RFC 5954 §4.2)."""
+        return (
+            self.scheme == other.scheme
+            and _plain(self.user) == _plain(other.user)
+            and _plain(self.password or b"") == _plain(other.password or b"")
+            and self.port == other.port
+            and _same_host(self.host, other.host)
+            and _same_params(self.params, other.params)
+            and _sorted_headers(self.headers) == _sorted_headers(other.headers)
+        )
+
+
+def scheme(uri: bytes) -> bytes:
+    """The scheme in lower case (`sip`, `tel`, `urn`, …), b"" if this is no URI."""
+    name, colon, _ = uri.partition(b":")
+    return name.lower() if colon and name[:1].isalpha() and not name.translate(None, SCHEME) else b""
+
+
+def user(uri: bytes) -> bytes:
+    """Who is meant, as written: the user of a sip URI without parameters of its own, the number of a tel URI.
+
+    b"" if the URI names nobody. Never raises. A urn (`urn:service:sos`) is answered whole after its scheme.
+    """
+    name, _, rest = uri.partition(b":")
+    name = name.lower()
+    if name in (b"sip", b"sips"):
+        userinfo, at, _ = rest.partition(b"@")
+        return userinfo.partition(b":")[0].partition(b";")[0] if at else b""
+    return rest.partition(b";")[0] if name == b"tel" else rest
+
+
+def with_host(uri: bytes, host: bytes, port: int | None = None) -> bytes:
+    """The same user at another host, as a relay writes it into a request for the next hop. On the path.
+
+    User, password and parameters stay as written, except `HOP_PARAMS`, which described the way to the old
+    host; headers go, because a Request-URI has none (§19.1.1). `host`: IPv6 with or without brackets. A tel
+    URI becomes a sip URI with `user=phone` (§19.1.6); a scheme that has no host (`urn:service:sos`) stays as it is.
+    """
+    name, _, rest = uri.partition(b":")
+    if COLON in host and host[:1] != b"[":
+        host = b"[" + host + b"]"
+    if port is not None:
+        host = b"%b:%d" % (host, port)
+    name = name.lower()
+    if name not in (b"sip", b"sips"):
+        return b"sip:%b@%b;user=phone" % (rest, host) if name == b"tel" else uri
+    userinfo, at, tail = rest.partition(b"@")
+    if not at:
+        userinfo, tail = b"", rest
+    tail = tail.partition(b"?")[0]
+    _, semicolon, params = tail.partition(b";")
+    if semicolon:
+        params = without_params(params, HOP_PARAMS)
+    return b"%b:%b%b%b%b" % (name, userinfo, at, host, params)
+
+
+def _plain(text: bytes) -> bytes:
+    """With the escapes undone that change nothing (§19.1.4: those of characters that are not reserved)."""
+    if PERCENT not in text:
+        return text
+    first, *pieces = text.split(b"%")
+    plain = [first]
+    for piece in pieces:
+        try:
+            code = int(piece[:2], 16) if len(piece) >= 2 and piece[:2].isalnum() else -1
+        except ValueError:
+            code = -1
+        if code < 0 or code in _RESERVED or code == PERCENT:
+            plain.append(b"%" + piece[:2].upper() + piece[2:])
+        else:
+            plain.append(bytes((code,)) + piece[2:])
+    return b"".join(plain)
+
+
+def _same_host(one: bytes, other: bytes) -> bool:
+    if one.lower() == other.lower():
+        return True
+    if one[:1] != b"[" or other[:1] != b"[":
+        return False
+    try:
+        return IPv6Address(bare(one)) == IPv6Address(bare(other))
+    except AddressValueError:
+        return False
+
+
+def _same_params(one: bytes, other: bytes) -> bool:
+    first, second = _param_table(one), _param_table(other)
+    return all(first[name] == second[name] for name in first.keys() & second.keys()) and not (
+        NEVER_ALONE & (first.keys() ^ second.keys())
+    )
+
+
+def _param_table(params: bytes) -> dict[bytes, bytes | None]:
+    return {
+        _plain(name).lower(): None if value is None else _plain(value).lower()
+        for name, value in reversed(parse_params(params))
+    }
+
+
+def _sorted_headers(headers: bytes) -> list[tuple[bytes, bytes]]:
+    pairs = (piece.partition(b"=") for piece in headers.split(b"&") if piece)
+    return sorted((_plain(name).lower(), _plain(value)) for name, _, value in pairs)
