@@ -1,0 +1,247 @@
+"""What an administrator writes and what we read from it: durations, yes and no, addresses, outcomes.
+
+Every scalar of the file arrives as text, so that `0443210000` keeps its zero and `+41…` its plus. The types here
+turn that text into values, say in one sentence what is wrong with it, and describe themselves to editors (JSON
+Schema). Values that are already of the right kind pass, so that tests and code can build settings directly.
+"""
+
+import re
+from ipaddress import ip_address
+from typing import Annotated, NamedTuple
+
+from pydantic import BeforeValidator, StringConstraints, WithJsonSchema
+
+SIP_PORT = 5060
+
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+YES = frozenset({"yes", "true", "on"})
+NO = frozenset({"no", "false", "off"})
+OUTCOMES = ("timeout", "unreachable")
+"""Outcomes without a code: nobody answered in time; refused, no route, connection broken, name unknown."""
+TRANSPORTS = ("udp", "tcp")
+
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d)\s*)+", re.ASCII)
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
+_DIGITS = re.compile(r"\d{1,12}", re.ASCII)
+_LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+_OUTCOME = re.compile(r"[3-6](?:\d\d|xx)", re.ASCII)
+_EMERGENCY = re.compile(r"[+*#]?[0-9*#]{2,15}", re.ASCII)
+
+
+def duration(value: object) -> object:
+    """Seconds from `500ms`, `2s`, `10m`, `4h`, `400d` or `1h 30m`. A bare number other than 0 is refused."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip().lower()
+    if text == "0":
+        return 0.0
+    if _DURATION.fullmatch(text):
+        return sum(float(number) * UNITS[unit] for number, unit in _DURATION_PART.findall(text))
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        raise ValueError(f"'{value}' has no unit: write {text}s for seconds, or use ms, m, h, d")
+    raise ValueError(f"'{value}' is not a duration: write for example 500ms, 2s, 10m, 4h or 400d")
+
+
+def spell(seconds: float) -> str:
+    """A duration in the words of the file, with the largest unit that leaves no rest: 0.5 is `500ms`, 600 is `10m`."""
+    milliseconds = round(seconds * 1000)
+    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)):
+        if milliseconds and milliseconds % size == 0:
+            return f"{milliseconds // size}{unit}"
+    return f"{milliseconds}ms" if milliseconds else "0"
+
+
+def yes_or_no(value: object) -> object:
+    """True for `yes`, `true`, `on`; False for `no`, `false`, `off`."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip().lower()
+    if text in YES or text in NO:
+        return text in YES
+    raise ValueError(f"'{value}' is neither yes nor no")
+
+
+def whole_number(value: object) -> object:
+    """An int from decimal digits only: no sign, no `0x`, no underscore, which would all be typing mistakes here."""
+    if not isinstance(value, str):
+        return value
+    if _DIGITS.fullmatch(value.strip()):
+        return int(value)
+    raise ValueError(f"'{value}' is not a whole number")
+
+
+def lower(value: object) -> object:
+    """Words of a fixed list are read whatever their case."""
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def transport(value: object) -> object:
+    """`udp` or `tcp`; `tls` is known but not built, and says so."""
+    text = lower(value)
+    if text == "tls":
+        raise ValueError("tls comes with a later version: this one speaks udp and tcp")
+    return text
+
+
+def as_list(value: object) -> object:
+    """One thing where a list may stand is a list of one."""
+    if isinstance(value, list | tuple):
+        return value
+    return [] if value == "" else [value]
+
+
+def host(value: object) -> object:
+    """An IP address (IPv6 with or without brackets; returned without) or a name, no scheme, no port."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if re.match(r"sips?:", text, re.IGNORECASE):
+        raise ValueError(f"'{value}' is a SIP address: write only the host, without '{text.partition(':')[0]}:'")
+    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    if is_address(bare):
+        return str(ip_address(bare))
+    name, colon, port = text.rpartition(":")
+    if colon and _DIGITS.fullmatch(port):
+        raise ValueError(f"'{value}' has a port: write host: {name} and port: {port}")
+    if re.fullmatch(r"[\d.]+", text):
+        raise ValueError(f"'{value}' is not an IP address")
+    if len(text) > 253 or not all(_LABEL.fullmatch(label) for label in text.removesuffix(".").split(".")):
+        raise ValueError(f"'{value}' is neither an IP address nor a host name")
+    return text
+
+
+def is_address(text: str) -> bool:
+    """True for a literal IPv4 or IPv6 address without brackets and zone."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return "%" not in text
+
+
+class Address(NamedTuple):
+    """A host (IPv6 without brackets) and a port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def host_port(text: str, default_port: int | None) -> Address:
+    """`192.0.2.1:5060`, `[2001:db8::1]:5060`, `2001:db8::1`, `pbx.lan`. Raises ValueError with a sentence.
+
+    default_port: used where none is written; None makes the port a duty.
+    """
+    text = text.strip()
+    if not text:
+        raise ValueError("empty: write an address, for example 192.168.10.5:5060")
+    if is_address(text):
+        name, number = text, ""
+    elif text.startswith("["):
+        name, _, number = text[1:].partition("]")
+        if number and not number.startswith(":"):
+            raise ValueError(f"'{text}' is not an address: write [2001:db8::1]:5060")
+        number = number[1:]
+    else:
+        name, _, number = text.partition(":")
+    if not number:
+        if default_port is None:
+            raise ValueError(f"'{text}' has no port: write {Address(name, 8080)}")
+        port = default_port
+    elif _DIGITS.fullmatch(number) and int(number) <= 65535:
+        port = int(number)
+    else:
+        raise ValueError(f"'{number}' in '{text}' is not a port: 1 to 65535")
+    checked = host(name)
+    assert isinstance(checked, str)
+    return Address(checked, port)
+
+
+def own_address(value: object) -> object:
+    """An address of this machine to listen on over HTTP, or `off`. A port is needed; 0 lets the system choose one."""
+    if value is None or isinstance(value, Address):
+        return value
+    if isinstance(value, str):
+        if value.strip().lower() in NO:
+            return None
+        address = host_port(value, None)
+        if not is_address(address.host):
+            raise ValueError(f"'{address.host}' is not an IP address of this machine: write for example 127.0.0.1:8080")
+        return address
+    if isinstance(value, list | tuple) and len(value) == 2:
+        return Address(str(value[0]), int(value[1]))
+    raise ValueError("write address and port, for example 127.0.0.1:8080, or off")
+
+
+def endpoint(value: object) -> object:
+    """The short form of a SIP endpoint, `[udp|tcp ]host[:port]`, as the fields of the long one."""
+    if not isinstance(value, str) or not value.strip():
+        return value
+    first, _, rest = value.strip().partition(" ")
+    fields: dict[str, object] = {}
+    if rest:
+        if first.lower() not in (*TRANSPORTS, "tls"):
+            raise ValueError(f"'{first}' is no transport: write udp or tcp, a blank, and the address")
+        fields["transport"] = transport(first)
+    address = host_port(rest or first, SIP_PORT)
+    return fields | {"host": address.host, "port": address.port}
+
+
+def outcome(value: object) -> object:
+    """What can happen to an attempt: `timeout`, `unreachable`, a final code such as `503`, or a class such as `5xx`."""
+    text = lower(str(value) if isinstance(value, int) else value)
+    if not isinstance(text, str) or text in OUTCOMES or _OUTCOME.fullmatch(text):
+        return text
+    raise ValueError(f"'{value}' is not an outcome: write timeout, unreachable, a code (403) or a class (5xx)")
+
+
+def emergency_number(value: object) -> object:
+    """A number as it is dialled, without blanks: `112`, `1414`."""
+    text = str(value).replace(" ", "") if isinstance(value, str | int) else value
+    if isinstance(text, str) and not _EMERGENCY.fullmatch(text):
+        raise ValueError(f"'{value}' is not a number that can be dialled: digits only, for example 112")
+    return text
+
+
+def text_of(value: object) -> object:
+    """A number given by code where text is wanted."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+TEXT_OR_NUMBER = {"type": ["string", "integer"]}
+DURATION_SCHEMA = {
+    "anyOf": [{"type": "string", "pattern": r"^(\d+(\.\d+)?(ms|s|m|h|d)\s*)+$"}, {"const": 0}],
+    "examples": ["500ms", "2s", "10m", "4h", "400d"],
+}
+
+Seconds = Annotated[float, BeforeValidator(duration), WithJsonSchema(DURATION_SCHEMA)]
+YesNo = Annotated[bool, BeforeValidator(yes_or_no), WithJsonSchema({"enum": [True, False, "yes", "no", "on", "off"]})]
+Whole = Annotated[int, BeforeValidator(whole_number)]
+Text = Annotated[str, BeforeValidator(text_of), WithJsonSchema(TEXT_OR_NUMBER)]
+Host = Annotated[str, BeforeValidator(host), WithJsonSchema({"type": "string"})]
+Name = Annotated[
+    str,
+    BeforeValidator(text_of),
+    StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"),
+    WithJsonSchema(TEXT_OR_NUMBER | {"pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"}),
+]
+Outcome = Annotated[
+    str,
+    BeforeValidator(outcome),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": r"^(timeout|unreachable|[3-6](\d\d|xx))$"},
+                {"type": "integer", "minimum": 300, "maximum": 699},
+            ]
+        }
+    ),
+]
+Dialled = Annotated[str, BeforeValidator(emergency_number), WithJsonSchema(TEXT_OR_NUMBER)]
+OwnAddress = Annotated[
+    Address | None,
+    BeforeValidator(own_address),
+    WithJsonSchema({"type": "string", "examples": ["127.0.0.1:8080", "[::1]:8080", "off"]}),
+]
