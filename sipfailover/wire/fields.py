@@ -138,7 +138,7 @@ class NameAddr(NamedTuple):
             params = value[closing + 1 :].strip()
             if params and params[0] != SEMICOLON:
                 raise WireError(f"nonsense after the address: {params[:SHOWN]!r}")
-        if len(uri.split()) != 1 or QUOTE in uri or LESS in uri or COLON not in uri:
+        if uri.split() != [uri] or QUOTE in uri or LESS in uri or COLON not in uri:
             raise WireError(f"not an address: {value[:SHOWN]!r}")
         return cls(display, uri, params)
 
