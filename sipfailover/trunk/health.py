@@ -165,7 +165,7 @@ class Health:
 
     @property
     def answering(self) -> bool:
-        """False if it is Down and the last check failed. Of several trunks that are Down, one that answers is less bad."""
+        """False if it is Down and the last check failed. Of two trunks that are Down, one that answers is less bad."""
         return self.state is not DOWN or self.counters.checks_good > 0
 
     @property
@@ -186,7 +186,7 @@ class Health:
         self._trial_until = NEVER
 
     def story(self, now: float) -> str:
-        """For an operator: `Down for 12 s, 3 checks in a row failed (no answer within 2 s), 1/3 good, back in 9.8 min …`."""
+        """For an operator: `Down for 12 s, 3 checks in a row failed (no answer within 2 s), 1/3 good, back in …`."""
         parts = [f"{self.state.label} for {duration(now - self.since)}", self.why, self.progress]
         if self.state is DOWN:
             wait = self.counters.back_at - now

@@ -2,19 +2,23 @@
 
 Smoothing as in RFC 6298 §2 (gain 1/8 for the mean, 1/4 for the variation), over two kinds of samples: OPTIONS to its
 answer, and INVITE to its first answer. The slower kind decides, because some trunks answer OPTIONS in 20 ms and think
-about an INVITE for a second. Only unambiguous samples may come in (Karn: nothing that was retransmitted); the caller
-sees to that. Who runs the clock is `proxy`; the configured bound is never exceeded.
+about an INVITE for a second. Who runs the clock is `proxy`; the configured bound is never exceeded.
+
+Samples of probes must be unambiguous (Karn: nothing that was retransmitted). A sample of a call runs from the first
+transmission of the INVITE, retransmitted or not, and also when the answer came after we had gone elsewhere, up to the
+configured bound: such a sample can only be too long, which errs towards patience. Leaving them out would mean that a
+trunk slower than t1 never teaches us anything.
 
 The arithmetic of the no-answer clock:
 
-    bound = 8·mean + 4·variation, at least 0.8 s, at most what is configured;  before the first sample: what is configured
+    bound = 8·mean + 4·variation, at least 0.8 s, at most what is configured (which also holds before the first sample)
     t1    = bound / 4.5, at most 0.5 s (T1 of RFC 3261)
 
 An INVITE over UDP then leaves at 0, t1 and 3·t1 (timer A doubles), and 1.5·t1 remain for the answer to the last one:
-that is a third of the bound, or 2.7 round trips and more. So a trunk is given up only when three packets or their answers
-were lost in a row. 0.8 s is what "the caller hears ringing within a second" leaves for the dead trunk: round trips under 50 ms
-give 8·50 + 4·50 = 600 ms at the very most, so 0.8 s rules, t1 is 178 ms, and the backup has 200 ms to ring. A trunk that
-takes 400 ms over an INVITE is well inside; one that takes 0.7 s teaches its clock at the first call that it is slow.
+a third of the bound, or 2.7 round trips and more. So a trunk is given up only when three packets or their answers were
+lost in a row. 0.8 s is what "the caller hears ringing within a second" leaves for the dead trunk: round trips under
+50 ms give 8·50 + 4·50 = 600 ms at the very most, so 0.8 s rules, t1 is 178 ms, and the backup has 200 ms to ring.
+A trunk that takes 400 ms over an INVITE is well inside, and after its first call its clock is at the configured bound.
 """
 
 from typing import NamedTuple
@@ -72,7 +76,7 @@ class RoundTrip:
         self.calls = Smoothed()
 
     def observe(self, seconds: float, *, call: bool = False) -> None:
-        """Take one unambiguous sample: OPTIONS to its answer, or (`call`) INVITE to its first answer. On the path."""
+        """Take one sample in seconds: OPTIONS to its answer, or (`call`) INVITE to its first answer. On the path."""
         (self.calls if call else self.probes).observe(seconds)
 
     @property

@@ -1,0 +1,86 @@
+"""The plan: which trunks a call tries, in which order, and why each is in or out (DESIGN.md §5.2). Pure.
+
+Order of tiers, and of the file within a tier. What is Down comes last instead of never: when nothing better is left,
+the least bad trunk is tried all the same. Outcomes are `routing.verdict`'s business, climbing is the engine's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from sipfailover.trunk import Order, State, Trunk, duration
+
+
+class Place(IntEnum):
+    """Where in the plan a trunk stands, before tiers are looked at."""
+
+    FIRST = 0
+    """Up, Suspect, or in Trial and this call is the one that tries it."""
+    BEHIND = 1
+    """In Trial, and another call is trying it."""
+    LAST = 2
+    """Down, but the last check was answered."""
+    VERY_LAST = 3
+    """Down, and nothing is answered."""
+    AGAINST_ORDERS = 4
+    """Draining or off; emergency calls only."""
+    OUT = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One trunk in the plan of one call."""
+
+    name: str
+    place: Place
+    reason: str
+    """Why it stands there, in words for the explanation of the call."""
+    trial: bool = False
+    """True: this call tests the trunk. Tell `Health.trial_started` when its attempt leaves."""
+
+    @property
+    def included(self) -> bool:
+        """True if the call may go there."""
+        return self.place is not Place.OUT
+
+    @property
+    def desperate(self) -> bool:
+        """True if it is only tried because nothing better is left: say so loudly."""
+        return self.place in (Place.LAST, Place.VERY_LAST, Place.AGAINST_ORDERS)
+
+
+def plan(trunks: Sequence[Trunk], now: float, *, emergency: bool = False) -> tuple[Candidate, ...]:
+    """Every trunk as a candidate: first those the call tries, in that order, then those left out. Pure; on the path.
+
+    `trunks` in the order of the file. `emergency`: orders are no obstacle, and such a call tests nothing.
+    """
+    placed = [
+        (candidate.place, trunk.tier, candidate) for trunk in trunks for candidate in (place(trunk, now, emergency),)
+    ]
+    placed.sort(key=lambda item: item[:2])
+    return tuple(candidate for _, _, candidate in placed)
+
+
+def place(trunk: Trunk, now: float, emergency: bool = False) -> Candidate:
+    """Where one trunk stands for a call that starts now."""
+    name, health = trunk.name, trunk.health
+    if trunk.target is None:
+        return Candidate(name, Place.OUT, f"no address: {trunk.resolve_why}")
+    if trunk.order is not Order.ENABLED:
+        if emergency:
+            return Candidate(name, Place.AGAINST_ORDERS, f"{trunk.order.label} by order, but this is an emergency call")
+        return Candidate(name, Place.OUT, f"{trunk.order.label} by order")
+    state = health.state
+    if state is State.UP:
+        return Candidate(name, Place.FIRST, "Up")
+    if state is State.SUSPECT:
+        return Candidate(name, Place.FIRST, f"Suspect, still used: {health.why}")
+    if state is State.TRIAL:
+        if emergency:
+            return Candidate(name, Place.BEHIND, "in Trial, and emergency calls test nothing")
+        if health.may_try(now):
+            return Candidate(name, Place.FIRST, f"in Trial, and this call tests it: {health.why}", trial=True)
+        return Candidate(name, Place.BEHIND, "in Trial, and another call is testing it")
+    where = Place.LAST if health.answering else Place.VERY_LAST
+    reason = f"Down for {duration(now - health.since)}: {health.why}; tried only if nothing better is left"
+    return Candidate(name, where, reason)

@@ -1,0 +1,111 @@
+"""One trunk, or one PBX (tier 0): what people ordered and what was observed of it, side by side (DESIGN.md §2.11).
+
+Orders and observations never touch each other; `usable` is one line made of both. Which trunk a call takes is
+`routing.plan`'s business, and resolving names is the shell's.
+"""
+
+from enum import IntEnum
+
+from sipfailover.chance import Chance
+from sipfailover.flow import Target
+from sipfailover.trunk.evidence import HealthRules, State
+from sipfailover.trunk.health import Health
+from sipfailover.trunk.probe import Probe, ProbeRules
+from sipfailover.trunk.roundtrip import NoAnswer, RoundTrip
+
+
+class Order(IntEnum):
+    """What people said about a trunk."""
+
+    ENABLED = 0
+    DRAINING = 1
+    """Calls in progress go on, new ones go elsewhere."""
+    OFF = 2
+
+    @property
+    def label(self) -> str:
+        """The word people read: `enabled`, `draining`, `off`."""
+        return self.name.lower()
+
+
+class Trunk:
+    """A carrier line. `tier`: 1 is the first choice. `no_answer_within`: seconds, the configured bound."""
+
+    __slots__ = (
+        "_at", "calls_now", "health", "name", "no_answer_within", "note", "order", "probe", "resolve_why", "roundtrip",
+        "targets", "tier",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        name: str,
+        tier: int,
+        health_rules: HealthRules,
+        probe_rules: ProbeRules,
+        no_answer_within: float,
+        chance: Chance,
+        now: float,
+    ) -> None:
+        self.name = name
+        self.tier = tier
+        self.order = Order.ENABLED
+        self.health = Health(health_rules, now)
+        self.probe = Probe(probe_rules, chance, now)
+        self.roundtrip = RoundTrip()
+        self.no_answer_within = no_answer_within
+        self.targets: tuple[Target, ...] = ()
+        """Its addresses in the order of RFC 3263; the last good ones while its name does not resolve."""
+        self.resolve_why = "its name has not been resolved yet"
+        """Why its name does not resolve now, in words; empty while it does."""
+        self.calls_now = 0
+        self.note = ""
+        """Something the operator should know."""
+        self._at = 0
+
+    def resolved(self, targets: tuple[Target, ...], why: str = "") -> None:
+        """Its name has these addresses now; () with the reason keeps the last good ones. The one in use stays."""
+        if not targets:
+            self.resolve_why = why or "its name has no address"
+            return
+        used = self.target
+        self.targets, self.resolve_why = targets, ""
+        self._at = targets.index(used) if used in targets else 0
+
+    def avoid(self, target: Target) -> None:
+        """This address did not answer: use the next one, if it is the one in use (RFC 3263 §4.3). Round and round."""
+        if self.target is not None and self.target.peer == target.peer:
+            self._at = (self._at + 1) % len(self.targets)
+
+    @property
+    def target(self) -> Target | None:
+        """The address in use; None if its name never resolved."""
+        return self.targets[self._at] if self.targets else None
+
+    @property
+    def usable(self) -> bool:
+        """True if new calls may go here: ordered so, with an address, and not Down (tried when all else fails)."""
+        return self.order is Order.ENABLED and bool(self.targets) and self.health.state is not State.DOWN
+
+    @property
+    def carries_new_calls(self) -> bool:
+        """True if new calls go here when its tier comes, all of them; in Trial only single ones do."""
+        return self.usable and self.health.state is not State.TRIAL
+
+    def no_answer(self) -> NoAnswer:
+        """The no-answer clock for an attempt that starts now."""
+        return self.roundtrip.no_answer(self.no_answer_within)
+
+    def where(self) -> str:
+        """`udp 192.0.2.1:5060`, or why there is no address; both while an old address is used."""
+        if self.target is None:
+            return self.resolve_why
+        return f"{self.target} (last good, {self.resolve_why})" if self.resolve_why else str(self.target)
+
+    def story(self, now: float) -> str:
+        """For an operator: `main (tier 1, enabled) at udp 192.0.2.1:5060: Down for 12 s, …`."""
+        return f"{self.name} (tier {self.tier}, {self.order.label}) at {self.where()}: {self.health.story(now)}"
+
+    def __repr__(self) -> str:
+        why = f", {self.health.why}" if self.health.why else ""
+        state = f"{self.health.state.name} since {self.health.since:.3f}, {self.health.progress}{why}"
+        return f"<Trunk {self.name} {state}, {self.order.label}, {self.calls_now} calls, at {self.where()}>"
