@@ -1,0 +1,408 @@
+"""Health, row by row, then as stories, then under random evidence."""
+
+from itertools import product
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sipfailover.trunk import Change, Evidence, Health, HealthRules, Sign, State
+from sipfailover.trunk.counters import CALLS_REMEMBERED, HOLD_DOWN_MAX, RELAPSE_REMEMBERED
+from sipfailover.trunk.health import IGNORED, TABLE, TRIAL_CALL_MAX
+
+UP, SUSPECT, DOWN, TRIAL = State
+RULES = HealthRules(down_after=2, up_after=3, stable_for=10.0)
+
+good = Evidence(Sign.PROBE_GOOD)
+unwell = Evidence(Sign.PROBE_UNWELL, "500 Server Internal Error to OPTIONS")
+missed = Evidence(Sign.PROBE_FAILED, "no answer within 2 s")
+answered = Evidence(Sign.CALL_GOOD)
+silent = Evidence(Sign.CALL_SILENT, "no answer within 0.8 s", "+41441111111")
+
+
+def fault(number: int, what: str = "503 Service Unavailable", sent_at: float | None = None) -> Evidence:
+    return Evidence(Sign.CALL_FAULT, what, f"+4144{number:07}", sent_at=sent_at)
+
+
+def fresh(rules: HealthRules = RULES) -> Health:
+    return Health(rules, 0.0)
+
+
+def feed(health: Health, *evidence: Evidence, start: float = 1.0) -> list[Change | None]:
+    """One piece of evidence a second."""
+    return [health.observe(one, start + index) for index, one in enumerate(evidence)]
+
+
+def went_down_by_calls() -> Health:
+    """Down at 2.0."""
+    health = fresh()
+    feed(health, silent, silent)
+    assert health.state is DOWN
+    return health
+
+
+def in_trial() -> Health:
+    """Down by calls at 2.0, in Trial at 12.0."""
+    health = went_down_by_calls()
+    feed(health, *[good] * 10, start=3.0)
+    assert (health.state, health.since) == (TRIAL, 12.0)
+    return health
+
+
+def make(state: State) -> Health:
+    if state is DOWN:
+        return went_down_by_calls()
+    if state is TRIAL:
+        return in_trial()
+    health = fresh()
+    feed(health, *[missed] * state)
+    return health
+
+
+# -- the table --------------------------------------------------------------------------------------------------------
+
+
+def test_every_pair_is_in_the_table_or_ignored_with_a_reason() -> None:
+    assert TABLE.keys() | IGNORED.keys() == set(product(State, Sign))
+    assert not TABLE.keys() & IGNORED.keys()
+    assert all(IGNORED.values())
+
+
+def test_the_arrows_are_those_of_the_figure() -> None:
+    arrows = {(state, after) for (state, _), (_, row) in TABLE.items() for _, after in row}
+    figure = {(UP, SUSPECT), (SUSPECT, UP), (SUSPECT, DOWN), (DOWN, TRIAL), (TRIAL, UP), (TRIAL, DOWN)}
+    short_cuts = {(UP, DOWN), (DOWN, UP)}  # down_after 1 or Retry-After; probes alone had failed
+    assert arrows == figure | short_cuts
+
+
+@pytest.mark.parametrize(("state", "sign"), list(IGNORED))
+def test_ignored_evidence_changes_nothing(state: State, sign: Sign) -> None:
+    health = make(state)
+    before = repr(health), health.deadline()
+    assert health.observe(Evidence(sign, "x", "1"), 20.0) is None
+    assert (repr(health), health.deadline()) == before
+
+
+ROWS = [
+    (UP, Sign.PROBE_FAILED, SUSPECT),
+    (UP, Sign.PROBE_503, SUSPECT),
+    (UP, Sign.CALL_SILENT, SUSPECT),
+    (UP, Sign.CALL_FAULT, SUSPECT),
+    (UP, Sign.RETRY_AFTER, DOWN),
+    (SUSPECT, Sign.PROBE_GOOD, UP),
+    (SUSPECT, Sign.PROBE_FAILED, DOWN),
+    (SUSPECT, Sign.PROBE_503, DOWN),
+    (SUSPECT, Sign.CALL_GOOD, SUSPECT),
+    (SUSPECT, Sign.CALL_SILENT, DOWN),
+    (SUSPECT, Sign.CALL_FAULT, SUSPECT),
+    (SUSPECT, Sign.RETRY_AFTER, DOWN),
+    (SUSPECT, Sign.TIME, SUSPECT),
+    (DOWN, Sign.PROBE_GOOD, DOWN),
+    (DOWN, Sign.PROBE_UNWELL, DOWN),
+    (DOWN, Sign.PROBE_FAILED, DOWN),
+    (DOWN, Sign.PROBE_503, DOWN),
+    (DOWN, Sign.CALL_GOOD, TRIAL),
+    (DOWN, Sign.CALL_SILENT, DOWN),
+    (DOWN, Sign.CALL_FAULT, DOWN),
+    (DOWN, Sign.RETRY_AFTER, DOWN),
+    (DOWN, Sign.TIME, DOWN),
+    (TRIAL, Sign.PROBE_GOOD, TRIAL),
+    (TRIAL, Sign.PROBE_FAILED, TRIAL),
+    (TRIAL, Sign.PROBE_503, TRIAL),
+    (TRIAL, Sign.CALL_GOOD, TRIAL),
+    (TRIAL, Sign.CALL_SILENT, DOWN),
+    (TRIAL, Sign.CALL_FAULT, DOWN),
+    (TRIAL, Sign.RETRY_AFTER, DOWN),
+]
+"""Suspect is by one missed probe, Down by two silent calls; down_after is 2, up_after 3."""
+
+
+@pytest.mark.parametrize(("state", "sign", "after"), ROWS)
+def test_one_row(state: State, sign: Sign, after: State) -> None:
+    health = make(state)
+    change = health.observe(Evidence(sign, "x", "1", retry_after=5.0), 20.0)
+    assert health.state is after
+    assert (change is None) is (after is state)
+    if change:
+        assert (change.before, change.after) == (state, after)
+        assert change.why
+
+
+def test_the_rows_above_are_all_rows() -> None:
+    assert {(state, sign) for state, sign, _ in ROWS} == TABLE.keys()
+
+
+# -- stories ----------------------------------------------------------------------------------------------------------
+
+
+def test_failed_probes_make_suspect_then_down_and_one_good_answer_clears_suspicion() -> None:
+    health = fresh(HealthRules(down_after=3, up_after=3, stable_for=10.0))
+    feed(health, missed, missed)
+    assert (health.state, health.progress, health.in_doubt) == (SUSPECT, "2/3 failed", True)
+    assert health.observe(good, 3.0) == Change(SUSPECT, UP, "OPTIONS is answered again")
+    assert health.why == ""
+    feed(health, missed, missed, missed, start=4.0)
+    assert (health.state, health.why) == (DOWN, "3 checks in a row failed (no answer within 2 s)")
+
+
+def test_a_silent_call_counts_together_with_a_failed_probe() -> None:
+    changes = feed(fresh(), missed, silent)
+    assert changes[1] == Change(SUSPECT, DOWN, "1 call and 1 check in a row failed (no answer within 0.8 s)")
+
+
+def test_a_carrier_that_answers_only_options_goes_down_and_does_not_come_up_by_options() -> None:
+    health = fresh()
+    feed(health, good, silent, good, good, good, good)
+    assert health.state is SUSPECT, "OPTIONS never takes back a failed call"
+    assert not health.in_doubt, "and asking faster settles nothing any more"
+    health.observe(silent, 8.0)
+    assert (health.state, health.why) == (DOWN, "2 calls in a row failed (no answer within 0.8 s)")
+    feed(health, *[good] * 1000, start=9.0)
+    assert (health.state, health.since) == (TRIAL, 18.0), "10 s after the last failure, and no further"
+    health.observe(silent, 2000.0)
+    assert health.state is DOWN
+
+
+def test_a_good_call_takes_back_silent_calls_and_faults() -> None:
+    health = fresh()
+    changes = feed(health, silent, answered, silent, answered, fault(1), fault(2), answered, fault(3), fault(4))
+    assert all(change is None or change.after is not DOWN for change in changes)
+    assert health.state is SUSPECT
+
+
+def test_fault_codes_count_after_three_different_numbers() -> None:
+    health = fresh()
+    feed(health, fault(1), fault(1), fault(1), fault(2), fault(2))
+    assert (health.state, health.progress) == (SUSPECT, "2/3 numbers failed")
+    change = health.observe(fault(3), 13.0)
+    why = "3 calls to different numbers failed with 503 Service Unavailable within 10 s"
+    assert change == Change(SUSPECT, DOWN, why)
+
+
+def test_different_faults_are_all_named() -> None:
+    health = fresh()
+    feed(health, fault(1), fault(2, "100 Trying and then nothing for 8 s"), fault(3))
+    kinds = "503 Service Unavailable and 100 Trying and then nothing for 8 s"
+    assert health.why == f"3 calls to different numbers failed with {kinds} within 2 s"
+
+
+def test_one_broken_number_never_takes_a_trunk_down() -> None:
+    health = fresh()
+    feed(health, *[fault(1)] * 50)
+    assert health.state is SUSPECT
+
+
+def test_an_old_call_answered_late_does_not_refute_newer_failures() -> None:
+    health = fresh()
+    feed(health, fault(1), fault(2))
+    assert health.observe(Evidence(Sign.CALL_GOOD, sent_at=0.5), 3.0) is None
+    health.observe(fault(3), 4.0)
+    assert health.state is DOWN
+    assert health.observe(Evidence(Sign.CALL_GOOD, sent_at=0.6), 5.0) is None
+    assert health.state is DOWN
+
+
+def test_probes_alone_lead_back_to_up_after_the_stable_time() -> None:
+    health = fresh()
+    feed(health, missed, missed, good, good, good)
+    assert (health.state, health.progress, health.deadline()) == (DOWN, "3/3 good", 12.0)
+    assert health.wake(11.999) is None
+    assert health.wake(12.0) == Change(DOWN, UP, "3 good checks in a row and no failure for 10 s")
+
+
+def test_500_to_options_is_no_failure_but_earns_no_way_back() -> None:
+    health = fresh()
+    feed(health, *[unwell] * 10)
+    assert health.state is UP
+    health = went_down_by_calls()
+    feed(health, good, good, unwell, start=20.0)
+    assert (health.state, health.progress) == (DOWN, "0/3 good")
+
+
+def test_trial_takes_one_call_at_a_time() -> None:
+    health = in_trial()
+    assert health.may_try(12.0)
+    health.trial_started(12.0)
+    assert not health.may_try(12.1)
+    health.trial_ended()
+    assert health.may_try(12.1)
+    health.trial_started(12.2)
+    health.observe(answered, 12.3)
+    assert health.may_try(12.3)
+    health.trial_started(12.4)
+    assert not health.may_try(12.4 + TRIAL_CALL_MAX - 0.1)
+    assert health.may_try(12.4 + TRIAL_CALL_MAX)
+
+
+def test_trial_calls_lead_to_up() -> None:
+    changes = feed(in_trial(), answered, answered, answered, start=13.0)
+    assert changes == [None, None, Change(TRIAL, UP, "3 calls in a row went through")]
+
+
+def test_a_fault_in_trial_doubles_the_hold_down_up_to_the_cap() -> None:
+    health = fresh(HealthRules(down_after=1, up_after=1, stable_for=600.0))
+    health.observe(silent, 0.0)
+    now, holds = 0.0, []
+    for _ in range(4):
+        since = now
+        while health.state is DOWN:
+            now += 10.0
+            health.observe(good, now)
+        holds.append(now - since)
+        health.observe(fault(1), now)
+    assert holds == [600.0, 1200.0, HOLD_DOWN_MAX, HOLD_DOWN_MAX]
+    assert health.why == "a call failed with 503 Service Unavailable; relapse 4, so it stays out for at least 30 min"
+
+
+def test_relapses_are_forgotten_with_health() -> None:
+    health = fresh(HealthRules(down_after=1, up_after=1, stable_for=10.0))
+    now = 0.0
+    for _ in range(3):
+        health.observe(missed, now)
+        now += 1000.0
+        health.observe(good, now)
+        assert health.state is UP
+    assert health.counters.relapses == 2, "Down again within the hour, twice"
+    health.observe(missed, now + RELAPSE_REMEMBERED)
+    assert health.counters.relapses == 1, "an hour of health takes one off"
+
+
+def test_faults_from_before_the_trial_do_not_end_it() -> None:
+    health = in_trial()
+    assert health.observe(fault(1, sent_at=health.since - 1.0), health.since + 7.0) is None
+    assert health.state is TRIAL
+
+
+def test_one_lost_probe_is_no_relapse_but_several_are() -> None:
+    health = in_trial()
+    feed(health, missed, good, missed, start=13.0)
+    assert health.state is TRIAL
+    health.observe(missed, 16.0)
+    assert health.state is DOWN
+
+
+def test_retry_after_keeps_a_trunk_out_but_not_for_as_long_as_it_likes() -> None:
+    health = fresh(HealthRules(down_after=2, up_after=1, stable_for=0.0))
+    change = health.observe(Evidence(Sign.RETRY_AFTER, "503 Maintenance", retry_after=86400.0), 0.0)
+    assert change == Change(UP, DOWN, "the carrier answered 503 Maintenance and asked to be left alone for 24 h")
+    health.observe(good, 119.0)
+    assert (health.state, health.deadline()) == (DOWN, 120.0)
+    health.observe(good, 120.0)
+    assert health.state is UP
+
+
+def test_retry_after_to_a_call_is_evidence_of_calls() -> None:
+    health = fresh(HealthRules(up_after=1, stable_for=0.0))
+    health.observe(Evidence(Sign.RETRY_AFTER, "503", "+41", retry_after=1.0), 0.0)
+    health.observe(good, 2.0)
+    assert health.state is TRIAL
+
+
+def test_a_silent_call_at_night_is_forgotten_in_time() -> None:
+    health = fresh()
+    feed(health, silent, good)
+    assert health.deadline() == 1.0 + CALLS_REMEMBERED
+    assert health.wake(1.0 + CALLS_REMEMBERED) == Change(SUSPECT, UP, "no call failed for 15 min")
+    assert health.deadline() is None
+
+
+def test_options_that_fail_while_calls_go_through_never_take_a_trunk_down() -> None:
+    health = fresh()
+    changes = feed(health, *[missed, answered] * 20)
+    assert (health.state, health.why) == (SUSPECT, "calls go through, but OPTIONS fails")
+    assert [change for change in changes if change] == [Change(UP, SUSPECT, "1 check failed (no answer within 2 s)")]
+
+
+def test_calls_can_be_left_out_of_account() -> None:
+    health = fresh(HealthRules(down_after=1, count_calls=False))
+    feed(health, silent, silent, fault(1), fault(2), fault(3))
+    assert health.state is UP
+
+
+@pytest.mark.parametrize(("bad", "after"), [(missed, UP), (silent, TRIAL)])
+def test_down_after_one_and_up_after_one_mean_one(bad: Evidence, after: State) -> None:
+    health = fresh(HealthRules(down_after=1, up_after=1, stable_for=0.0))
+    changes = feed(health, bad, good, answered)
+    assert changes[0] is not None
+    assert (changes[0].before, changes[0].after) == (UP, DOWN)
+    assert changes[1] is not None
+    assert changes[1].after is after
+    assert health.state is UP
+
+
+def test_one_destination_means_one() -> None:
+    change = fresh(HealthRules(destinations=1)).observe(fault(1), 1.0)
+    assert change == Change(UP, DOWN, "a call failed with 503 Service Unavailable")
+
+
+def test_a_call_that_gets_through_while_down_begins_a_trial() -> None:
+    health = went_down_by_calls()
+    change = health.observe(answered, 3.0)
+    assert change is not None
+    assert change.why == "a call went through while it was Down; single calls show whether that lasts"
+    assert health.progress == "1/3 trial calls good"
+
+
+def test_the_story_can_be_read_by_an_operator() -> None:
+    health = fresh()
+    assert health.story(5.0) == "Up for 5 s, 0/2 failed"
+    feed(health, missed, missed, good)
+    why = "2 checks in a row failed (no answer within 2 s)"
+    assert health.story(7.0) == f"Down for 5 s, {why}, 1/3 good, back in 5 s at the earliest"
+    assert health.story(20.0).endswith("back when checks are good")
+    assert repr(health) == f"<Health DOWN since 2.000, 1/3 good: {why}>"
+
+
+# -- properties -------------------------------------------------------------------------------------------------------
+
+evidence = st.builds(
+    Evidence,
+    sign=st.sampled_from([sign for sign in Sign if sign is not Sign.TIME]),
+    what=st.sampled_from(["", "503 Service Unavailable"]),
+    destination=st.sampled_from(["", "1", "2", "3", "4"]),
+    retry_after=st.floats(0, 1e6),
+    sent_at=st.none() | st.floats(0, 1000),
+)
+steps = st.lists(st.tuples(evidence, st.floats(0, 1000)), max_size=60)
+rule_sets = st.builds(
+    HealthRules,
+    down_after=st.integers(1, 4),
+    up_after=st.integers(1, 4),
+    stable_for=st.floats(0, 5000),
+    destinations=st.integers(1, 4),
+    count_calls=st.booleans(),
+)
+
+
+@settings(deadline=None)
+@given(rule_sets, steps)
+def test_random_evidence_keeps_the_invariants_and_down_is_never_terminal(
+    rules: HealthRules, steps: list[tuple[Evidence, float]]
+) -> None:
+    health, now = Health(rules, 0.0), 0.0
+    for one, pause in steps:
+        now += pause
+        before = health.state
+        change = health.observe(one, now)
+        assert (change is None) is (health.state is before)
+        assert bool(health.why) is (health.state is not UP)
+        counters = health.counters
+        assert health.state is not UP or not (counters.failed_checks or counters.faults or counters.probe_failing)
+        assert len(counters.faults) <= rules.destinations
+        assert health.progress
+        assert health.story(now)
+        deadline = health.deadline()
+        if deadline is not None and deadline <= now:
+            health.wake(now)
+            assert (health.deadline() or now + 1) > now, "a deadline that has come does not come again"
+    for _ in range(rules.up_after):  # good checks alone lead out of Down …
+        now += 1.0
+        health.observe(good, now)
+    now += 10_000.0
+    health.observe(good, now)
+    assert health.state is not DOWN
+    for _ in range(rules.up_after):  # … and with good calls to Up
+        now += 1.0
+        health.observe(answered, now)
+    health.observe(good, now)
+    assert health.state is UP

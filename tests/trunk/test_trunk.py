@@ -1,0 +1,78 @@
+"""Orders and observations of one trunk, its addresses, and the URI it is called with."""
+
+import pytest
+
+from sipfailover.chance import Chance
+from sipfailover.flow import Target
+from sipfailover.trunk import Evidence, HealthRules, Order, ProbeRules, Sign, Trunk, request_uri
+
+ONE = Target("udp", "192.0.2.1", 5060, b"192.0.2.9:5060")
+TWO = ONE.at("192.0.2.2", 5060)
+
+
+def trunk() -> Trunk:
+    return Trunk("berlin", 1, HealthRules(down_after=1), ProbeRules(), 4.0, Chance(1), 0.0)
+
+
+def test_usable_is_made_of_order_address_and_health() -> None:
+    berlin = trunk()
+    assert not berlin.usable, "no address yet"
+    berlin.resolved((ONE,))
+    assert berlin.usable
+    assert berlin.carries_new_calls
+    berlin.order = Order.DRAINING
+    assert not berlin.usable
+    berlin.order = Order.ENABLED
+    berlin.health.observe(Evidence(Sign.PROBE_FAILED, "no answer within 2 s"), 1.0)
+    assert not berlin.usable
+    state = "DOWN since 1.000, 0/3 good, 1 check failed (no answer within 2 s)"
+    assert repr(berlin) == f"<Trunk berlin {state}, enabled, 0 calls, at udp 192.0.2.1:5060>"
+    assert berlin.story(3.0).startswith("berlin (tier 1, enabled) at udp 192.0.2.1:5060: Down for 2 s, 1 check failed")
+
+
+def test_the_last_good_addresses_are_kept() -> None:
+    berlin = trunk()
+    assert berlin.where() == "its name has not been resolved yet"
+    berlin.resolved((), "name server does not answer")
+    assert berlin.target is None
+    berlin.resolved((ONE, TWO))
+    assert (berlin.target, berlin.where()) == (ONE, "udp 192.0.2.1:5060")
+    berlin.resolved((), "name server does not answer")
+    assert berlin.target == ONE
+    assert berlin.where() == "udp 192.0.2.1:5060 (last good, name server does not answer)"
+
+
+def test_an_address_that_fails_gives_way_to_the_next() -> None:
+    berlin = trunk()
+    berlin.resolved((ONE, TWO))
+    berlin.avoid(ONE)
+    assert berlin.target == TWO
+    berlin.avoid(ONE)
+    assert berlin.target == TWO, "a second call that failed there says nothing new"
+    berlin.resolved((ONE, TWO))
+    assert berlin.target == TWO, "the one in use stays"
+    berlin.avoid(TWO)
+    assert berlin.target == ONE
+    berlin.resolved((TWO,))
+    assert berlin.target == TWO
+
+
+def test_the_clock_is_the_configured_one_until_measured() -> None:
+    berlin = trunk()
+    assert berlin.no_answer().bound == 4.0
+    berlin.roundtrip.observe(0.02)
+    assert berlin.no_answer().bound == 0.8
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        (b"sip:+41441234567@pbx.example;user=phone", b"sip:+41441234567@sip.carrier.example:5070;user=phone"),
+        (b"sip:112@10.0.0.1:5060;transport=tcp;maddr=10.0.0.2", b"sip:112@sip.carrier.example:5070"),
+        (b"sips:a;x=1@[2001:db8::1]:5061;foo", b"sips:a;x=1@sip.carrier.example:5070;foo"),
+        (b"tel:+41-44-123;phone-context=x", b"tel:+41-44-123;phone-context=x"),
+        (b"urn:service:sos", b"urn:service:sos"),
+    ],
+)
+def test_request_uri_takes_the_host_of_the_trunk_and_keeps_the_number(uri: bytes, expected: bytes) -> None:
+    assert request_uri(uri, b"sip.carrier.example", 5070) == expected
