@@ -1,5 +1,11 @@
 """The configuration: one YAML file, read as text and typed by the schema, with every problem told at its place."""
 
+from sipfailover.config.describe import describe as describe
+from sipfailover.config.describe import json_schema as json_schema
+from sipfailover.config.load import DEFAULT_PATHS as DEFAULT_PATHS
+from sipfailover.config.load import find_file as find_file
+from sipfailover.config.load import load as load
+from sipfailover.config.load import parse as parse
 from sipfailover.config.model import Emergency as Emergency
 from sipfailover.config.model import Failover as Failover
 from sipfailover.config.model import History as History

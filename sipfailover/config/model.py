@@ -25,6 +25,7 @@ from sipfailover.config.words import (
     Name,
     Outcome,
     OwnAddress,
+    PublicHost,
     Seconds,
     Text,
     Whole,
@@ -152,7 +153,8 @@ class TrunkSettings(Section):
     description: Text = ""
     """A remark for people. Default: none."""
     tier: Annotated[Whole, Field(ge=1, le=999)] = 0
-    """The lowest number is tried first. Without it the order of the list counts; give it to all trunks or to none."""
+    """The lowest number is tried first. Without it the order of the list counts, as it does
+    among equal numbers. Give it to all trunks or to none. Default: the place in the list."""
     host: Host
     """The carrier's host name or IP address. Calls are accepted from its addresses."""
     port: Port | None = None
@@ -245,7 +247,7 @@ class Settings(Section):
     ] = (Listen(transport="udp", host="0.0.0.0"), Listen(transport="tcp", host="0.0.0.0"))
     """Where this machine speaks SIP: transport and address, for example "udp 192.168.10.6:5060".
     Default: udp and tcp on 0.0.0.0:5060."""
-    public_address: Host | Literal[""] = ""
+    public_address: PublicHost = ""
     """The address that carriers see, when this machine stands behind NAT or in a container with a bridge; it is
     written into Via and Contact towards trunks. Default: the machine's own address."""
     trunks: Annotated[tuple[TrunkSettings, ...], Field(min_length=1, max_length=MAX_TRUNKS)]

@@ -100,14 +100,21 @@ def host(value: object) -> object:
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     if is_address(bare):
         return str(ip_address(bare))
-    name, colon, port = text.rpartition(":")
+    _, colon, port = text.rpartition(":")
     if colon and _DIGITS.fullmatch(port):
-        raise ValueError(f"'{value}' has a port: write host: {name} and port: {port}")
+        raise ValueError(f"'{value}' has a port: write only the host here")
     if re.fullmatch(r"[\d.]+", text):
         raise ValueError(f"'{value}' is not an IP address")
     if len(text) > 253 or not all(_LABEL.fullmatch(label) for label in text.removesuffix(".").split(".")):
         raise ValueError(f"'{value}' is neither an IP address nor a host name")
     return text
+
+
+def public_host(value: object) -> object:
+    """A host, or nothing. `auto` is planned and would pass as a name."""
+    if isinstance(value, str) and value.strip().lower() == "auto":
+        raise ValueError("'auto' is not part of this version: write the address")
+    return value if value == "" else host(value)
 
 
 def is_address(text: str) -> bool:
@@ -137,16 +144,18 @@ def host_port(text: str, default_port: int | None) -> Address:
     text = text.strip()
     if not text:
         raise ValueError("empty: write an address, for example 192.168.10.5:5060")
+    number: str | None = None
     if is_address(text):
-        name, number = text, ""
+        name = text
     elif text.startswith("["):
-        name, _, number = text[1:].partition("]")
-        if number and not number.startswith(":"):
+        name, bracket, rest = text[1:].partition("]")
+        if not bracket or not is_address(name) or (rest and not rest.startswith(":")):
             raise ValueError(f"'{text}' is not an address: write [2001:db8::1]:5060")
-        number = number[1:]
+        number = rest[1:] if rest else None
     else:
-        name, _, number = text.partition(":")
-    if not number:
+        name, colon, rest = text.partition(":")
+        number = rest if colon else None
+    if number is None:
         if default_port is None:
             raise ValueError(f"'{text}' has no port: write {Address(name, 8080)}")
         port = default_port
@@ -221,6 +230,7 @@ YesNo = Annotated[bool, BeforeValidator(yes_or_no), WithJsonSchema({"enum": [Tru
 Whole = Annotated[int, BeforeValidator(whole_number)]
 Text = Annotated[str, BeforeValidator(text_of), WithJsonSchema(TEXT_OR_NUMBER)]
 Host = Annotated[str, BeforeValidator(host), WithJsonSchema({"type": "string"})]
+PublicHost = Annotated[str, BeforeValidator(public_host), WithJsonSchema({"type": "string"})]
 Name = Annotated[
     str,
     BeforeValidator(text_of),

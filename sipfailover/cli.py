@@ -1,0 +1,131 @@
+"""The verbs: `sipfailover run | check | schema | version | demo | healthcheck`.
+
+Each verb imports what it needs when it is called, so that `check` does not wait for the web server's libraries.
+Exit codes: 0 good, 1 the service could not do it, 2 bad configuration or bad command line.
+"""
+
+import json
+import os
+import sys
+from importlib import import_module
+from typing import Annotated
+
+import typer
+
+from sipfailover import __version__
+from sipfailover.errors import ConfigError, Problem, SipfailoverError
+
+EXIT_FAILED = 1
+EXIT_CONFIG = 2
+
+EPILOG = "Exit codes: 0 good, 1 it could not be done, 2 bad configuration or command line."
+
+app = typer.Typer(
+    name="sipfailover",
+    help="Keeps an office on the telephone: moves calls to the backup trunk when a carrier fails.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+ConfigOption = Annotated[
+    str | None,
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="FILE",
+        envvar="SIPFAILOVER_CONFIG",
+        show_default=False,
+        help="The configuration. Default: /etc/sipfailover/sipfailover.yaml, then ./sipfailover.yaml.",
+    ),
+]
+
+
+@app.command(epilog=EPILOG)
+def run(config: ConfigOption = None) -> None:
+    """Run the service until SIGTERM or SIGINT; a second one ends it at once."""
+    from sipfailover.config import find_file, load
+
+    settings = load(find_file(config))
+    code = import_module("sipfailover.app").run(settings)
+    raise typer.Exit(code if isinstance(code, int) else 0)
+
+
+@app.command(epilog=EPILOG)
+def check(config: ConfigOption = None) -> None:
+    """Read the configuration and say what it means, or everything that is wrong with it."""
+    from sipfailover.config import describe, find_file, load
+
+    file = find_file(config)
+    settings = load(file)
+    for warning in settings.warnings:
+        _say_problem(warning, "warning: ")
+    typer.echo(f"{file}: good" + (f", {_count(len(settings.warnings), 'warning')}" if settings.warnings else ""))
+    for line in describe(settings):
+        typer.echo(f"  {line}")
+
+
+@app.command(epilog=EPILOG)
+def schema() -> None:
+    """Print the JSON Schema of the configuration, for editors.
+
+    Save it beside the file and begin the file with "# yaml-language-server: $schema=./sipfailover.schema.json".
+    """
+    from sipfailover.config import json_schema
+
+    typer.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+
+
+@app.command(epilog=EPILOG)
+def version() -> None:
+    """Print the version."""
+    typer.echo(f"sipfailover {__version__} (Python {sys.version.split()[0]})")
+
+
+@app.command(epilog=EPILOG)
+def healthcheck(url: Annotated[str | None, typer.Argument(metavar="[URL]", show_default=False)] = None) -> None:
+    """Ask a running service whether it is healthy. Default: http://127.0.0.1:8080/healthz."""
+    from sipfailover.healthcheck import main as probe
+
+    raise typer.Exit(probe([url] if url else []))
+
+
+@app.command(epilog=EPILOG)
+def demo(
+    keep: Annotated[bool, typer.Option("--keep", help="Leave it running afterwards, to play with.")] = False,
+) -> None:
+    """Watch a failover: the service, simulated telephones and two simulated carriers that fail, in under a minute."""
+    code = import_module("sipfailover.simulator.demo").main(keep=keep)
+    raise typer.Exit(code if isinstance(code, int) else 0)
+
+
+def main() -> int:
+    """The console script. Returns the exit code; every error of ours is told in words, without a traceback."""
+    try:
+        app(standalone_mode=True)
+    except ConfigError as error:
+        for problem in error.problems:
+            _say_problem(problem)
+        count = len(error.problems)
+        if count > 1:
+            typer.echo(f"{_count(count, 'problem')}. Nothing was started.", err=True)
+        return EXIT_CONFIG
+    except SipfailoverError as error:
+        typer.echo(f"sipfailover: {error}", err=True)
+        return EXIT_FAILED
+    except BrokenPipeError:  # `sipfailover schema | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else EXIT_FAILED
+    return 0
+
+
+def _say_problem(problem: Problem, kind: str = "") -> None:
+    typer.echo(f"{kind}{problem}", err=True)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,80 @@
+"""The settings told back: in words for `sipfailover check` and the start log, as JSON Schema for editors."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from sipfailover.config.model import Settings, TrunkSettings
+from sipfailover.config.words import TEXT_OR_NUMBER, Address, spell
+
+SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def describe(settings: Settings) -> Iterator[str]:
+    """What these settings mean, line by line, without a secret: who is tried in which order, and with which clocks."""
+    if settings.site:
+        yield f"site      {settings.site}"
+    for pbx in settings.pbx:
+        yield f"PBX       {pbx.name}: {pbx.transport} {Address(pbx.host, pbx.port)}"
+    where = f", known outside as {settings.public_address}" if settings.public_address else ""
+    yield f"listen    {', '.join(str(listen) for listen in settings.listen)}{where}"
+    for trunk in sorted(settings.trunks, key=lambda trunk: trunk.tier):
+        yield f"trunk {trunk.tier:<3} {_trunk(settings, trunk)}"
+    failover = settings.failover
+    yield (
+        f"failover  next trunk after {spell(failover.no_answer_within)} without an answer or "
+        f"{spell(failover.no_ringing_within)} without ringing; give up after {spell(failover.give_up_after)}; "
+        f"back after {spell(failover.return_to_main.stable_for)} without a fault"
+    )
+    if failover.next_trunk_on or failover.never_retry:
+        also, never = ", ".join(failover.next_trunk_on), ", ".join(failover.never_retry)
+        yield f"outcomes  next trunk also on: {also or 'nothing more'}; never retried also: {never or 'nothing more'}"
+    yield f"emergency {', '.join(settings.emergency.numbers) or 'no numbers'}"
+    yield f"status    http://{settings.status.listen}/" if settings.status.listen else "status    off"
+    history = settings.history
+    yield f"history   {history.file}, kept for {spell(history.keep)}" if history.file else "history   not kept"
+    yield f"log       {settings.log.level}, {settings.log.format}"
+
+
+def _trunk(settings: Settings, trunk: TrunkSettings) -> str:
+    monitor = settings.monitor_for(trunk)
+    host = str(Address(trunk.host, trunk.port)) if trunk.port else f"{trunk.host} (port from DNS, else 5060)"
+    channels = f", at most {trunk.channels} calls" if trunk.channels else ""
+    return (
+        f"{trunk.name}: {trunk.transport} {host}{channels}; OPTIONS every {spell(monitor.options_every)}, "
+        f"Down after {monitor.down_after} failed, Up after {monitor.up_after} good"
+    )
+
+
+def json_schema() -> dict[str, Any]:
+    """The file as JSON Schema (2020-12), with the short forms that the loader accepts and without what it computes."""
+    schema = Settings.model_json_schema(by_alias=True)
+    definitions = schema["$defs"]
+    properties = schema["properties"]
+    endpoint = {"type": "string", "examples": ["192.168.10.5", "192.168.10.5:5060", "udp 192.168.10.6:5060"]}
+    for key in ("pbx", "listen"):
+        entry = {"anyOf": [endpoint, properties[key]["items"]]}
+        kept = {word: properties[key][word] for word in ("description", "title") if word in properties[key]}
+        properties[key] = kept | {"anyOf": [*entry["anyOf"], {"type": "array", "items": entry, "minItems": 1}]}
+    for definition in (schema, *definitions.values()):
+        for key, value in definition.get("properties", {}).items():
+            value.pop("title", None)
+            value.pop("default", None)  # defaults are in the help, in the words of the file
+            value.pop("writeOnly", None)
+            if value.get("type") == "array":
+                single = {word: value.pop(word) for word in ("type", "items", "minItems", "maxItems") if word in value}
+                value["anyOf"] = [single, single["items"]] if key != "trunks" else [single]
+            for choice in value.get("anyOf", ()):
+                choice.pop("writeOnly", None)
+                choice.pop("format", None)
+            value["anyOf"] = [choice for choice in value.get("anyOf", ()) if choice != {"type": "null"}]
+            if not value["anyOf"]:
+                del value["anyOf"]
+            if key in ("password", "token"):
+                value.pop("anyOf", None)
+                value |= TEXT_OR_NUMBER
+            if "$ref" in value:  # pydantic leaves out help that is the same as the section's own
+                value.setdefault("description", definitions[value["$ref"].rpartition("/")[2]]["description"])
+            if "$ref" in value or any("$ref" in choice for choice in value.get("anyOf", ())):
+                value.setdefault("anyOf", [{"$ref": value.pop("$ref")}] if "$ref" in value else [])
+                value["anyOf"] = [*value["anyOf"], {"type": "null"}]  # a section whose lines are all commented out
+    return {"$schema": SCHEMA_DIALECT, **schema, "title": "sipfailover.yaml"}

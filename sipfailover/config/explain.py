@@ -1,0 +1,151 @@
+"""pydantic's findings in the product's words: one sentence that says what is wrong and what to write instead."""
+
+import difflib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, get_args
+
+from pydantic import BaseModel
+
+from sipfailover.config.model import Settings
+from sipfailover.config.tree import Path, Tree
+from sipfailover.config.words import spell
+from sipfailover.errors import Problem
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+LATER = frozenset(
+    {
+        "caller_id", "capture", "degraded", "drill", "first", "keep_call_details", "keep_calls", "language", "notify",
+        "number_format", "timezone",
+    }
+)  # fmt: skip
+"""Settings that are planned and have no effect yet. Accepting them silently would promise what is not there."""
+
+MISSING = {
+    "pbx": "is missing: write the address of your PBX, as in 'pbx: 192.168.10.5'",
+    "trunks": "is missing: write at least one trunk, a main one and a backup are better",
+    "name": "is missing: give the trunk a short name, as in 'name: main'",
+    "host": "is missing: write a host name or an IP address",
+}
+
+
+def explain(tree: Tree, error: "ErrorDetails") -> Problem:
+    """One finding of pydantic as a problem at its place."""
+    path = file_path(tree, error)
+    kind = error["type"]
+    if kind == "extra_forbidden":
+        return tree.problem(path, _unknown(path), at_key=True)
+    if kind == "missing":
+        return tree.problem(path, MISSING.get(str(path[-1]), "is missing"))
+    return tree.problem(path, _sentence(error, tree.written.get(path)))
+
+
+def file_path(tree: Tree, error: "ErrorDetails") -> Path:
+    """Where the finding is, in the words of the file: without the indexes that a single value in a list's place got."""
+    path: Path = ()
+    for part in error["loc"]:
+        if isinstance(part, str | int) and not (isinstance(part, int) and (*path, part) not in tree.places):
+            path = (*path, part)
+    return path
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """`, did you mean 'x'?` for the known word that looks most like this one, or nothing."""
+    found = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.6)
+    return f", did you mean '{found[0]}'?" if found else ""
+
+
+def _unknown(path: Path) -> str:
+    key, known = str(path[-1]), _known_keys(path[:-1])
+    if key in LATER or (key == "numbers" and path[:-1] != ("emergency",)):
+        return f"'{key}' is not part of this version: remove it"
+    hint = nearest(key, known)
+    if hint:
+        return f"unknown setting '{key}'{hint}"
+    elsewhere = _sections_with(key)
+    if elsewhere:
+        return f"unknown setting '{key}' here, it belongs under '{elsewhere[0]}'"
+    return f"unknown setting '{key}', known here: {', '.join(known)}"
+
+
+def _sentence(error: "ErrorDetails", written: str | None) -> str:
+    kind, context = error["type"], error.get("ctx", {})
+    shown = "" if written is None else f"'{written}'"
+    if kind == "value_error" and "${" in shown:  # the sentence would show what the variable hides
+        return f"what {shown} stands for cannot be used here"
+    if kind == "value_error":
+        return str(context["error"])
+    if kind != "missing" and written == "":
+        return "has no value: write one or remove the line"
+    if kind == "literal_error":
+        allowed = [word.strip("'") for word in str(context["expected"]).replace(" or ", ", ").split(", ")]
+        return f"{shown} is not known{nearest(written or '', allowed) or ', allowed: ' + ', '.join(allowed)}"
+    if kind in ("greater_than_equal", "less_than_equal"):
+        limit, word = (context["ge"], "at least") if "ge" in context else (context["le"], "at most")
+        return f"{shown} is too {'small' if 'ge' in context else 'large'}: {word} {_limit(limit)}"
+    if kind == "too_short":
+        return "is empty: at least one entry is needed"
+    if kind == "too_long":
+        return f"has more than {context['max_length']} entries"
+    if kind == "string_too_short":
+        return "is empty"
+    if kind == "string_too_long":
+        return f"is longer than {context['max_length']} characters"
+    if kind == "string_pattern_mismatch":
+        return f"{shown} is not a name: use letters, digits, dot, dash and underscore, at most 63"
+    if kind in ("model_type", "dict_type"):
+        return f"{shown or 'this'} stands where a section belongs: write its settings below, indented by two blanks"
+    if kind in ("tuple_type", "list_type"):
+        return "must be a list: begin each entry with '- '"
+    if kind in ("string_type", "int_type", "float_type", "bool_type", "int_parsing", "float_parsing"):
+        return "takes one value, not a section or a list" if written is None else f"{shown} cannot be read"
+    return f"{shown} cannot be used: {error['msg']}"
+
+
+def _limit(limit: Any) -> str:
+    """A bound as the field is written: `100ms` for a duration, digits otherwise."""
+    return spell(limit) if isinstance(limit, float) else str(limit)
+
+
+def _known_keys(path: Path) -> list[str]:
+    """The keys that are known in the section at this path."""
+    section: type[BaseModel] = Settings
+    for part in path:
+        if isinstance(part, str) and part in section.model_fields:
+            inner = _section_of(section.model_fields[part].annotation)
+            if inner is None:
+                return []
+            section = inner
+    return keys_of(section)
+
+
+def keys_of(section: type[BaseModel]) -> list[str]:
+    """The keys of a section as the file spells them."""
+    return [field.alias or name for name, field in section.model_fields.items()]
+
+
+def section_of(section: type[BaseModel], key: str) -> type[BaseModel] | None:
+    """The section that stands under this key, alone or in a list; None when the key holds a plain value."""
+    for name, field in section.model_fields.items():
+        if key == (field.alias or name):
+            return _section_of(field.annotation)
+    return None
+
+
+def _section_of(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in get_args(annotation):
+        found = _section_of(argument)
+        if found is not None:
+            return found
+    return None
+
+
+def _sections_with(key: str) -> list[str]:
+    return [
+        name
+        for name, field in Settings.model_fields.items()
+        if (inner := _section_of(field.annotation)) is not None and key in keys_of(inner)
+    ]

@@ -1,0 +1,86 @@
+"""The example files: each passes the check, and the complete one has every key with its true default."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from sipfailover.config import Settings, load
+from sipfailover.config.explain import keys_of, section_of
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+CONFIGURATIONS = sorted(path.name for path in EXAMPLES.glob("*.yaml") if path.name != "compose.yaml")
+ENVIRONMENT = {"ALPHATEL_PASSWORD": "a", "BETAVOIP_PASSWORD": "b", "STATUS_TOKEN": "c"}
+OWN_VALUES = {
+    "site", "pbx.host", "listen", "public_address", "trunks", "status.token", "status.token_file", "history.file",
+}  # fmt: skip
+"""Keys of the complete example that show something else than the default; their comments say what that is."""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in CONFIGURATIONS:
+        (tmp_path / name).write_bytes((EXAMPLES / name).read_bytes())
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "betavoip").write_text("b\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_every_example_passes_the_check(folder: Path, name: str) -> None:
+    settings = load(str(folder / name), ENVIRONMENT)
+    assert len(settings.trunks) == 2
+    for warning in settings.warnings:
+        assert "does not register" in warning.text or "everybody on this machine" in warning.text
+
+
+def test_the_smallest_example_has_twelve_lines() -> None:
+    lines = (EXAMPLES / "minimal.yaml").read_text().splitlines()
+    assert len([line for line in lines if line.strip()]) == 11
+    assert len(lines) == 12
+
+
+def keys(section: type[BaseModel], path: str = "") -> Iterator[str]:
+    for key in keys_of(section):
+        yield path + key
+        inner = section_of(section, key)
+        if inner is not None and (path, key) != ("trunks.", "monitor"):
+            yield from keys(inner, f"{path}{key}.")
+
+
+def test_the_complete_example_has_every_key() -> None:
+    text = (EXAMPLES / "complete.yaml").read_text()
+    without_hash = re.sub(r"^( +)# (\w+_file: \S+).*$", r"\1\2", text, flags=re.MULTILINE)
+    assert set(keys(Settings)) - set(_paths(yaml.safe_load(without_hash))) == set()
+
+
+def _paths(value: object, path: str = "") -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield path + str(key)
+            yield from _paths(inner, f"{path}{key}.")
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _paths(inner, path)
+
+
+def test_the_complete_example_shows_the_defaults(folder: Path) -> None:
+    settings = load(str(folder / "complete.yaml"), ENVIRONMENT)
+    assert list(_differences(settings)) == []
+
+
+def _differences(section: BaseModel, path: str = "") -> Iterator[str]:
+    for name, field in type(section).model_fields.items():
+        here, value = path + name, getattr(section, name)
+        if any(here == own or here.startswith(own + ".") for own in OWN_VALUES):
+            continue
+        if isinstance(value, BaseModel):
+            yield from _differences(value, here + ".")
+        elif name == "pbx":
+            yield from _differences(value[0], "pbx.")
+        elif field.default is not PydanticUndefined and value != field.default:
+            yield f"{here}: {value!r} is not the default {field.default!r}"
