@@ -67,7 +67,7 @@ class Carrier(UserAgent):
     def become(self, mode: Mode, now: float) -> None:
         """Change the mode. After STOPPED everything that had arrived is read, and every clock that had rung is late."""
         self.now = now
-        self.mode, before = mode, self.mode
+        before, self.mode = self.mode, mode
         if before is Mode.STOPPED:
             kept, self._kept = self._kept, []
             for source, data in kept:
@@ -97,6 +97,9 @@ class Carrier(UserAgent):
                 self.unheard.append(request.uri.partition(b":")[2].partition(b"@")[0].decode())
             return False
         return True
+
+    def options_status(self) -> int:
+        return 503 if self.mode is Mode.REFUSING else 200
 
     def manners(self, leg: Leg, request: Sip) -> Manners | None:
         if self.script is not None:

@@ -76,6 +76,10 @@ class UserAgent(Uac):
         """False for a request that is dropped before anybody looks at it."""
         return True
 
+    def options_status(self) -> int:
+        """How OPTIONS outside calls are answered."""
+        return 200
+
     # Server transactions.
 
     def _request(self, sip: Sip) -> None:
@@ -100,7 +104,7 @@ class UserAgent(Uac):
         elif sip.method == b"INVITE":
             self._invited(sip)
         elif sip.method == b"OPTIONS":
-            self._respond(self._new(sip, None), 200, (ALLOW,))
+            self._respond(self._new(sip, None), self.options_status(), (ALLOW,))
         else:
             self._respond(self._new(sip, None), 405, (ALLOW,))
 

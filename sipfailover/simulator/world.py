@@ -7,7 +7,7 @@ next, so a minute of telephony takes milliseconds.
 
 from collections.abc import Callable
 from heapq import heappop, heappush
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from sipfailover.flow import UDP, Flow, Target
 from sipfailover.proxy.commands import Command, Log, Record, Send
@@ -15,6 +15,8 @@ from sipfailover.proxy.facts import Fact
 from sipfailover.simulator.network import Network
 from sipfailover.simulator.text import Peer
 from sipfailover.simulator.useragent import UserAgent
+
+Told = TypeVar("Told")
 
 
 class Engine(Protocol):
@@ -56,7 +58,7 @@ class World:
         self.passed: list[Passed] = []
         """Every datagram, when it was sent and again when it arrived, in order."""
         self._sent_by = b"%s:%d" % (at[0].encode(), at[1])
-        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._events: list[tuple[float, int, Callable[[], object]]] = []
         self._count = 0
 
     def join(self, agent: UserAgent) -> None:
@@ -72,7 +74,7 @@ class World:
         self.engine.resolved(name, tuple(map(self.target, peers)), self.now, "" if peers else "no such name")
         self._perform()
 
-    def at_time(self, when: float, do: Callable[[], None]) -> None:
+    def at_time(self, when: float, do: Callable[[], object]) -> None:
         """Something happens at a moment of the world's clock: a call, a change of mode, a cut."""
         self._count += 1
         heappush(self._events, (when, self._count, do))
@@ -98,8 +100,19 @@ class World:
                 agent.wake(now)
             self.collect(agent)
 
+    def tell(self, agent: UserAgent, do: Callable[[], Told]) -> Told:
+        """Have an agent do something now: call, hang up, change its mode."""
+        agent.now = self.now
+        told = do()
+        self.collect(agent)
+        return told
+
+    def plan(self, when: float, agent: UserAgent, do: Callable[[], object]) -> None:
+        """Have an agent do something at a moment of the world's clock."""
+        self.at_time(when, lambda: self.tell(agent, do))
+
     def collect(self, agent: UserAgent) -> None:
-        """Post what an agent wants to send. Call it after telling an agent to do something."""
+        """Post what an agent wants to send."""
         for to, data in agent.take():
             self._post(agent.at, to, data)
 

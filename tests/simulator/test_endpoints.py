@@ -81,7 +81,7 @@ def test_the_called_side_hangs_up():
 def test_the_carrier_calls_the_office():
     pair = Pair()
     leg = pair.carrier.invite("+41443210010", "+41790000000", OFFICE)
-    pair.world.at_time(10.0, lambda: pair.carrier.hang_up(leg))
+    pair.world.plan(10.0, pair.carrier, lambda: pair.carrier.hang_up(leg))
     pair.run()
     assert (leg.status, leg.ended_by, pair.phone.legs[0].ended_by) == (200, "us", "them")
     pair.clean()
@@ -165,7 +165,7 @@ def test_a_stopped_carrier_catches_up():
     pair = Pair()
     pair.carrier.mode = Mode.STOPPED
     leg = pair.phone.call("1", talk=1.0)
-    pair.world.at_time(5.0, lambda: pair.carrier.become(Mode.NORMAL, pair.world.now))
+    pair.world.plan(5.0, pair.carrier, lambda: pair.carrier.become(Mode.NORMAL, pair.world.now))
     pair.run()
     assert leg.status == 200
     assert leg.ringing_after is not None
