@@ -1,0 +1,66 @@
+"""Questions to the history file, for the page and the tools. Each takes a connection of the reader's own.
+
+Reading may take as long as the disk: never on the event loop. WAL lets a reader look while the writer writes.
+"""
+
+import sqlite3
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCall:
+    """One row of `calls`. Times are milliseconds since 1970 UTC."""
+
+    run: int
+    call: int
+    direction: str
+    caller: str
+    called: str
+    result: str
+    status: int
+    trunk: str
+    first_choice: str
+    rerouted: bool
+    attempts: int
+    started_ms: int
+    ringing_after_ms: int | None
+    answered_ms: int | None
+    ended_ms: int
+    ended_by: str
+    call_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChange:
+    """One row of `trunk_changes`."""
+
+    at_ms: int
+    trunk: str
+    before: str
+    after: str
+    why: str
+
+
+def open_for_reading(path: str) -> sqlite3.Connection:
+    """A connection that cannot change the file. Raises `sqlite3.OperationalError` when there is none."""
+    return sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True)
+
+
+def last_calls(db: sqlite3.Connection, count: int) -> list[StoredCall]:
+    """The calls that began last, newest first."""
+    columns = tuple(field.name for field in fields(StoredCall))
+    rows = db.execute(
+        f"SELECT {', '.join(columns)} FROM calls ORDER BY started_ms DESC, run DESC, call DESC LIMIT ?", (count,)
+    )
+    calls = []
+    for row in rows:
+        values = dict(zip(columns, row, strict=True))
+        calls.append(StoredCall(**{**values, "rerouted": bool(values["rerouted"])}))
+    return calls
+
+
+def last_trunk_changes(db: sqlite3.Connection, count: int) -> list[StoredChange]:
+    """The changes of health stored last, newest first."""
+    rows = db.execute("SELECT at_ms, trunk, before, after, why FROM trunk_changes ORDER BY id DESC LIMIT ?", (count,))
+    return [StoredChange(*row) for row in rows]

@@ -1,0 +1,216 @@
+"""The history file: opening, schema version, damage, and one batch of facts as one transaction.
+
+Synchronous, for one thread. Every failure comes out as `StoreError` in words that an operator understands. A
+damaged file is put aside under another name and a fresh one begun: old evidence is kept, new evidence is kept too.
+"""
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from importlib import resources
+from pathlib import Path
+
+from sipfailover.errors import SipfailoverError
+from sipfailover.proxy.facts import AttemptEnded, CallEnded, Fact, ProbeEnded, TrunkChanged
+
+SCHEMA_VERSION = 1
+APPLICATION_ID = 0x53495046
+"""`SIPF` in the header of the file: it is ours."""
+
+FILE_MAX_BYTES = 4 << 30
+"""The file grows to 4 GiB (millions of calls) and then counts as a full disk; calls go on."""
+
+TEXT_MAX = 512
+"""Longest text of a column; the rest of a peer's prose is cut off."""
+
+BUSY_SECONDS = 2.0
+"""How long a batch waits for somebody else's lock (a backup, a curious `sqlite3`)."""
+
+MINUTE_MS = 60_000
+DAMAGED = frozenset((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB))
+Wall = Callable[[float], datetime]
+
+
+class StoreError(SipfailoverError):
+    """The disk's or the file's fault. `damaged`: the file is no sound database."""
+
+    def __init__(self, text: str, *, damaged: bool = False) -> None:
+        super().__init__(text)
+        self.damaged = damaged
+
+
+class Store:
+    """One open history file. `run` is the number of this run of the process in it."""
+
+    def __init__(self, path: str, wall: Wall, *, max_bytes: int = FILE_MAX_BYTES) -> None:
+        """Open or begin the file. The run is noted with the first batch, so that an idle start leaves no trace."""
+        self.path = path
+        self.run = 0
+        self._wall = wall
+        self._inode = 0 if path == ":memory:" else _make_private_file(path)
+        try:
+            self._db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+        except sqlite3.Error as error:
+            raise _translated(path, error) from error
+        try:
+            self._prepare(max_bytes)
+        except sqlite3.Error as error:
+            self._db.close()
+            raise _translated(path, error) from error
+        except StoreError:
+            self._db.close()
+            raise
+
+    def _prepare(self, max_bytes: int) -> None:
+        db = self._db
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if version > SCHEMA_VERSION:
+            raise StoreError(
+                f"{self.path} was written by a newer sipfailover (schema {version}, ours {SCHEMA_VERSION})"
+            )
+        if tables and db.execute("PRAGMA application_id").fetchone() != (APPLICATION_ID,):
+            raise StoreError(f"{self.path} is somebody else's database; it is left alone")
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = NORMAL")  # WAL survives a killed process; a power cut costs the last moments.
+        (page_size,) = db.execute("PRAGMA page_size").fetchone()
+        db.execute(f"PRAGMA max_page_count = {max(1, max_bytes // page_size)}")
+        if not tables:
+            schema = resources.files("sipfailover.ledger").joinpath("schema.sql").read_text("utf-8")
+            db.executescript(
+                f"BEGIN IMMEDIATE;\n{schema}\n"
+                f"PRAGMA application_id = {APPLICATION_ID};\nPRAGMA user_version = {SCHEMA_VERSION};\nCOMMIT;"
+            )
+
+    @property
+    def gone(self) -> bool:
+        """True if the file was moved or deleted under us: SQLite would go on writing where nobody looks."""
+        if not self._inode:
+            return False
+        try:
+            return os.stat(self.path).st_ino != self._inode
+        except OSError:
+            return True
+
+    def write(self, facts: Sequence[Fact]) -> None:
+        """All of these facts in one transaction, or none of them and `StoreError`."""
+        db = self._db
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            run = self.run or self._begin_run(facts[0].at)
+            for fact in facts:
+                statement, values = self._row(fact, run)
+                db.execute(statement, values)
+            db.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise _translated(self.path, error) from error
+        finally:
+            if db.in_transaction:
+                with contextlib.suppress(sqlite3.Error):
+                    db.execute("ROLLBACK")
+        self.run = run
+
+    def _begin_run(self, at: float) -> int:
+        number = self._db.execute("INSERT INTO runs (started_ms) VALUES (?)", (self._ms(at),)).lastrowid
+        assert number is not None
+        return number
+
+    def close(self, at: float | None = None) -> None:
+        """End the run at `at` (monotonic seconds, None: it does not end in an orderly way) and close the file."""
+        with contextlib.suppress(sqlite3.Error):
+            if at is not None and self.run:
+                self._db.execute("UPDATE runs SET ended_ms = ? WHERE run = ?", (self._ms(at), self.run))
+        with contextlib.suppress(sqlite3.Error):
+            self._db.close()
+
+    def _ms(self, at: float) -> int:
+        return round(self._wall(at).timestamp() * 1000)
+
+    def _row(self, fact: Fact, run: int) -> tuple[str, tuple[object, ...]]:
+        match fact:
+            case CallEnded():
+                answered = None if fact.answered_at is None else self._ms(fact.answered_at)
+                return INSERT_CALL, (
+                    *(run, fact.call, fact.direction, _text(fact.caller), _text(fact.called), fact.result),
+                    *(fact.status, fact.trunk, fact.first_choice, int(fact.rerouted), fact.attempts),
+                    *(self._ms(fact.started_at), _duration(fact.ringing_after), answered, self._ms(fact.at)),
+                    *(_text(fact.ended_by), _text(fact.call_id)),
+                )
+            case AttemptEnded():
+                return INSERT_ATTEMPT, (
+                    *(run, fact.call, fact.number, fact.trunk, fact.outcome, fact.status, _text(fact.reason)),
+                    *(fact.verdict, self._ms(fact.sent_at), _duration(fact.ringing_after)),
+                    *(_duration(fact.ended_after), fact.remote, _text(fact.call_id)),
+                )
+            case TrunkChanged():
+                return INSERT_CHANGE, (*(run, self._ms(fact.at), fact.trunk, fact.before, fact.after, _text(fact.why)),)
+            case ProbeEnded():
+                at = self._ms(fact.at)
+                trip = 0 if fact.round_trip is None else round(fact.round_trip * 1e6)
+                measured = int(fact.round_trip is not None)
+                return ADD_PROBE, (fact.trunk, at - at % MINUTE_MS, fact.result, measured, trip, trip)
+
+
+INSERT_CALL = """INSERT OR REPLACE INTO calls (run, call, direction, caller, called, result, status, trunk,
+    first_choice, rerouted, attempts, started_ms, ringing_after_ms, answered_ms, ended_ms, ended_by, call_id)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+INSERT_ATTEMPT = """INSERT OR REPLACE INTO attempts (run, call, number, trunk, outcome, status, reason, verdict,
+    sent_ms, ringing_after_ms, ended_after_ms, remote, call_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+INSERT_CHANGE = "INSERT INTO trunk_changes (run, at_ms, trunk, before, after, why) VALUES (?, ?, ?, ?, ?, ?)"
+ADD_PROBE = """INSERT INTO probes_minute (trunk, minute_ms, result, probes, round_trips, round_trip_sum_us,
+    round_trip_max_us) VALUES (?, ?, ?, 1, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET probes = probes + 1, round_trips = round_trips + excluded.round_trips,
+    round_trip_sum_us = round_trip_sum_us + excluded.round_trip_sum_us,
+    round_trip_max_us = max(round_trip_max_us, excluded.round_trip_max_us)"""
+
+
+def put_aside(path: str, at: datetime) -> str:
+    """Rename a damaged file and its companions; the new name. Raises `StoreError` if the directory forbids it."""
+    aside = f"{path}.damaged-{at:%Y%m%d-%H%M%S}"
+    try:
+        os.rename(path, aside)
+        for companion in ("-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(path + companion, aside + companion)
+    except OSError as error:
+        raise StoreError(f"{path} is damaged and cannot be renamed: {error.strerror}") from error
+    return aside
+
+
+def _make_private_file(path: str) -> int:
+    """Make the file and its directory if need be; its inode. Telephone numbers are in it: readable by us alone."""
+    directory = Path(path).parent
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: cannot make the directory {directory}: {error.strerror}") from error
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            return os.fstat(handle).st_ino
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _translated(path: str, error: sqlite3.Error) -> StoreError:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    text = {
+        sqlite3.SQLITE_FULL: "the disk, or the space allowed for it, is full",
+        sqlite3.SQLITE_READONLY: "it is read-only",
+        sqlite3.SQLITE_BUSY: "somebody else holds a lock on it",
+        sqlite3.SQLITE_CANTOPEN: "it cannot be opened",
+    }.get(code, str(error))
+    return StoreError(f"cannot write {path}: {text}", damaged=code in DAMAGED)
+
+
+def _text(text: str) -> str:
+    """What a peer wrote, as SQLite takes it: no lone surrogates, bounded."""
+    return text[:TEXT_MAX].encode("utf-8", "replace").decode("utf-8")
+
+
+def _duration(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * 1000)

@@ -1,0 +1,182 @@
+"""The history file: what is in it, and what is done about a bad one."""
+
+import os
+import sqlite3
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sipfailover.ledger import last_calls, last_trunk_changes, open_for_reading
+from sipfailover.ledger.store import SCHEMA_VERSION, TEXT_MAX, Store, StoreError, put_aside
+from tests.ledger.facts import NOW, attempt, call, change, milliseconds, probe, wall
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return str(tmp_path / "deep" / "er" / "history.db")
+
+
+def rows(path: str, query: str) -> list[tuple[object, ...]]:
+    db = open_for_reading(path)
+    try:
+        return db.execute(query).fetchall()
+    finally:
+        db.close()
+
+
+def test_a_call_is_stored_with_its_ladder(path: str) -> None:
+    store = Store(path, wall)
+    store.write([attempt(1), attempt(1, 2), call(1), change()])
+    store.close()
+    db = open_for_reading(path)
+    (stored,) = last_calls(db, 10)
+    (moved,) = last_trunk_changes(db, 10)
+    db.close()
+    assert (stored.run, stored.call, stored.called, stored.rerouted) == (1, 1, "+41443210019", True)
+    assert (stored.started_ms, stored.answered_ms) == (milliseconds(NOW), milliseconds(NOW + 5))
+    assert stored.ringing_after_ms == 900
+    assert (moved.trunk, moved.before, moved.after) == ("main", "Suspect", "Down")
+    assert rows(path, "SELECT number, outcome, ended_after_ms, call_id FROM attempts ORDER BY number") == [
+        (1, "silent", 800, "1@us"),
+        (2, "silent", 800, "1@us"),
+    ]
+
+
+def test_the_newest_call_comes_first(path: str) -> None:
+    store = Store(path, wall)
+    store.write([call(n, at=NOW + n) for n in range(1, 6)])
+    store.close()
+    db = open_for_reading(path)
+    assert [stored.call for stored in last_calls(db, 3)] == [5, 4, 3]
+    db.close()
+
+
+def test_probes_are_folded_into_minutes(path: str) -> None:
+    store = Store(path, wall)
+    store.write([probe(NOW), probe(NOW + 30, round_trip=0.04), probe(NOW + 40, "timeout", None), probe(NOW + 61)])
+    store.write([probe(NOW + 50, round_trip=0.01)])
+    store.close()
+    minute = milliseconds(NOW)
+    assert rows(path, "SELECT * FROM probes_minute ORDER BY minute_ms, result") == [
+        ("main", minute, "answered", 3, 3, 70_000, 40_000),
+        ("main", minute, "timeout", 1, 0, 0, 0),
+        ("main", minute + 60_000, "answered", 1, 1, 20_000, 20_000),
+    ]
+
+
+def test_a_restart_continues_in_a_new_run(path: str) -> None:
+    for _ in range(2):
+        store = Store(path, wall)
+        store.write([call(1)])
+        store.close(NOW + 100)
+    assert rows(path, "SELECT run, call FROM calls ORDER BY run") == [(1, 1), (2, 1)]
+    assert rows(path, "SELECT ended_ms FROM runs") == [(milliseconds(NOW + 100),)] * 2
+
+
+def test_an_idle_start_leaves_no_run(path: str) -> None:
+    Store(path, wall).close(NOW)
+    assert rows(path, "SELECT * FROM runs") == []
+
+
+def test_what_a_peer_wrote_is_bounded_and_storable(path: str) -> None:
+    store = Store(path, wall)
+    store.write([replace(attempt(1), reason="\udcff\0x" + "y" * 5000), replace(call(1), caller="\ud800")])
+    store.close()
+    ((reason,),) = rows(path, "SELECT reason FROM attempts")
+    assert isinstance(reason, str)
+    assert reason.startswith("?")
+    assert len(reason) == TEXT_MAX
+
+
+def test_the_file_is_private(path: str) -> None:
+    Store(path, wall).close()
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+
+
+def test_a_batch_is_stored_whole_or_not_at_all(path: str) -> None:
+    store = Store(path, wall, max_bytes=120_000)
+    store.write([call(1)])
+    with pytest.raises(StoreError, match="full"):
+        store.write([replace(call(n), call_id="x" * 500) for n in range(2, 2000)])
+    store.write([probe(NOW)])
+    store.close()
+    assert rows(path, "SELECT count(*) FROM calls") == [(1,)]
+
+
+def test_a_locked_file_is_said_in_words(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sipfailover.ledger.store.BUSY_SECONDS", 0.0)
+    store = Store(path, wall)
+    other = sqlite3.connect(path)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreError, match="somebody else holds a lock"):
+        store.write([call(1)])
+    other.rollback()
+    other.close()
+    store.write([call(1)])
+    store.close()
+    assert rows(path, "SELECT count(*) FROM calls") == [(1,)]
+
+
+def test_a_read_only_file_is_said_in_words(path: str) -> None:
+    store = Store(path, wall)
+    store._db.execute("PRAGMA query_only = 1")  # As a disk that the kernel has remounted read-only.
+    with pytest.raises(StoreError, match="read-only"):
+        store.write([call(1)])
+    store.close()
+
+
+@pytest.mark.parametrize("where", ["/dev/null/history.db", "/proc/history.db", "/"])
+def test_a_place_that_cannot_be_written_is_said_in_words(where: str) -> None:
+    with pytest.raises(StoreError, match=f"cannot write {where}: "):
+        Store(where, wall)
+
+
+def test_a_file_of_a_newer_version_is_left_alone(path: str) -> None:
+    Store(path, wall).close()
+    db = sqlite3.connect(path)
+    db.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    db.close()
+    with pytest.raises(StoreError, match="newer sipfailover") as refusal:
+        Store(path, wall)
+    assert not refusal.value.damaged
+
+
+def test_somebody_elses_database_is_left_alone(tmp_path: Path) -> None:
+    path = str(tmp_path / "cdr.db")
+    db = sqlite3.connect(path)
+    db.execute("CREATE TABLE cdr (x)")
+    db.commit()
+    db.close()
+    with pytest.raises(StoreError, match="somebody else's database"):
+        Store(path, wall)
+
+
+def test_nonsense_is_known_as_damage_and_put_aside(path: str) -> None:
+    Path(path).parent.mkdir(parents=True)
+    Path(path).write_bytes(b"this is no database, however long one looks at it\n" * 100)
+    with pytest.raises(StoreError) as refusal:
+        Store(path, wall)
+    assert refusal.value.damaged
+    kept = put_aside(path, wall(NOW))
+    assert kept == f"{path}.damaged-20261123-090000"
+    assert Path(kept).read_bytes().startswith(b"this is no database")
+    Store(path, wall).close()
+
+
+def test_a_file_that_was_moved_away_is_noticed(path: str) -> None:
+    store = Store(path, wall)
+    assert not store.gone
+    os.rename(path, path + ".old")
+    assert store.gone
+    Path(path).touch()
+    assert store.gone
+    store.close()
+
+
+def test_a_store_in_memory_is_never_gone() -> None:
+    store = Store(":memory:", wall)
+    store.write([call(1)])
+    assert not store.gone
+    store.close()
