@@ -1,0 +1,237 @@
+"""Prometheus metrics: names and units of `field/ecosystem.md` §4.4, as far as they have a meaning already.
+
+Two sources. `Metrics.record` counts facts as they happen, with children of the label values cached (0.55 µs instead
+of 1.9). What the engine counts itself, and the state of now, is read from `EngineView` when somebody scrapes.
+No label ever carries a number, a Call-ID or a sentence. `none` stands where no trunk carried the call.
+"""
+
+import platform
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from sipfailover.proxy.facts import AttemptEnded, CallEnded, Fact, ProbeEnded, TrunkChanged
+from sipfailover.proxy.view import EngineView
+
+from .words import Wall
+
+PREFIX = "sipfailover_"
+ROUND_TRIP_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+WAITING_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0)
+LAG_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
+HEALTHS = ("Up", "Suspect", "Down", "Trial")
+CALL_METHODS = ("INVITE", "ACK", "BYE", "CANCEL", "PRACK", "UPDATE", "INFO", "REFER", "NOTIFY")
+METHODS = frozenset((*CALL_METHODS, "OPTIONS", "REGISTER", "SUBSCRIBE", "MESSAGE", "PUBLISH"))
+"""Label values for methods; whatever else a peer invents is `other`."""
+
+REROUTES_REMEMBERED_MAX = 10_000
+"""Calls in progress whose first failure is remembered. Beyond it the oldest reroute is counted as `unknown`."""
+
+
+class Metrics:
+    """Counts facts and renders everything. One per process; its registry is its own."""
+
+    def __init__(self, *, version: str, loop: str) -> None:
+        self._registry = registry = CollectorRegistry()
+        build = Gauge(PREFIX + "build_info", "What runs here.", ("version", "python", "loop"), registry=registry)
+        build.labels(version, platform.python_version(), loop).set(1)
+        ProcessCollector(registry=registry)
+        self._loop_lag = Histogram(
+            PREFIX + "event_loop_lag_seconds", "How late the event loop was.", registry=registry, buckets=LAG_BUCKETS
+        )
+        self._calls = Counter(
+            PREFIX + "calls_total",
+            "Calls that ended, by the trunk that carried them.",
+            ("trunk", "direction", "result"),
+            registry=registry,
+        )
+        self._attempts = Counter(
+            PREFIX + "attempts_total",
+            "INVITEs to a trunk, by what came of it.",
+            ("trunk", "outcome"),
+            registry=registry,
+        )
+        self._rerouted = Counter(
+            PREFIX + "calls_rerouted_total",
+            "Calls that another trunk than the first choice carried, with the outcome at the first choice.",
+            ("from", "to", "why"),
+            registry=registry,
+        )
+        self._reroute_delay = Histogram(
+            PREFIX + "reroute_delay_seconds",
+            "From the INVITE to a trunk that failed until the next trunk was tried.",
+            registry=registry,
+            buckets=WAITING_BUCKETS,
+        )
+        self._setup = Histogram(
+            PREFIX + "call_setup_seconds",
+            "From the caller's INVITE to the first 18x or 2xx, observed when the call has ended.",
+            ("trunk",),
+            registry=registry,
+            buckets=WAITING_BUCKETS,
+        )
+        self._changes = Counter(
+            PREFIX + "trunk_changes_total", "Changes of health.", ("trunk", "state"), registry=registry
+        )
+        self._probes = Counter(
+            PREFIX + "options_total", "OPTIONS sent, by what came of it.", ("trunk", "result"), registry=registry
+        )
+        self._round_trip = Histogram(
+            PREFIX + "options_round_trip_seconds",
+            "From an OPTIONS to its answer.",
+            ("trunk",),
+            registry=registry,
+            buckets=ROUND_TRIP_BUCKETS,
+        )
+        self._counters: dict[tuple[str, ...], Counter] = {}
+        self._histograms: dict[tuple[str, ...], Histogram] = {}
+        self._first_failure: dict[int, str] = {}
+        self._record: dict[type, Callable[..., None]] = {
+            AttemptEnded: self._attempt_ended,
+            CallEnded: self._call_ended,
+            TrunkChanged: self._trunk_changed,
+            ProbeEnded: self._probe_ended,
+        }
+
+    def record(self, fact: Fact) -> None:
+        """Count one fact."""
+        self._record[type(fact)](fact)
+
+    def observe_loop_lag(self, seconds: float) -> None:
+        """Note how late the event loop was, each time the shell measures it."""
+        self._loop_lag.observe(seconds)
+
+    def render(self, view: EngineView, wall: Wall, accept: str = "") -> tuple[bytes, str]:
+        """(body, content type): Prometheus text, or OpenMetrics when the `Accept` header asks for it."""
+        encode, content_type = choose_encoder(accept)
+        return encode(_Scrape(self._registry, view, wall)), content_type
+
+    def _attempt_ended(self, fact: AttemptEnded) -> None:
+        self._count(self._attempts, "attempts", fact.trunk, _label(fact.outcome))
+        if fact.verdict != "next trunk":
+            return
+        self._reroute_delay.observe(fact.ended_after)
+        remembered = self._first_failure
+        remembered.setdefault(fact.call, _label(fact.outcome))
+        if len(remembered) > REROUTES_REMEMBERED_MAX:
+            del remembered[next(iter(remembered))]
+
+    def _call_ended(self, fact: CallEnded) -> None:
+        trunk = fact.trunk or "none"
+        self._count(self._calls, "calls", trunk, fact.direction, _label(fact.result))
+        why = self._first_failure.pop(fact.call, "unknown")
+        if fact.rerouted:
+            self._count(self._rerouted, "rerouted", fact.first_choice or "none", fact.trunk, why)
+        if fact.ringing_after is not None:
+            self._observe(self._setup, "setup", fact.ringing_after, trunk)
+
+    def _trunk_changed(self, fact: TrunkChanged) -> None:
+        self._count(self._changes, "changes", fact.trunk, fact.after.lower())
+
+    def _probe_ended(self, fact: ProbeEnded) -> None:
+        self._count(self._probes, "probes", fact.trunk, _label(fact.result))
+        if fact.round_trip is not None:
+            self._observe(self._round_trip, "round trip", fact.round_trip, fact.trunk)
+
+    def _count(self, parent: Counter, *key: str) -> None:
+        child = self._counters.get(key)
+        if child is None:
+            child = self._counters[key] = parent.labels(*key[1:])
+        child.inc()
+
+    def _observe(self, parent: Histogram, kind: str, seconds: float, label: str) -> None:
+        child = self._histograms.get((kind, label))
+        if child is None:
+            child = self._histograms[kind, label] = parent.labels(label)
+        child.observe(seconds)
+
+
+def _label(words: str) -> str:
+    return words.replace(" ", "_")
+
+
+class _Scrape(Collector):
+    """One scrape: what was counted, then what the engine shows."""
+
+    def __init__(self, registry: CollectorRegistry, view: EngineView, wall: Wall) -> None:
+        self._registry = registry
+        self._view = view
+        self._wall = wall
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._registry.collect()
+        yield from engine_families(self._view, self._wall)
+
+
+def engine_families(view: EngineView, wall: Wall) -> Iterator[Metric]:
+    """The families that are read from the engine's picture."""
+    yield from _trunk_families(view)
+    yield _gauge("start_time_seconds", "When the engine started, Unix time.", wall(view.started_at).timestamp())
+    yield _gauge("calls", "Calls in progress.", view.calls_now)
+    yield _gauge("transactions", "SIP transactions alive.", view.transactions)
+    last = view.last_failover
+    yield _counter("failovers", "Times new calls were sent to another trunk, or came back.", last.number if last else 0)
+    if last is not None:
+        yield _gauge("last_failover_timestamp_seconds", "When that was last, Unix time.", wall(last.at).timestamp())
+    yield from _message_families(view)
+
+
+def _trunk_families(view: EngineView) -> Iterator[Metric]:
+    up = _gauge("trunk_up", "1 unless the trunk is Down.", labels=("trunk",))
+    state = _gauge("trunk_state", "1 for the health the trunk has.", labels=("trunk", "state"))
+    carries = _gauge("trunk_carries_new_calls", "1 if new calls may take the trunk.", labels=("trunk",))
+    active = _gauge("trunk_active", "1 for the trunk that new calls take now.", labels=("trunk",))
+    tier = _gauge("trunk_tier", "1 is the first choice.", labels=("trunk",))
+    calls = _gauge("trunk_calls", "Calls in progress on the trunk.", labels=("trunk",))
+    no_answer = _gauge("trunk_no_answer_within_seconds", "The no-answer clock as measured now.", labels=("trunk",))
+    for trunk in view.trunks:
+        name = [trunk.name]
+        up.add_metric(name, trunk.health != "Down")
+        for health in HEALTHS:
+            state.add_metric([trunk.name, health.lower()], trunk.health == health)
+        carries.add_metric(name, trunk.carries_new_calls)
+        active.add_metric(name, trunk.name == view.active_trunk)
+        tier.add_metric(name, trunk.tier)
+        calls.add_metric(name, trunk.calls_now)
+        no_answer.add_metric(name, trunk.no_answer_within)
+    pbx_up = _gauge("pbx_up", "1 unless the PBX is Down.", labels=("pbx",))
+    for pbx in view.pbxs:
+        pbx_up.add_metric([pbx.name], pbx.health != "Down")
+    yield from (up, state, carries, active, tier, calls, no_answer, pbx_up)
+
+
+def _message_families(view: EngineView) -> Iterator[Metric]:
+    requests = _counter("sip_requests", "SIP requests.", labels=("side", "direction", "method"))
+    for (side, direction, method), number in _known_methods(view.requests).items():
+        requests.add_metric([side, direction, method], number)
+    responses = _counter("sip_responses", "SIP responses.", labels=("side", "direction", "code_class"))
+    for key, number in view.responses.items():
+        responses.add_metric(list(key), number)
+    repeated = _counter("sip_retransmissions", "Messages that came or left again.", labels=("direction", "method"))
+    for (direction, method), number in _known_methods(view.retransmissions).items():
+        repeated.add_metric([direction, method], number)
+    rejected = _counter("sip_rejected", "Messages we did not serve.", labels=("why",))
+    for why, number in view.rejected.items():
+        rejected.add_metric([why], number)
+    yield from (requests, responses, repeated, rejected)
+
+
+def _known_methods(counts: Mapping[Any, int]) -> dict[tuple[str, ...], int]:
+    """The same counts with unknown methods, the last part of the key, added up as `other`."""
+    folded: dict[tuple[str, ...], int] = {}
+    for key, number in counts.items():
+        known = key if key[-1] in METHODS else (*key[:-1], "other")
+        folded[known] = folded.get(known, 0) + number
+    return folded
+
+
+def _gauge(name: str, text: str, value: float | None = None, labels: tuple[str, ...] = ()) -> GaugeMetricFamily:
+    return GaugeMetricFamily(PREFIX + name, text, value=value, labels=labels or None)
+
+
+def _counter(name: str, text: str, value: float | None = None, labels: tuple[str, ...] = ()) -> CounterMetricFamily:
+    return CounterMetricFamily(PREFIX + name, text, value=value, labels=labels or None)

@@ -1,0 +1,240 @@
+"""The HTTP server: routes, headers and bounds. What is said comes from `views`, `page` and `metrics`.
+
+Every connection carries one request and lives `CONNECTION_SECONDS` at most, so that neither a slow reader nor a
+crowd can hold anything; the page's style sheet is cached by the browser. Nothing here waits for a trunk or a disk.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+
+from aiohttp import web
+
+from sipfailover.errors import TransportError
+from sipfailover.ledger import Ledger
+from sipfailover.proxy.view import EngineView
+
+from . import views
+from .metrics import Metrics
+from .page import Page
+
+CONNECTIONS_MAX = 64
+"""Connections open at once. Further ones are closed as they come; calls do not notice either way."""
+
+CONNECTION_SECONDS = 15.0
+"""Life of a connection from accept to the last byte; at most half as much more, because the timer looks in steps."""
+
+REQUEST_LINE_MAX = 2048
+HEADER_MAX = 4096
+
+PATHS = ("/", "/status", "/status?plain", "/readyz?verbose", "/healthz", "/livez", "/metrics")
+
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "Server": "sipfailover",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+def _nothing() -> Sequence[str]:
+    return ()
+
+
+class WebServer:
+    """Answers GET and HEAD on one address. The package's docstring describes the arguments."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        view: Callable[[], EngineView],
+        site: str,
+        version: str,
+        wall: Callable[[float], datetime],
+        loop_lag: Callable[[], float],
+        draining: Callable[[], bool],
+        metrics: Metrics,
+        ledger: Ledger | None = None,
+        unbound: Callable[[], Sequence[str]] = _nothing,
+        warnings: Callable[[], Sequence[str]] = _nothing,
+    ) -> None:
+        self._host = host
+        self._port = port
+        self._view = view
+        self._site = site
+        self._version = version
+        self._wall = wall
+        self._loop_lag = loop_lag
+        self._draining = draining
+        self._metrics = metrics
+        self._ledger = ledger
+        self._unbound = unbound
+        self._further_warnings = warnings
+        self._page = Page(site=site, version=version)
+        self._runner: web.AppRunner | None = None
+        self._server: asyncio.Server | None = None
+        self._reaper: asyncio.TimerHandle | None = None
+
+    async def start(self) -> None:
+        """Listen. Raises `TransportError` when the address cannot be had."""
+        runner = web.AppRunner(
+            self.application(),
+            access_log=None,
+            keepalive_timeout=0.0,
+            lingering_time=0.0,
+            max_line_size=REQUEST_LINE_MAX,
+            max_field_size=HEADER_MAX,
+            shutdown_timeout=1.0,
+        )
+        await runner.setup()
+        assert runner.server is not None
+        loop, http = asyncio.get_running_loop(), runner.server
+
+        def accept() -> asyncio.BaseProtocol:
+            if len(http.connections) >= CONNECTIONS_MAX:
+                return _Closed()
+            return http()
+
+        try:
+            self._server = await loop.create_server(accept, self._host or None, self._port)
+        except OSError as error:
+            await runner.cleanup()
+            text = error.strerror or str(error)
+            raise TransportError(f"{self._host}:{self._port}", "listening for HTTP on", text) from error
+        self._runner = runner
+        self._reap(http, {})
+
+    def _reap(self, http: web.Server, seen: dict[web.RequestHandler, float]) -> None:
+        """Close the connections that have lived too long. One timer looks at all, because most live milliseconds."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        seen = {connection: seen.get(connection, now) for connection in http.connections}
+        for connection, since in seen.items():
+            if now - since >= CONNECTION_SECONDS:
+                connection.force_close()
+        self._reaper = loop.call_later(CONNECTION_SECONDS / 4, self._reap, http, seen)
+
+    async def stop(self) -> None:
+        """Close the listener and every connection. May be called twice, or without `start`."""
+        server, runner, self._server, self._runner = self._server, self._runner, None, None
+        if self._reaper is not None:
+            self._reaper.cancel()
+        if server is not None:
+            server.close()
+        if runner is not None:
+            await runner.cleanup()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """(host, port) as bound; as configured before `start`."""
+        if self._server is None or not self._server.sockets:
+            return self._host, self._port
+        bound = self._server.sockets[0].getsockname()
+        return bound[0], bound[1]
+
+    @property
+    def url(self) -> str:
+        """The page's address for a browser on this machine."""
+        host, port = self.address
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
+        return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+    def application(self) -> web.Application:
+        """The routes alone, for a test client."""
+        application = web.Application(middlewares=[_dress], client_max_size=1024)
+        application.router.add_get("/", self._get_page)
+        application.router.add_get("/status", self._get_status)
+        application.router.add_get("/healthz", self._get_health)
+        application.router.add_get("/livez", self._get_health)
+        application.router.add_get("/readyz", self._get_ready)
+        application.router.add_get("/metrics", self._get_metrics)
+        application.router.add_get("/static/{name}", self._get_static)
+        return application
+
+    async def _get_health(self, request: web.Request) -> web.Response:
+        status, text = views.health(self._loop_lag())
+        return web.Response(status=status, text=text)
+
+    async def _get_ready(self, request: web.Request) -> web.Response:
+        found = views.checks(
+            self._view(), draining=self._draining(), unbound=self._unbound(), history=self._history_problem()
+        )
+        status, text = views.ready(found, verbose="verbose" in request.query)
+        return web.Response(status=status, text=text)
+
+    async def _get_status(self, request: web.Request) -> web.Response:
+        view = self._view()
+        if "plain" in request.query:
+            return web.Response(text=views.plain(view, self._wall))
+        status = views.status(
+            view,
+            self._wall,
+            site=self._site,
+            version=self._version,
+            draining=self._draining(),
+            warnings=self._warnings(),
+        )
+        text = json.dumps(status, ensure_ascii=False, indent=2) + "\n"
+        return web.Response(text=text, content_type="application/json")
+
+    async def _get_metrics(self, request: web.Request) -> web.Response:
+        body, content_type = self._metrics.render(self._view(), self._wall, request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+    async def _get_page(self, request: web.Request) -> web.Response:
+        text = self._page.render(
+            self._view(),
+            self._wall,
+            draining=self._draining(),
+            warnings=self._warnings(),
+            still="still" in request.query,
+        )
+        return web.Response(text=text, content_type="text/html")
+
+    async def _get_static(self, request: web.Request) -> web.Response:
+        found = self._page.static.get(request.match_info["name"])
+        if found is None:
+            raise web.HTTPNotFound
+        headers = {"Content-Type": found.content_type, "Cache-Control": "public, max-age=31536000, immutable"}
+        return web.Response(body=found.body, headers=headers)
+
+    def _history_problem(self) -> str:
+        return self._ledger.problem if self._ledger is not None else ""
+
+    def _warnings(self) -> tuple[str, ...]:
+        history = self._history_problem()
+        return (*self._further_warnings(), *((f"History: {history}",) if history else ()))
+
+
+class _Closed(asyncio.Protocol):
+    """A connection too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.abort()
+
+
+@web.middleware
+async def _dress(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Give every answer the headers that bound a browser; make words of 404 and 405; one request a connection."""
+    try:
+        response = await handler(request)
+    except web.HTTPNotFound:
+        response = web.Response(status=404, text=f"Nothing here. Try {'  '.join(PATHS)}\n")
+    except web.HTTPMethodNotAllowed as refusal:
+        allow = ", ".join(sorted(refusal.allowed_methods))
+        response = web.Response(status=405, text="Only GET: nothing changes over HTTP.\n", headers={"Allow": allow})
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.force_close()
+    return response

@@ -1,0 +1,153 @@
+"""Readiness, JSON status and plain lines: pure functions of `EngineView`, schema 1 (new keys may come, none goes)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+from sipfailover.proxy.view import CallView, EngineView, FailoverView, TrunkView
+
+from .words import Wall, mask, rfc3339, sentence
+
+SCHEMA = 1
+LOOP_LAG_MAX = 2.0
+"""Seconds the event loop may be late before `/healthz` says so and the container is restarted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of `/readyz?verbose`, in the style of Kubernetes."""
+
+    name: str
+    problem: str = ""
+    """Why it fails; empty when it is well."""
+    needed: bool = True
+    """Whether we are unready without it. One trunk of several is not needed."""
+
+    def __str__(self) -> str:
+        return f"[-]{self.name}: {self.problem}" if self.problem else f"[+]{self.name} ok"
+
+
+def health(loop_lag: float) -> tuple[int, str]:
+    """(HTTP status, text): whether the loop turns. Trunks play no part: a carrier's outage must not restart us."""
+    return (200, "ok\n") if loop_lag < LOOP_LAG_MAX else (503, f"the event loop is {loop_lag:.1f} s late\n")
+
+
+def checks(view: EngineView, *, draining: bool, unbound: Sequence[str], history: str = "") -> tuple[Check, ...]:
+    """Everything readiness looks at, in the order in which one would repair it. `history` is the ledger's problem."""
+    usable = any(trunk.carries_new_calls for trunk in view.trunks)
+    return (
+        Check("running", "draining: new calls are refused" if draining else ""),
+        Check("listeners", "; ".join(unbound)),
+        *(Check(f"trunk {trunk.name}", _unfit(trunk), needed=not usable) for trunk in view.trunks),
+        *(Check(f"pbx {pbx.name}", _unfit(pbx), needed=False) for pbx in view.pbxs),
+        Check("history", history, needed=False),
+    )
+
+
+def _unfit(trunk: TrunkView) -> str:
+    if trunk.carries_new_calls:
+        return ""
+    if trunk.order != "enabled":
+        return f"{trunk.order}, as ordered"
+    return f"{trunk.health}: {trunk.why}" if trunk.why else trunk.health
+
+
+def ready(found: Sequence[Check], *, verbose: bool) -> tuple[int, str]:
+    """(HTTP status, text). 200 when every needed check is well; else 503 with the reasons, asked or not."""
+    failed = [check for check in found if check.problem and check.needed]
+    shown = found if verbose else failed
+    verdict = "not ready" if failed else "ready" if verbose else "ok"
+    return (503 if failed else 200), "".join(f"{line}\n" for line in chain(shown, (verdict,)))
+
+
+def status(
+    view: EngineView, wall: Wall, *, site: str, version: str, draining: bool = False, warnings: Sequence[str] = ()
+) -> dict[str, object]:
+    """The picture as `/status` gives it: seconds, RFC 3339 times, numbers masked."""
+    summary = sentence(view, wall, draining=draining)
+    return {
+        "schema": SCHEMA,
+        "version": version,
+        "site": site,
+        "time": rfc3339(view.now, wall),
+        "started": rfc3339(view.started_at, wall),
+        "uptime_seconds": int(view.now - view.started_at),
+        "draining": draining,
+        "summary": {"state": summary.state, "text": summary.text},
+        "active_trunk": view.active_trunk,
+        "pbxs": [_line(pbx, wall) for pbx in view.pbxs],
+        "trunks": [{**_line(trunk, wall), "tier": trunk.tier} for trunk in view.trunks],
+        "calls": {"now": view.calls_now, "shown": [_call(call, view, wall) for call in view.calls]},
+        "last_failover": _failover(view.last_failover, wall),
+        "warnings": list(all_warnings(view, warnings)),
+    }
+
+
+def all_warnings(view: EngineView, further: Sequence[str]) -> tuple[str, ...]:
+    """What the operator should know and no card says by its state: the notes of the lines, then the others."""
+    notes = (f"{line.name}: {line.note}" for line in chain(view.trunks, view.pbxs) if line.note)
+    return (*notes, *further)
+
+
+def _line(trunk: TrunkView, wall: Wall) -> dict[str, object]:
+    return {
+        "name": trunk.name,
+        "order": trunk.order,
+        "state": trunk.health.lower(),
+        "since": rfc3339(trunk.since, wall),
+        "why": trunk.why,
+        "carries_new_calls": trunk.carries_new_calls,
+        "check": {
+            "progress": trunk.probe,
+            "last": None if trunk.last_probe_at is None else rfc3339(trunk.last_probe_at, wall),
+            "round_trip_seconds": None if trunk.round_trip is None else round(trunk.round_trip, 6),
+            "loss_ratio": round(trunk.loss_ratio, 4),
+        },
+        "no_answer_within_seconds": round(trunk.no_answer_within, 3),
+        "calls": {"now": trunk.calls_now},
+        "target": trunk.target,
+    }
+
+
+def _call(call: CallView, view: EngineView, wall: Wall) -> dict[str, object]:
+    return {
+        "id": call.number,
+        "direction": call.direction,
+        "state": call.state,
+        "caller": mask(call.caller),
+        "called": mask(call.called),
+        "trunk": call.trunk,
+        "rerouted": call.rerouted,
+        "started": rfc3339(call.started_at, wall),
+        "answered": None if call.answered_at is None else rfc3339(call.answered_at, wall),
+        "duration_seconds": None if call.answered_at is None else int(view.now - call.answered_at),
+    }
+
+
+def _failover(last: FailoverView | None, wall: Wall) -> dict[str, object] | None:
+    if last is None:
+        return None
+    return {
+        "id": last.number,
+        "time": rfc3339(last.at, wall),
+        "from": last.came_from,
+        "to": last.went_to,
+        "why": last.why,
+    }
+
+
+def plain(view: EngineView, wall: Wall) -> str:
+    """One line a trunk, `key=value` after the name, for grep and eyes."""
+    return "".join(
+        f"{trunk.name} tier={trunk.tier} order={trunk.order} state={trunk.health.lower()}"
+        f" since={rfc3339(trunk.since, wall)}"
+        f" new_calls={'yes' if trunk.carries_new_calls else 'no'} calls={trunk.calls_now}"
+        f" round_trip={'-' if trunk.round_trip is None else f'{trunk.round_trip:.3f}'}"
+        f" target={_quoted(trunk.target)} why={_quoted(trunk.why)}\n"
+        for trunk in view.trunks
+    )
+
+
+def _quoted(text: str) -> str:
+    clean = "".join(c if c.isprintable() else " " for c in text)
+    return '"' + clean.replace("\\", "\\\\").replace('"', '\\"') + '"'
