@@ -26,23 +26,28 @@ class Sentence:
 
     state: str
     """`ok`, `degraded` (calls run, somebody should look) or `down` (calls fail)."""
-    text: str
+    parts: tuple[str, ...]
+    """Whole sentences: what calls do, then what is wrong."""
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.parts)
 
 
 def sentence(view: EngineView, wall: Wall, *, draining: bool = False) -> Sentence:
-    """The state of everything in one or two sentences: what calls do, and what is wrong."""
-    about_pbx = _pbx_sentence(view)
+    """The state of everything in a few short sentences: what calls do, and what is wrong."""
+    pbx = _about_pbxs(view)
     if draining:
         calls = f"{view.calls_now} call{'' if view.calls_now == 1 else 's'}"
-        state, text = DOWN, f"Shutting down: no new calls; waiting for {calls} to be done."
+        said = Sentence(DOWN, (f"Shutting down: no new calls; waiting for {calls} to be done.",))
     else:
-        state, text = _trunks_sentence(view, wall, praise="All good." if not about_pbx else "The trunks are well.")
-    if not about_pbx:
-        return Sentence(state, text)
-    return Sentence(DOWN if state == DOWN else DEGRADED, f"{text} {about_pbx}")
+        said = _about_trunks(view, wall, praise="The trunks are well." if pbx else "All good.")
+    if not pbx:
+        return said
+    return Sentence(DOWN if said.state == DOWN else DEGRADED, (*said.parts, pbx))
 
 
-def _pbx_sentence(view: EngineView) -> str:
+def _about_pbxs(view: EngineView) -> str:
     silent = [pbx.name for pbx in view.pbxs if not pbx.carries_new_calls]
     if not silent:
         return ""
@@ -52,23 +57,23 @@ def _pbx_sentence(view: EngineView) -> str:
     return f"PBX {names} {'does' if len(silent) == 1 else 'do'} not answer."
 
 
-def _trunks_sentence(view: EngineView, wall: Wall, praise: str) -> tuple[str, str]:
+def _about_trunks(view: EngineView, wall: Wall, praise: str) -> Sentence:
     if not any(trunk.carries_new_calls for trunk in view.trunks):
-        return DOWN, "No trunk can carry a call."
+        return Sentence(DOWN, ("No trunk can carry a call.",))
     main = view.trunks[0]
     active = next((trunk for trunk in view.trunks if trunk.name == view.active_trunk), None)
     if active is None:
-        return DEGRADED, f"Calls are moving to another trunk. {_about(main, 'Main')}"
+        return Sentence(DEGRADED, ("Calls are moving to another trunk.", _about(main, "Main")))
     if active.tier > main.tier:
         moved = view.last_failover
         since = f" since {clock(moved.at, view.now, wall)}" if moved and moved.went_to == active.name else ""
-        text = f"Calls run over {active.name}{since}. {_about(main, 'Main')}"
-        return DEGRADED, text if active.health == "Up" else f"{text} {_about(active, 'Backup')}"
+        doubt = () if active.health == "Up" else (_about(active, "Backup"),)
+        return Sentence(DEGRADED, (f"Calls run over {active.name}{since}.", _about(main, "Main"), *doubt))
     ailing = [trunk for trunk in view.trunks if trunk.health != "Up"]
     if not ailing:
-        return OK, f"{praise} Calls run over {active.name}."
-    about = " ".join(_about(trunk, "Main" if trunk.tier == main.tier else "Backup") for trunk in ailing)
-    return DEGRADED, f"Calls run over {active.name}. {about}"
+        return Sentence(OK, (praise, f"Calls run over {active.name}."))
+    about = (_about(trunk, "Main" if trunk.tier == main.tier else "Backup") for trunk in ailing)
+    return Sentence(DEGRADED, (f"Calls run over {active.name}.", *about))
 
 
 def _about(trunk: TrunkView, role: str) -> str:

@@ -106,7 +106,7 @@ async def test_the_page_tells_it_in_words_without_script(client: Client, office:
     answer = await client.get("/")
     page = await answer.text()
     assert answer.content_type == "text/html"
-    assert "<h1>Calls run over backup since 10:28. Main trunk main is Down.</h1>" in page
+    assert "<span>Calls run over backup since 10:28.</span> <span>Main trunk main is Down.</span>" in page
     assert "2 OPTIONS in a row without an answer" in page
     assert 'http-equiv="refresh" content="5"' in page
     assert "+4144321****" in page
