@@ -51,3 +51,15 @@ class Flow(Target):
     """A target that exists now. Streams carry the number of their connection; UDP has 0."""
 
     connection: int = 0
+
+
+@dataclass(slots=True)
+class Send:
+    """Give these bytes to a peer now; never wait.
+
+    `to` is a `Flow` (that very connection) or a `Target` (any connection to there; open one if there is none).
+    What cannot be delivered is answered with `Engine.lost(to, reason, now)`.
+    """
+
+    to: Target
+    data: bytes

@@ -6,20 +6,8 @@ as an input: bytes that could not be delivered as `lost`.
 
 from dataclasses import dataclass
 
-from sipfailover.flow import Target
+from sipfailover.flow import Send as Send
 from sipfailover.proxy.facts import Fact
-
-
-@dataclass(slots=True)
-class Send:
-    """Give these bytes to a peer now; never wait.
-
-    `to` is a `Flow` (that very connection) or a `Target` (any connection to there; open one if there is none).
-    What cannot be delivered is answered with `Engine.lost(to, reason, now)`.
-    """
-
-    to: Target
-    data: bytes
 
 
 @dataclass(slots=True)

@@ -1,1 +1,13 @@
+"""SIP on the wire: messages as views over bytes, their values, edits, borders in streams. Front door of the package."""
 
+from . import compose as compose
+from . import fields as fields
+from . import uri as uri
+from .fields import NameAddr as NameAddr
+from .fields import Via as Via
+from .framing import StreamFramer as StreamFramer
+from .message import Message as Message
+from .message import value_of as value_of
+from .rewrite import OWNED as OWNED
+from .rewrite import rewrite as rewrite
+from .status import reason_phrase as reason_phrase

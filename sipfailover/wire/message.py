@@ -1,0 +1,242 @@
+"""A SIP message as a view over its bytes (RFC 3261 §7): found once, parsed when asked, never changed.
+
+What two parsers could read differently is checked at once: one each of the headers that stand alone, line ends, one
+true Content-Length, a CSeq that fits the method. What is merely ugly goes through: Latin-1, blanks before the colon,
+compact and folded headers, no reason phrase. Changes are `rewrite`'s business, messages of our own `compose`'s.
+"""
+
+from sipfailover.errors import WireError
+from sipfailover.wire.fields import (
+    SHOWN,
+    NameAddr,
+    Via,
+    first_value,
+    is_token,
+    param,
+    parse_cseq,
+    parse_retry_after,
+    split_commas,
+)
+from sipfailover.wire.limits import MAX_HEADER_LINES, MAX_LINE_BYTES, MAX_MESSAGE_BYTES
+from sipfailover.wire.names import COMPACT, KNOWN, SINGLE
+
+VERSION = b"SIP/2.0"
+REQUIRED = (b"via", b"from", b"to", b"call-id", b"cseq")
+"""§8.1.1, without Max-Forwards, which RFC 2543 did not have."""
+
+_FOLDS = (b" ", b"\t")
+
+
+class Message:
+    """One request or response. Raises WireError (400, 505, 513) for bytes that cannot be served. On the path.
+
+    A 937-byte INVITE with 17 headers takes about 8 µs (CPython 3.11).
+    """
+
+    __slots__ = (
+        "_contact", "_from", "_to", "_via", "body", "call_id", "cseq", "cseq_method", "fields", "first", "method",
+        "reason", "status", "uri",
+    )  # fmt: skip
+
+    def __init__(self, raw: bytes) -> None:
+        if raw[:1] == b"\r" or raw[:1] == b"\n":
+            raw = raw.lstrip(b"\r\n")  # §7.5: empty lines before a message mean nothing
+        end = raw.find(b"\r\n\r\n")
+        if end < 0:
+            raise WireError("no empty line after the headers")
+        if len(raw) > MAX_MESSAGE_BYTES:
+            raise WireError(f"message of {len(raw)} bytes, over {MAX_MESSAGE_BYTES}", 513)
+        head = raw[:end]
+        lines = head.split(b"\r\n")
+        count = len(lines) - 1
+        if count > MAX_HEADER_LINES:
+            raise WireError(f"{count} header lines, over {MAX_HEADER_LINES}", 513)
+        if head.count(b"\n") != count or head.count(b"\r") != count:
+            raise WireError("a line does not end with CR LF")
+        if b"\r\n " in head or b"\r\n\t" in head:
+            lines = _joined(lines)
+        self._read_start(lines[0])
+        fields: list[tuple[bytes, bytes]] = []
+        first: dict[bytes, bytes] = {}
+        for line in lines[1:]:
+            name = KNOWN.get(line[: line.find(b":")]) or _odd_name(line)
+            if name not in first:
+                first[name] = line
+            elif name in SINGLE:
+                raise WireError(f"more than one {name.decode()}")
+            fields.append((name, line))
+        self.fields = fields
+        """(name in lower case, line as it came: name, colon, value, and its folds) in their order."""
+        self.first = first
+        """Name in lower case → the first line with it."""
+        for required in REQUIRED:
+            if required not in first:
+                raise WireError(f"no {required.decode()}")
+        self.call_id: bytes = value_of(first[b"call-id"])
+        if not self.call_id or b" " in self.call_id:
+            raise WireError(f"not a Call-ID: {self.call_id[:SHOWN]!r}")
+        self.cseq, self.cseq_method = parse_cseq(value_of(first[b"cseq"]))
+        if self.method and self.cseq_method != self.method:
+            raise WireError(f"{self.method[:SHOWN]!r} with a CSeq of {self.cseq_method[:SHOWN]!r}")
+        length = first.get(b"content-length")
+        self.body: bytes = raw[end + 4 :] if length is None else _body(raw, end + 4, value_of(length))
+        self._via: Via | None = None
+        self._from: NameAddr | None = None
+        self._to: NameAddr | None = None
+        self._contact: NameAddr | None = None
+
+    def _read_start(self, start: bytes) -> None:
+        """§7.1 and §7.2: exactly two blanks in a request line; in a status line the phrase may be missing."""
+        if start[:8] == b"SIP/2.0 ":
+            digits, _, reason = start[8:].partition(b" ")
+            if len(digits) != 3 or not digits.isdigit() or not 100 <= (status := int(digits)) < 700:
+                raise WireError(f"not a status: {digits[:SHOWN]!r}")
+            self.method, self.uri, self.status, self.reason = b"", b"", status, reason
+            return
+        parts = start.split(b" ")
+        if len(parts) != 3 or not is_token(parts[0]):
+            raise WireError(f"not a request line: {start[:SHOWN]!r}")
+        self.method, self.uri, version = parts
+        self.status, self.reason = 0, b""
+        if version != VERSION and version.upper() != VERSION:
+            if version[:4].upper() == b"SIP/":
+                raise WireError(f"version is not SIP/2.0: {version[:SHOWN]!r}", 505)
+            raise WireError(f"not a request line: {start[:SHOWN]!r}")
+        if not self.uri or self.uri[:1] == b"<" or b"\t" in self.uri:
+            raise WireError(f"not a Request-URI: {self.uri[:SHOWN]!r}")
+
+    def get(self, name: bytes) -> bytes | None:
+        """The value of the first line with this name (lower case), unfolded and stripped; None if there is none."""
+        line = self.first.get(name)
+        return None if line is None else value_of(line)
+
+    def lines(self, name: bytes) -> list[bytes]:
+        """All lines with this name (lower case), as they came."""
+        return [line for known, line in self.fields if known == name]
+
+    def values(self, name: bytes) -> list[bytes]:
+        """The values of a list header over all its lines, in order. Raises WireError for unbalanced quotes."""
+        if name not in self.first:
+            return []
+        return [value for line in self.lines(name) for value in split_commas(value_of(line))]
+
+    @property
+    def via(self) -> Via:
+        """The topmost Via."""
+        if self._via is None:
+            self._via = Via.parse(first_value(value_of(self.first[b"via"])))
+        return self._via
+
+    @property
+    def from_(self) -> NameAddr:
+        """From, taken apart."""
+        if self._from is None:
+            self._from = NameAddr.parse(value_of(self.first[b"from"]))
+        return self._from
+
+    @property
+    def to(self) -> NameAddr:
+        """To, taken apart."""
+        if self._to is None:
+            self._to = NameAddr.parse(value_of(self.first[b"to"]))
+        return self._to
+
+    @property
+    def from_tag(self) -> bytes:
+        """b"" if there is none (RFC 2543)."""
+        return tag_of(self.first[b"from"])
+
+    @property
+    def to_tag(self) -> bytes:
+        """b"" if there is none: the request is outside a dialog."""
+        return tag_of(self.first[b"to"])
+
+    @property
+    def contact(self) -> NameAddr | None:
+        """The first Contact; None if there is none, or a star. Raises WireError for one that cannot be read."""
+        if self._contact is None:
+            line = self.first.get(b"contact")
+            value = b"*" if line is None else first_value(value_of(line))
+            if value == b"*" or not value:
+                return None
+            self._contact = NameAddr.parse(value)
+        return self._contact
+
+    @property
+    def max_forwards(self) -> int | None:
+        """None if there is none. Raises WireError for what is no number from 0 to 255 (§20.22)."""
+        value = self.get(b"max-forwards")
+        if value is None:
+            return None
+        if not value.isdigit() or len(value) > 8 or int(value) > 255:
+            raise WireError(f"Max-Forwards is not a number: {value[:SHOWN]!r}")
+        return int(value)
+
+    @property
+    def retry_after(self) -> float:
+        """Seconds, 0 if there is no Retry-After that can be read."""
+        value = self.get(b"retry-after")
+        parsed = parse_retry_after(value) if value else None
+        return float(parsed.seconds) if parsed else 0.0
+
+    def __repr__(self) -> str:
+        what = f"{self.status} {self.reason.decode('latin-1')}" if self.status else f"{self.method!r} {self.uri!r}"
+        return f"<Message {what}, {self.cseq} {self.cseq_method.decode('latin-1')}, Call-ID {self.call_id!r}>"
+
+
+def value_of(line: bytes) -> bytes:
+    """The value of a header line: after the colon, stripped, its folds made blanks (§7.3.1)."""
+    value = line[line.find(b":") + 1 :].strip()
+    if b"\r\n" in value:
+        return b" ".join([part.strip() for part in value.split(b"\r\n")])
+    return value
+
+
+def tag_of(line: bytes) -> bytes:
+    """The tag of a From or To line, b"" if it has none. The quick way where nothing is quoted behind the address."""
+    closing = line.rfind(b">")
+    at = line.find(b";tag=", closing if closing >= 0 else 0)
+    if at >= 0 and b'"' not in line[closing + 1 :] and b"\r" not in line:
+        at += 5
+        end = line.find(b";", at)
+        return (line[at:] if end < 0 else line[at:end]).strip()
+    if closing < 0 and b";" not in line:
+        return b""
+    if closing >= 0 and b";" not in line[closing:] and b'"' not in line[closing:]:
+        return b""
+    return param(NameAddr.parse(value_of(line)).params, b"tag") or b""
+
+
+def _joined(lines: list[bytes]) -> list[bytes]:
+    """Lines with their continuations (§7.3.1), the line breaks still in them."""
+    joined = [lines[0]]
+    for line in lines[1:]:
+        if line[:1] in _FOLDS:
+            if len(joined) == 1:
+                raise WireError("a continuation of no header")
+            joined[-1] += b"\r\n" + line
+            if len(joined[-1]) > MAX_LINE_BYTES:
+                raise WireError(f"a header over {MAX_LINE_BYTES} bytes", 513)
+        else:
+            joined.append(line)
+    return joined
+
+
+def _odd_name(line: bytes) -> bytes:
+    """The name of a header that is not spelt in one of the usual ways, in lower case."""
+    name, colon, _ = line.partition(b":")
+    name = name.rstrip()
+    if not colon or not is_token(name):
+        raise WireError(f"not a header: {line[:SHOWN]!r}")
+    name = name.lower()
+    return COMPACT.get(name, name)
+
+
+def _body(raw: bytes, start: int, digits: bytes) -> bytes:
+    """The body as Content-Length says; in a datagram what follows it is nobody's (§18.3)."""
+    if not digits.isdigit() or len(digits) > 10:
+        raise WireError(f"Content-Length is not a number: {digits[:SHOWN]!r}")
+    length = int(digits)
+    if len(raw) - start < length:
+        raise WireError(f"body of {len(raw) - start} bytes, Content-Length {length}")
+    return raw[start : start + length]
