@@ -1,1 +1,13 @@
+"""The engine: calls between PBXs and trunks, back to back, without a socket or a clock. Front door of the package."""
 
+from .commands import Command as Command
+from .commands import Log as Log
+from .commands import Record as Record
+from .commands import Send as Send
+from .engine import Engine as Engine
+from .facts import AttemptEnded as AttemptEnded
+from .facts import CallEnded as CallEnded
+from .facts import Fact as Fact
+from .facts import ProbeEnded as ProbeEnded
+from .facts import TrunkChanged as TrunkChanged
+from .view import EngineView as EngineView

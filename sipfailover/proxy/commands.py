@@ -12,7 +12,7 @@ from sipfailover.proxy.facts import Fact
 
 @dataclass(slots=True)
 class Record:
-    """Keep this fact: the ledger stores it, metrics count it, the demo shows it. Losing it costs evidence, never a call."""
+    """Keep this fact: the ledger stores it, metrics count it. Losing it costs evidence, never a call."""
 
     fact: Fact
 

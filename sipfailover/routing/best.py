@@ -48,14 +48,17 @@ class Final:
     """To be added, names in lower case."""
 
 
-def best(said: Sequence[Said]) -> Final:
-    """The answer for a ladder that failed. `said`: one per attempt, in order; empty if no trunk could be tried."""
+def best(said: Sequence[Said], noun: str = "trunk") -> Final:
+    """The answer for a ladder that failed. `said`: one per attempt, in order; empty if none could be tried.
+
+    `noun`: what was tried, `trunk` or `PBX`, for the reason phrase.
+    """
     ranked = [(rank(attempt.status), index) for index, attempt in enumerate(said)]
     worth, chosen = max(ranked, default=(0, 0))  # of equal ones the last, whose trunk is not known to fail
     if worth:
         return Final(chosen, said[chosen].status, b"", warnings(said) if len(said) > 1 else ())
-    reason = b"No trunk could carry the call" if said else b"No trunk available"
-    return Final(None, 503, reason, ((b"retry-after", b"%d" % RETRY_AFTER), *warnings(said)))
+    reason = f"No {noun} could carry the call" if said else f"No {noun} available"
+    return Final(None, 503, reason.encode(), ((b"retry-after", b"%d" % RETRY_AFTER), *warnings(said)))
 
 
 def rank(status: int) -> int:

@@ -70,6 +70,8 @@ def place(trunk: Trunk, now: float, emergency: bool = False) -> Candidate:
         if emergency:
             return Candidate(name, Place.AGAINST_ORDERS, f"{trunk.order.label} by order, but this is an emergency call")
         return Candidate(name, Place.OUT, f"{trunk.order.label} by order")
+    if trunk.full and not emergency:
+        return Candidate(name, Place.OUT, f"all {trunk.channels} channels are in use")
     state = health.state
     if state is State.UP:
         return Candidate(name, Place.FIRST, "Up")

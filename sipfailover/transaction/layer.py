@@ -131,17 +131,21 @@ class Layer:
         tx.end = self.timers.start(life, now, Input.TIMER_B if invite else Input.TIMER_F, tx)
         return tx
 
-    def cancel(self, branch: bytes, now: float) -> None:
-        """The INVITE with this branch is not wanted any more (§9.1). Nothing happens if it is over."""
+    def cancel(self, branch: bytes, now: float, reason: bytes = b"") -> None:
+        """The INVITE with this branch is not wanted any more (§9.1). Nothing happens if it is over.
+
+        `reason`: a Reason value for the CANCEL (RFC 3326), b"" for none.
+        """
         tx = self.clients.get((branch, b"", INVITE))
         if tx is not None and not tx.cancelled:
+            tx.lines = reason
             step(tx, Input.CANCEL, None, now)
 
     def start_cancel(self, invite: Transaction, now: float) -> None:
         """Send the CANCEL of an INVITE; a transaction of its own, whose answer interests nobody."""
         branch = invite.key[0]
         if (branch, b"", CANCEL) not in self.clients:
-            data = compose.cancel(Message(invite.data))
+            data = compose.cancel(Message(invite.data), invite.lines)
             self.request(branch, CANCEL, data, invite.to, None, now)
 
     def cancelled_by(self, cancel: Message) -> Transaction | None:

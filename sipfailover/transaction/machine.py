@@ -93,7 +93,7 @@ class Transaction:
         self.request: Message | None = None
         """The request (server)."""
         self.lines = b""
-        """The lines that every answer begins with (server)."""
+        """The lines that every answer begins with (server); the Reason of the CANCEL (INVITE client)."""
         self.merge_key: tuple[bytes, bytes, int] | None = None
         """Under which a merged request is recognised (INVITE server, §8.2.2.2)."""
         self.reason = ""

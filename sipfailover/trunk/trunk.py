@@ -32,8 +32,8 @@ class Trunk:
     """A carrier line. `tier`: 1 is the first choice. `no_answer_within`: seconds, the configured bound."""
 
     __slots__ = (
-        "_at", "calls_now", "health", "name", "no_answer_within", "note", "order", "probe", "resolve_why", "roundtrip",
-        "targets", "tier",
+        "_at", "calls_now", "channels", "health", "name", "no_answer_within", "note", "order", "probe", "resolve_why",
+        "roundtrip", "targets", "tier",
     )  # fmt: skip
 
     def __init__(
@@ -58,6 +58,8 @@ class Trunk:
         self.resolve_why = "its name has not been resolved yet"
         """Why its name does not resolve now, in words; empty while it does."""
         self.calls_now = 0
+        self.channels: int | None = None
+        """How many calls it carries at a time; None: no limit. Full is no fault: calls overflow to the next one."""
         self.note = ""
         """Something the operator should know."""
         self._at = 0
@@ -90,6 +92,11 @@ class Trunk:
     def carries_new_calls(self) -> bool:
         """True if new calls go here when its tier comes, all of them; in Trial only single ones do."""
         return self.usable and self.health.state is not State.TRIAL
+
+    @property
+    def full(self) -> bool:
+        """True while every channel has a call."""
+        return self.channels is not None and self.calls_now >= self.channels
 
     def no_answer(self) -> NoAnswer:
         """The no-answer clock for an attempt that starts now."""

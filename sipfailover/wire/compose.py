@@ -134,12 +134,12 @@ def ack(invite: Message, final: Message) -> bytes:
     return _hop_by_hop(b"ACK", invite, final.first[b"to"])
 
 
-def cancel(invite: Message) -> bytes:
-    """The CANCEL of an INVITE of ours (§9.1)."""
-    return _hop_by_hop(b"CANCEL", invite, invite.first[b"to"])
+def cancel(invite: Message, reason: bytes = b"") -> bytes:
+    """The CANCEL of an INVITE of ours (§9.1), with a Reason (RFC 3326) if there is one."""
+    return _hop_by_hop(b"CANCEL", invite, invite.first[b"to"], ((b"reason", reason),) if reason else ())
 
 
-def _hop_by_hop(method: bytes, invite: Message, to: bytes) -> bytes:
+def _hop_by_hop(method: bytes, invite: Message, to: bytes, headers: Iterable[Header] = ()) -> bytes:
     """Same branch, Request-URI, From, Call-ID, CSeq number and Route as the INVITE."""
     first = invite.first
     return _message(
@@ -153,7 +153,7 @@ def _hop_by_hop(method: bytes, invite: Message, to: bytes) -> bytes:
             first[b"call-id"],
             b"CSeq: %d %b" % (invite.cseq, method),
         ],
-        (),
+        headers,
         b"",
     )
 
