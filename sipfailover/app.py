@@ -1,0 +1,223 @@
+"""Composition: builds the parts, joins the engine to sockets, clock, ledger, log and page, and ends in good order.
+
+The engine decides and appends commands; `_perform` carries them out after each batch of input, and re-arms the one
+timer. Nothing here waits for a peer, a disk or a browser.
+"""
+
+import asyncio
+import gc
+import signal
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import structlog
+
+from sipfailover import __version__, log
+from sipfailover.chance import Chance
+from sipfailover.config import Settings, describe
+from sipfailover.errors import TransportError
+from sipfailover.flow import Flow, Send, Target
+from sipfailover.ledger import Ledger
+from sipfailover.proxy import Engine, Log, Record
+from sipfailover.transport import Pool, Resolver
+from sipfailover.web import Metrics, WebServer
+
+DRAIN_SECONDS = 30.0
+"""After SIGTERM: how long calls that are being set up may take. compose's stop_grace_period is a little longer."""
+LAG_EVERY = 0.5
+"""Seconds between two looks at how late the event loop is."""
+GC_THRESHOLD = (50_000, 20, 100)
+"""Objects made until the collector looks. Calls have no reference cycles, so it finds nothing; looking costs 10–25 %
+(field notes) with the default of 700."""
+
+
+class App:
+    """One running service. Made inside its event loop."""
+
+    def __init__(self, settings: Settings, loop: asyncio.AbstractEventLoop, loop_name: str) -> None:
+        self.settings = settings
+        self.loop = loop
+        self.log = structlog.get_logger("sipfailover")
+        self.ended = asyncio.Event()
+        chance = Chance()
+        self.engine = Engine(settings, chance, time.monotonic())
+        self.metrics = Metrics(version=__version__, loop=loop_name)
+        self.ledger = Ledger(settings.history.file, wall)
+        self.pool = Pool(loop, received=self._received, lost=self._lost, settled=self._settled)
+        self.resolver = Resolver(loop, settings, self.pool, chance, self._resolved)
+        self.web: WebServer | None = None
+        self.unbound: list[str] = []
+        self.loop_name = loop_name
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = float("inf")
+        self._looked_at = 0.0
+        self._lag = 0.0
+        self._lag_timer: asyncio.TimerHandle | None = None
+
+    # -- start and end ------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Bind everything. Raises TransportError if an address for SIP cannot be had: then nothing runs."""
+        for listen in self.settings.listen:
+            self.pool.listen(listen.transport, listen.host, listen.port)
+        self.ledger.start()
+        self.resolver.start()
+        self._settled()
+        await self._start_web()
+        self._look()
+        for line in describe(self.settings):
+            self.log.info(line)
+        for warning in self.settings.warnings:
+            self.log.warning(str(warning))
+        self.log.info("ready", version=__version__, loop=self.loop_name, page=self.web.url if self.web else "off")
+
+    async def _start_web(self) -> None:
+        listen = self.settings.status.listen
+        if not listen:
+            return
+        web = WebServer(
+            listen.host,
+            listen.port if listen.port is not None else 8080,
+            view=lambda: self.engine.view(time.monotonic()),
+            site=self.settings.site,
+            version=__version__,
+            wall=wall,
+            loop_lag=self._lag_now,
+            draining=lambda: self.engine.core.draining,
+            metrics=self.metrics,
+            ledger=self.ledger,
+            unbound=lambda: self.unbound,
+            warnings=lambda: [str(warning) for warning in self.settings.warnings],
+        )
+        try:
+            await web.start()
+        except TransportError as error:
+            self.log.error("the page cannot be shown; calls go on", why=str(error))
+            return
+        self.web = web
+
+    async def stop(self) -> None:
+        """Close everything."""
+        for timer in (self._alarm, self._lag_timer):
+            if timer is not None:
+                timer.cancel()
+        self.resolver.close()
+        self.pool.close()
+        if self.web is not None:
+            await self.web.stop()
+        await self.loop.run_in_executor(None, self.ledger.close)
+
+    def drain(self) -> None:
+        """The first signal: no new calls; the second: the end."""
+        if self.engine.core.draining:
+            self.log.warning("ended at once, by a second signal", calls=len(self.engine.core.calls))
+            self.ended.set()
+            return
+        self.engine.drain()
+        waiting = self.engine.setting_up
+        self.log.info("draining: new calls are refused", being_set_up=waiting, calls=len(self.engine.core.calls))
+        end = time.monotonic() + DRAIN_SECONDS
+
+        def look() -> None:
+            if not self.engine.setting_up or time.monotonic() >= end:
+                self.ended.set()
+            else:
+                self.loop.call_later(0.05, look)
+
+        look()
+
+    # -- between engine and world -------------------------------------------------------------------------------------
+
+    def _received(self, flow: Flow, data: bytes) -> None:
+        self.engine.receive(flow, data, time.monotonic())
+
+    def _lost(self, where: Target, reason: str) -> None:
+        self.engine.lost(where, reason, time.monotonic())
+
+    def _resolved(self, name: str, targets: tuple[Target, ...], why: str) -> None:
+        self.engine.resolved(name, targets, time.monotonic(), why)
+        self._settled()
+
+    def _settled(self) -> None:
+        """After a batch of input: do what the engine wants done, and plan when to wake it."""
+        send, record = self.pool.send, self._record
+        for command in self.engine.take():
+            kind = type(command)
+            if kind is Send:
+                send(command.to, command.data)  # type: ignore[union-attr]
+            elif kind is Record:
+                record(command)  # type: ignore[arg-type]
+            else:
+                self._write(command)  # type: ignore[arg-type]
+        due = self.engine.deadline()
+        if due is not None and due < self._alarm_at:
+            if self._alarm is not None:
+                self._alarm.cancel()
+            self._alarm_at = due
+            self._alarm = self.loop.call_later(max(0.0, due - time.monotonic()), self._wake)
+
+    def _wake(self) -> None:
+        self._alarm, self._alarm_at = None, float("inf")
+        self.engine.wake(time.monotonic())
+        self._settled()
+
+    def _record(self, command: Record) -> None:
+        self.metrics.record(command.fact)
+        self.ledger.record(command.fact)
+
+    def _write(self, command: Log) -> None:
+        getattr(self.log, command.level)(command.text, **command.fields)
+
+    # -- how late we are ----------------------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        if self._looked_at:
+            self._lag = max(0.0, now - self._looked_at - LAG_EVERY)
+            self.metrics.observe_loop_lag(self._lag)
+        self._looked_at = now
+        self._lag_timer = self.loop.call_later(LAG_EVERY, self._look)
+
+    def _lag_now(self) -> float:
+        return max(self._lag, time.monotonic() - self._looked_at - LAG_EVERY)
+
+
+def wall(at: float) -> datetime:
+    """Seconds on the engine's clock as local time, by the wall clock of this moment: a clock that was set is right at
+    once."""
+    return datetime.now().astimezone() + timedelta(seconds=at - time.monotonic())
+
+
+def run(settings: Settings) -> int:
+    """Run until SIGTERM or SIGINT. Returns the exit code; raises TransportError if it cannot start."""
+    log.set_up(settings.log.level, settings.log.format)
+    factory, name = loop_factory()
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(_serve(settings, name))
+
+
+def loop_factory() -> tuple[Callable[[], asyncio.AbstractEventLoop], str]:
+    """uvloop where it can be imported, else asyncio's own; and its name."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop, "asyncio"
+    return uvloop.new_event_loop, "uvloop"
+
+
+async def _serve(settings: Settings, loop_name: str) -> int:
+    loop = asyncio.get_running_loop()
+    app = App(settings, loop, loop_name)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, app.drain)
+    try:
+        await app.start()
+        gc.collect()
+        gc.freeze()  # what is there now stays: the collector need not look at it again
+        gc.set_threshold(*GC_THRESHOLD)
+        await app.ended.wait()
+    finally:
+        await app.stop()
+    app.log.info("ended")
+    return 0

@@ -1,0 +1,140 @@
+"""A call and its attempts, as the engine keeps them: values, no behaviour. Times are seconds, monotonic."""
+
+from enum import IntEnum
+
+from sipfailover.proxy.leg import Leg
+from sipfailover.proxy.line import Line
+from sipfailover.routing import Candidate, Said
+from sipfailover.transaction import Timer
+from sipfailover.wire import Message
+
+OUTBOUND = "outbound"
+INBOUND = "inbound"
+
+
+class Progress(IntEnum):
+    """How far a call has come."""
+
+    TRYING = 0
+    RINGING = 1
+    ANSWERED = 2
+    OVER = 3
+
+    @property
+    def label(self) -> str:
+        """The word people read."""
+        return "ending" if self is Progress.OVER else self.name.lower()
+
+
+class Clock(IntEnum):
+    """The clocks of calls and lines, beside the lettered ones of transactions. Numbered from 100 to tell them apart."""
+
+    NO_ANSWER = 100
+    """Nothing came back from a trunk at all."""
+    NO_RINGING = 101
+    """100, and then nothing."""
+    RING_TIMEOUT = 102
+    """It rings, and nobody comes (timer C)."""
+    GIVE_UP = 103
+    """The whole ladder has had its time."""
+    ANSWER_AGAIN = 104
+    """A 2xx that is not acknowledged is said again (RFC 3261 §13.3.1.4)."""
+    NO_ACK = 105
+    """64*T1 without ACK: the call is ended (§13.3.1.4)."""
+    WATCH = 106
+    """A trunk wants to be asked, or its health has a deadline."""
+
+
+class Attempt:
+    """One INVITE to one trunk or PBX."""
+
+    __slots__ = (
+        "branch", "call", "candidate", "clock", "forks", "heard", "leg", "line", "number", "over", "remote",
+        "ringing_at", "sent_at", "won",
+    )  # fmt: skip
+
+    def __init__(self, call: int, number: int, line: Line, candidate: Candidate, leg: Leg, branch: bytes, now: float):
+        self.call = call
+        """Number of its call."""
+        self.number = number
+        """Rung of the ladder, from 1."""
+        self.line = line
+        self.candidate = candidate
+        self.leg = leg
+        """The pattern for the legs of its forks: it has no remote tag."""
+        self.branch = branch
+        self.sent_at = now
+        self.remote = str(leg.reached)
+        self.heard = False
+        """Something came back."""
+        self.ringing_at: float | None = None
+        self.clock: Timer | None = None
+        """The one clock that runs. An attempt that is not over always has one."""
+        self.over = False
+        """It has its outcome. What it still says is late."""
+        self.won: Leg | None = None
+        """The leg that carries the call."""
+        self.forks: dict[bytes, Leg] = {}
+        """The peer's tag → leg."""
+
+
+class Call:
+    """One call, from the INVITE that began it to its end."""
+
+    __slots__ = (
+        "a", "answered_at", "attempt", "attempts", "b", "called", "caller", "direction", "emergency", "finals",
+        "first_choice", "give_up", "give_up_at", "invite_key", "keys", "line", "number", "progress", "request",
+        "ringing_at", "said", "source", "started_at", "tried",
+    )  # fmt: skip
+
+    def __init__(self, number: int, direction: str, source: Line, request: Message, a: Leg, now: float) -> None:
+        self.number = number
+        self.direction = direction
+        self.source = source
+        """The PBX or trunk that calls."""
+        self.request: Message | None = request
+        """The INVITE, while it may have to go to a further trunk."""
+        self.a = a
+        """The calling side's leg."""
+        self.b: Leg | None = None
+        """The called side's leg, once it is answered."""
+        self.caller = ""
+        self.called = ""
+        self.emergency = False
+        self.invite_key: tuple[bytes, bytes, bytes] = (b"", b"", b"")
+        """Key of the server transaction that wants an answer."""
+        self.progress = Progress.TRYING
+        self.started_at = now
+        self.ringing_at: float | None = None
+        """First 18x or 2xx."""
+        self.answered_at: float | None = None
+        self.tried: set[str] = set()
+        """Names that had their attempt."""
+        self.first_choice = ""
+        self.attempt: Attempt | None = None
+        """The one that runs."""
+        self.attempts = 0
+        self.line: Line | None = None
+        """What carries it, or tries to."""
+        self.said: list[Said] = []
+        self.finals: list[Message | None] = []
+        self.give_up: Timer | None = None
+        self.give_up_at = 0.0
+        self.keys: list[bytes] = []
+        """Keys of all its legs that can be found."""
+
+    @property
+    def rerouted(self) -> bool:
+        """True if another trunk than the first choice has it."""
+        return self.direction == OUTBOUND and self.line is not None and self.line.name != self.first_choice
+
+    @property
+    def trunk(self) -> str:
+        """Name of the trunk: where it goes, or where it came from."""
+        if self.direction == INBOUND:
+            return self.source.name
+        return self.line.name if self.line is not None else ""
+
+    def __repr__(self) -> str:
+        over = f" over {self.trunk}" if self.trunk else ""
+        return f"<Call {self.number} {self.direction} {self.progress.label}{over}, {self.attempts} attempts>"

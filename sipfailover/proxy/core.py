@@ -1,0 +1,134 @@
+"""What the rooms of the engine share: its tables, its clocks, what wants to leave. No decisions here.
+
+The engine owns the tables; calls, attempts and legs refer to each other by key (a number, a tag), so that every table
+can be printed and nothing is kept alive by a circle.
+"""
+
+from collections.abc import Sequence
+
+from sipfailover.chance import Chance
+from sipfailover.config import Settings
+from sipfailover.flow import Target
+from sipfailover.proxy.call import OUTBOUND, Attempt, Call, Progress
+from sipfailover.proxy.commands import Command, Log, Record
+from sipfailover.proxy.facts import CallEnded, Fact
+from sipfailover.proxy.leg import Leg
+from sipfailover.proxy.line import Line, pbx_lines, trunk_lines
+from sipfailover.routing import Admission
+from sipfailover.transaction import Layer, TimerQueue, Transaction
+from sipfailover.wire import Message, compose
+
+ALLOW = b"INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, REFER, NOTIFY, MESSAGE, SUBSCRIBE"
+"""What we take part in (§20.5)."""
+
+RESULTS = {486: "busy", 600: "busy", 408: "no answer", 480: "no answer", 487: "cancelled"}
+"""Final status → result of a call."""
+
+
+class Core:
+    """See the module. `now`: seconds, monotonic."""
+
+    def __init__(self, settings: Settings, chance: Chance, now: float) -> None:
+        self.settings = settings
+        self.chance = chance
+        self.started_at = now
+        self.timers = TimerQueue()
+        self.out: list[Command] = []
+        """Commands, in order."""
+        self.layer = Layer(self.timers, self.out)  # type: ignore[arg-type]  # a list of commands takes a Send
+        self.trunks = trunk_lines(settings, chance, now)
+        self.pbxs = pbx_lines(settings, chance, now)
+        self.lines: dict[str, Line] = {line.name: line for line in (*self.trunks, *self.pbxs)}
+        self.admission = Admission()
+        self.calls: dict[int, Call] = {}
+        self.call_count = 0
+        self.legs: dict[bytes, Leg] = {}
+        """`Leg.key` → leg: every dialog in which a request may come."""
+        self.draining = False
+        self.debug = settings.log.level == "debug"
+        self.emergency_numbers = frozenset(number.encode() for number in settings.emergency.numbers)
+
+    def record(self, fact: Fact) -> None:
+        """Keep this fact."""
+        self.out.append(Record(fact))
+
+    def log(self, level: str, text: str, **fields: object) -> None:
+        """Tell the operator."""
+        self.out.append(Log(level, text, fields))
+
+    def respond(
+        self, tx: Transaction, status: int, reason: bytes = b"", headers: Sequence[tuple[bytes, bytes]] = (),
+        *, now: float, tag: bytes = b"",
+    ) -> None:  # fmt: skip
+        """Answer a request with something of our own. `tag`: ours, where the request had none."""
+        request = tx.request
+        assert request is not None
+        tag = tag or (b"" if status == 100 else self.chance.tag())
+        data = compose.reply(status, reason, tx.lines, compose.to_line(request, tag), headers)
+        self.layer.respond(tx, status, data, now)
+
+    def add(self, leg: Leg, call: Call) -> None:
+        """From now on requests inside this dialog are ours."""
+        key = leg.key
+        if key not in self.legs:
+            call.keys.append(key)
+        self.legs[key] = leg
+
+    def remove(self, leg: Leg) -> None:
+        """This dialog is over."""
+        for timer in (leg.again, leg.give_up):
+            if timer is not None:
+                timer.stop()
+        leg.again = leg.give_up = None
+        self.legs.pop(leg.key, None)
+
+    def end(self, call: Call, status: int, ended_by: str, now: float, result: str = "") -> None:
+        """A call is over: tell it, and forget it. Legs that still wait for something are kept by who removes them."""
+        if call.progress is Progress.OVER:
+            return
+        answered = call.answered_at is not None
+        call.progress = Progress.OVER
+        if call.give_up is not None:
+            call.give_up.stop()
+        self.calls.pop(call.number, None)
+        call.source.trunk.calls_now -= 1
+        if answered and call.line is not None:
+            call.line.trunk.calls_now -= 1
+        for key in call.keys:
+            leg = self.legs.get(key)
+            if leg is not None and leg.call == call.number:
+                self.remove(leg)
+        carried = answered or call.direction != OUTBOUND
+        self.record(
+            CallEnded(
+                at=now,
+                call=call.number,
+                direction=call.direction,
+                caller=call.caller,
+                called=call.called,
+                result=result or ("answered" if answered else RESULTS.get(status, "rejected")),
+                status=status,
+                trunk=call.trunk if carried or status not in (503, 408) else "",
+                first_choice=call.first_choice,
+                attempts=call.attempts,
+                started_at=call.started_at,
+                ringing_after=None if call.ringing_at is None else call.ringing_at - call.started_at,
+                answered_at=call.answered_at,
+                ended_by=ended_by,
+                call_id=call.a.call_id.decode("latin-1"),
+            )
+        )
+
+    def line_at(self, target: Target) -> Line | None:
+        """The trunk or PBX that is known at this address."""
+        peer = self.admission.who(target.host, target.port)
+        return self.lines.get(peer.name) if peer is not None else None
+
+    def call_of(self, attempt: Attempt) -> Call | None:
+        """The call that an attempt was for, None if it is over."""
+        return self.calls.get(attempt.call)
+
+
+def phrase(message: Message) -> str:
+    """The reason phrase of a response, for sentences."""
+    return message.reason.decode("utf-8", "replace").strip()[:80]

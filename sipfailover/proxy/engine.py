@@ -1,0 +1,246 @@
+"""The engine: everything between bytes in and bytes out, without a socket, a clock or a task (DESIGN.md §2.2).
+
+    engine = Engine(settings, Chance(), now)
+    engine.resolved("main", targets, now)      # the shell tells where trunks and PBXs are
+    engine.receive(flow, data, now)            # one message came
+    engine.lost(where, reason, now)            # something could not be delivered
+    engine.wake(now)                           # the deadline has come
+    for command in engine.take(): …            # perform these, in order
+    engine.deadline()                          # when to wake it
+
+Time is seconds on one monotonic clock. Nothing here waits, and no error of a peer comes out: what cannot be served is
+answered, or dropped and counted. This room receives and hands on; the rooms beside it decide and act.
+"""
+
+from collections.abc import Callable
+
+from sipfailover.chance import Chance
+from sipfailover.config import Settings
+from sipfailover.errors import WireError
+from sipfailover.flow import Flow, Target
+from sipfailover.proxy import outside, picture
+from sipfailover.proxy.call import Attempt, Clock
+from sipfailover.proxy.commands import Command
+from sipfailover.proxy.core import Core
+from sipfailover.proxy.count import Count
+from sipfailover.proxy.inside import Inside, Relayed
+from sipfailover.proxy.ladder import DRAIN_RETRY_AFTER, Ladder
+from sipfailover.proxy.line import Line
+from sipfailover.proxy.stray import Stray
+from sipfailover.proxy.view import EngineView
+from sipfailover.proxy.watch import Asked, Watch
+from sipfailover.transaction import Input, Transaction
+from sipfailover.wire import Message, compose
+
+STRANGERS_TOLD_MAX = 256
+"""Strange addresses that the log has told of. Further ones are only counted."""
+
+
+class Engine:
+    """See the module. `seed`-ed `chance` makes a run repeatable, byte for byte."""
+
+    def __init__(self, settings: Settings, chance: Chance, now: float) -> None:
+        self.core = core = Core(settings, chance, now)
+        self.count = Count(core)
+        self.watch = Watch(core)
+        self.inside = Inside(core)
+        self.stray = Stray(core, self.inside)
+        self.ladder = Ladder(core, self.watch, self.inside, self.stray)
+        self._strangers: set[str] = set()
+        self._clocks: dict[int, Callable[..., None]] = {
+            Clock.NO_ANSWER: self.ladder.ring,
+            Clock.NO_RINGING: self.ladder.ring,
+            Clock.RING_TIMEOUT: self.ladder.ring,
+            Clock.GIVE_UP: lambda call, _clock, now: self.ladder.give_up(call, now),
+            Clock.ANSWER_AGAIN: self.inside.ring,
+            Clock.NO_ACK: self.inside.ring,
+            Clock.WATCH: lambda line, _clock, now: self.watch.wake(line, now),
+        }
+        self.watch.start(now)
+
+    # -- inputs -------------------------------------------------------------------------------------------------------
+
+    def receive(self, flow: Flow, data: bytes, now: float) -> None:
+        """One message came over a flow. On the path."""
+        core = self.core
+        peer = core.admission.who(flow.host, flow.port)
+        if peer is None:
+            self._stranger(flow, data)
+            return
+        source = core.lines[peer.name]
+        try:
+            message = Message(data)
+            self.count.received(source.role, message)
+            core.layer.receive(flow, message, now)
+        except WireError as error:
+            self._refuse(flow, data, error)
+            return
+        if core.layer.raised:
+            self._settle(now, flow, source)
+
+    def lost(self, where: Target, reason: str, now: float) -> None:
+        """What was sent there did not arrive, or the connection is gone. `reason`: a word of the transport."""
+        self.core.layer.lost(where, reason, now)
+        self._settle(now)
+
+    def resolved(self, name: str, targets: tuple[Target, ...], now: float, why: str = "") -> None:
+        """A trunk or PBX is at these addresses now; () with the reason: its name does not resolve."""
+        line = self.core.lines.get(name)
+        if line is None:
+            return
+        if not targets and line.trunk.resolve_why != why:
+            self.core.log("warning", f"{line.role} {name} cannot be found", why=why)
+        line.trunk.resolved(targets, why)
+        self.core.admission.learn(line.peer, [(target.host, target.port) for target in targets])
+        self.watch.resolved(line, now)
+
+    def wake(self, now: float) -> None:
+        """The deadline has come."""
+        core = self.core
+        for owner, name in core.timers.expired(now):
+            if isinstance(owner, Transaction):
+                core.layer.ring(owner, Input(name), now)
+                if core.layer.raised:
+                    self._settle(now)
+            else:
+                self._clocks[name](owner, Clock(name), now)
+
+    def drain(self) -> None:
+        """Take no new calls from now on; those that are being set up, or talk, go on."""
+        self.core.draining = True
+
+    # -- outputs ------------------------------------------------------------------------------------------------------
+
+    def deadline(self) -> float | None:
+        """When to call `wake`, None while nothing is planned."""
+        return self.core.timers.deadline()
+
+    def take(self) -> list[Command]:
+        """What is to be done, in order. The list is the caller's."""
+        core = self.core
+        if not core.out:
+            return []
+        out = core.out.copy()
+        core.out.clear()  # the transaction layer appends to the same list
+        self.count.sent(out)
+        return out
+
+    def view(self, now: float) -> EngineView:
+        """A picture for those who show and count."""
+        return picture.take(self, now)
+
+    @property
+    def setting_up(self) -> int:
+        """Calls that are not answered yet."""
+        return sum(call.answered_at is None for call in self.core.calls.values())
+
+    # -- dispatch -----------------------------------------------------------------------------------------------------
+
+    def _settle(self, now: float, flow: Flow | None = None, source: Line | None = None) -> None:
+        """Hand on what transactions have raised. `flow`, `source`: where the message came from that raised it."""
+        raised = self.core.layer.raised
+        at = 0
+        while at < len(raised):  # handling one may raise more
+            tx, what, message = raised[at]
+            at += 1
+            if tx is None:
+                assert message is not None
+                if what is Input.ACK:
+                    self.inside.acknowledged(message, now)
+                elif flow is not None:
+                    self.stray.heard(what, message, flow, now)
+                continue
+            user = tx.user
+            if isinstance(user, Attempt):
+                self.ladder.heard(tx, user, what, message, now)
+            elif isinstance(user, Relayed) and tx.request is None:
+                self.inside.heard(tx, user, what, message, now)
+            elif isinstance(user, Asked):
+                self.watch.heard(tx, user, what, message, now)
+            elif what is Input.REQUEST and message is not None and flow is not None and source is not None:
+                self._request(tx, message, flow, source, now)
+            elif what is Input.ACK and message is not None:
+                self.inside.acknowledged(message, now)
+        raised.clear()
+
+    def _request(self, tx: Transaction, request: Message, flow: Flow, source: Line, now: float) -> None:
+        """A new request."""
+        core = self.core
+        try:
+            if request.method == b"CANCEL":
+                self._cancel(tx, request, now)
+                return
+            to_tag = request.to_tag
+            if to_tag:
+                leg = core.legs.get(to_tag + b";" + request.from_tag)
+                if leg is None:
+                    core.respond(tx, 481, now=now)
+                elif request.max_forwards == 0:
+                    core.respond(tx, 483, now=now)
+                elif request.method == b"BYE" and self._is_early(leg.call):
+                    self._early_bye(tx, leg.caller, leg.call, now)
+                else:
+                    self.inside.request(tx, request, leg, now)
+            elif not outside.screen(core, tx, request, now):
+                return
+            elif request.method != b"INVITE":
+                outside.answer(core, tx, request, source, now)
+            elif tx.merge_key is None:
+                core.respond(tx, 482, now=now)  # §8.2.2.2
+            elif core.draining:
+                core.respond(tx, 503, b"Shutting down", (DRAIN_RETRY_AFTER,), now=now)
+            else:
+                self.ladder.invited(tx, request, flow, source, now)
+        except WireError as error:
+            self.count.rejected("malformed")
+            core.respond(tx, error.status, _phrase(error), now=now)
+
+    def _cancel(self, tx: Transaction, cancel: Message, now: float) -> None:
+        """§9.2: answered 200 if there is something to cancel, whatever comes of it."""
+        core = self.core
+        invite = core.layer.cancelled_by(cancel)
+        core.respond(tx, 200 if invite is not None else 481, now=now)
+        if invite is None:
+            return
+        user = invite.user
+        if isinstance(user, Relayed):
+            self.inside.cancelled(user, now)
+        elif isinstance(user, int) and (call := core.calls.get(user)) is not None and call.answered_at is None:
+            self.ladder.cancelled(call, now, cancel.get(b"reason") or b"")
+
+    def _is_early(self, number: int) -> bool:
+        call = self.core.calls.get(number)
+        return call is not None and call.answered_at is None
+
+    def _early_bye(self, tx: Transaction, by_caller: bool, number: int, now: float) -> None:
+        """§15: a caller may end an early dialog with BYE; a callee may not."""
+        self.core.respond(tx, 200 if by_caller else 481, now=now)
+        if by_caller:
+            self.ladder.cancelled(self.core.calls[number], now)
+
+    def _refuse(self, flow: Flow, data: bytes, error: WireError) -> None:
+        """Answer what cannot be read, if it can be answered at all. Nothing is kept of it."""
+        self.count.rejected("too_big" if error.status == 513 else "malformed")
+        answer = compose.refusal(data, error.status, _phrase(error))
+        if self.core.debug:
+            self.core.log("debug", "a message cannot be read", source=str(flow), why=error.text)
+        if answer is not None:
+            self.count.refused(flow, answer)
+
+    def _stranger(self, flow: Flow, data: bytes) -> None:
+        """Nobody we know: silence, so that scanners learn nothing; the log tells the operator once for each address."""
+        self.count.rejected("not_allowed")
+        if flow.host not in self._strangers and len(self._strangers) < STRANGERS_TOLD_MAX:
+            self._strangers.add(flow.host)
+            first = data[:60].partition(b"\r")[0].decode("latin-1")
+            self.core.log(
+                "warning",
+                f"messages from {flow.host} are ignored: it is neither a PBX nor a trunk",
+                first=first,
+                hint="if it is your PBX, write its address under pbx",
+            )
+
+
+def _phrase(error: WireError) -> bytes:
+    """A reason phrase that says what is wrong, on one line."""
+    return "".join(c if c.isprintable() else " " for c in error.text).encode("utf-8", "replace")[:160]

@@ -1,0 +1,429 @@
+"""The ladder: one attempt after the other until somebody answers for the call (DESIGN.md §5.3, §5.4).
+
+Which line comes next is `routing.plan`'s decision, what an outcome means is `routing.verdict`'s, what the caller is
+told in the end is `routing.best`'s. This room acts: it sends, runs the clocks, gives up, relays. An attempt that is
+over is cancelled, and what it still says is absorbed here or in `stray`; the caller never sees it.
+"""
+
+from sipfailover.flow import Flow
+from sipfailover.proxy.call import INBOUND, OUTBOUND, Attempt, Call, Clock, Progress
+from sipfailover.proxy.core import Core, phrase
+from sipfailover.proxy.facts import AttemptEnded
+from sipfailover.proxy.inside import Inside
+from sipfailover.proxy.leg import Leg, contact_line, without_tag
+from sipfailover.proxy.line import Line
+from sipfailover.proxy.stray import Stray
+from sipfailover.proxy.watch import WORDS, Watch
+from sipfailover.routing import (
+    Answered,
+    Cancelled,
+    Candidate,
+    NoRinging,
+    Outcome,
+    Rejected,
+    RingingThenSilent,
+    Said,
+    Silent,
+    Unreachable,
+    Verdict,
+    best,
+    judge,
+    plan,
+)
+from sipfailover.transaction import Input, Transaction
+from sipfailover.trunk import request_uri
+from sipfailover.wire import OWNED, Message, compose, reason_phrase, rewrite
+from sipfailover.wire.compose import Header
+from sipfailover.wire.uri import user
+
+INVITE = b"INVITE"
+MAX_FORWARDS = 70
+REDIRECTED = OWNED - {b"contact"}
+"""What stays behind of a 3xx or a failure: its Contact says where else to ask, and is not ours to change."""
+DRAIN_RETRY_AFTER = (b"retry-after", b"30")
+"""Seconds a caller is asked to wait while we are shutting down."""
+
+
+class Ladder:
+    """Calls from their INVITE to their answer. `now`: seconds, monotonic. On the path."""
+
+    def __init__(self, core: Core, watch: Watch, inside: Inside, stray: Stray) -> None:
+        self.core = core
+        self.watch = watch
+        self.inside = inside
+        self.stray = stray
+
+    # -- a call begins ------------------------------------------------------------------------------------------------
+
+    def invited(self, tx: Transaction, request: Message, flow: Flow, source: Line, now: float) -> None:
+        """A new INVITE from a PBX or a trunk. Raises WireError for an address in it that cannot be read."""
+        core = self.core
+        number = user(request.uri)
+        caller, called = request.from_, number.decode("latin-1")
+        request.to  # noqa: B018  # an address that cannot be read is refused before anything begins
+        core.respond(tx, 100, now=now)
+        core.call_count += 1
+        ours = flow
+        if (
+            source.role == "trunk"
+            and source.trunk.target is not None
+            and source.trunk.target.transport == flow.transport
+        ):
+            ours = flow_as(flow, source.trunk.target.sent_by)
+        a = Leg(core.call_count, request.call_id, core.chance.tag(), ours, contact_line(number, ours))
+        a.called_by(request, ours)
+        direction = OUTBOUND if source.role == "pbx" else INBOUND
+        call = Call(core.call_count, direction, source, request, a, now)
+        call.caller, call.called = user(caller.uri).decode("latin-1"), called
+        call.emergency = direction == OUTBOUND and number in core.emergency_numbers
+        call.invite_key = tx.key
+        tx.user = call.number
+        core.calls[call.number] = call
+        source.trunk.calls_now += 1
+        failover = core.settings.failover
+        call.give_up_at = now + failover.give_up_after
+        call.give_up = core.timers.start(failover.give_up_after, now, Clock.GIVE_UP, call)
+        if call.emergency:
+            core.log("warning", f"emergency call to {called}", call=call.number)
+        self._climb(call, now)
+
+    def _climb(self, call: Call, now: float) -> None:
+        """Try the best line that was not tried yet; if there is none, tell the caller."""
+        core = self.core
+        lines = core.trunks if call.direction == OUTBOUND else core.pbxs
+        for candidate in plan([line.trunk for line in lines], now, emergency=call.emergency):
+            if not candidate.included:
+                break
+            if candidate.name not in call.tried:
+                self._try(call, core.lines[candidate.name], candidate, now)
+                return
+        self._fail(call, now)
+
+    def _try(self, call: Call, line: Line, candidate: Candidate, now: float) -> None:
+        """Send the INVITE to one line, shaped for it, and start its clock."""
+        core, request, trunk = self.core, call.request, line.trunk
+        target = trunk.target
+        assert request is not None
+        assert target is not None
+        chance = core.chance
+        branch = chance.branch()
+        contact = request.contact
+        leg = Leg(call.number, chance.call_id(), chance.tag(), target, b"")
+        leg.contact = contact_line(user(contact.uri) if contact is not None else user(request.from_.uri), target)
+        leg.local = b"%b;tag=%b" % (without_tag(request.from_), leg.local_tag)
+        to = request.to
+        leg.remote = without_tag(to._replace(uri=request_uri(to.uri, line.host, line.port)))
+        leg.target = request_uri(request.uri, line.host, line.port)
+        leg.cseq = leg.uac_cseq = 1
+        forwards = request.max_forwards
+        beginning = leg.request_lines(INVITE, 1, branch, MAX_FORWARDS if forwards is None else forwards - 1, True)
+        call.attempts += 1
+        call.tried.add(line.name)
+        call.first_choice = call.first_choice or line.name
+        call.line = line
+        attempt = Attempt(call.number, call.attempts, line, candidate, leg, branch, now)
+        call.attempt = attempt
+        trunk.calls_now += 1
+        if candidate.trial:
+            trunk.health.trial_started(now)
+        if candidate.desperate:
+            core.log("warning", f"call {call.number} tries {line.name} although it is unfit", why=candidate.reason)
+        clock = trunk.no_answer()
+        core.layer.request(branch, INVITE, rewrite(request, beginning), target, attempt, now, t1=clock.t1)
+        attempt.clock = core.timers.start(clock.bound, now, Clock.NO_ANSWER, attempt)
+
+    # -- what an attempt says -----------------------------------------------------------------------------------------
+
+    def heard(self, tx: Transaction, attempt: Attempt, what: Input, message: Message | None, now: float) -> None:
+        """The client transaction of an attempt has something to tell."""
+        if message is not None and not attempt.heard:
+            attempt.heard = True
+            trunk = attempt.line.trunk
+            trip = now - attempt.sent_at
+            if trip <= trunk.no_answer_within:
+                trunk.roundtrip.observe(trip, call=True)
+        if what is Input.PROVISIONAL:
+            assert message is not None
+            self._provisional(attempt, message, now)
+        elif what is Input.SUCCESS:
+            assert message is not None
+            self._success(attempt, message, now)
+        elif attempt.over:
+            return
+        elif what is Input.FAILURE:
+            assert message is not None
+            rang = attempt.ringing_at is not None
+            outcome = Rejected(message.status, message.retry_after, rang, phrase(message))
+            self._end(attempt, outcome, message, now)
+        elif what is Input.LOST:
+            self._lost(tx, attempt, now)
+        else:
+            self._end(attempt, Silent(now - attempt.sent_at), None, now)
+
+    def _provisional(self, attempt: Attempt, message: Message, now: float) -> None:
+        call = self.core.call_of(attempt)
+        if attempt.over or call is None:
+            return  # late: the transaction cancels it
+        if message.status == 100:
+            if attempt.clock is not None and attempt.clock.name == Clock.NO_ANSWER:
+                self._restart(attempt, self.core.settings.failover.no_ringing_within, Clock.NO_RINGING, now)
+            return
+        if attempt.ringing_at is None and message.status != 199:
+            attempt.ringing_at = now
+            if call.ringing_at is None:
+                call.ringing_at = now
+            call.progress = Progress.RINGING
+            if call.give_up is not None:
+                call.give_up.stop()
+            self._restart(attempt, self.core.settings.failover.ring_timeout, Clock.RING_TIMEOUT, now)
+        a = self._pair(call, attempt, message)[0] if message.to_tag else call.a
+        self._relay(call, a, message, now)
+
+    def _restart(self, attempt: Attempt, seconds: float, clock: Clock, now: float) -> None:
+        """Another clock instead of the one that runs; both count from the INVITE, a telephone's ringing from now."""
+        if attempt.clock is not None:
+            attempt.clock.stop()
+        since = now if clock is Clock.RING_TIMEOUT else attempt.sent_at
+        attempt.clock = self.core.timers.start(max(0.0, since + seconds - now), now, clock, attempt)
+
+    def _pair(self, call: Call, attempt: Attempt, message: Message) -> tuple[Leg, Leg]:
+        """The two legs (calling side, called side) of the early or confirmed dialog that a response speaks of.
+
+        Every callee behind a forking carrier has a dialog of its own on both sides: the first has the tag that the
+        caller knows already, further ones get new tags (§12.1).
+        """
+        core = self.core
+        b = attempt.forks.get(message.to_tag)
+        if b is not None:
+            return core.legs[b.partner], b
+        b = attempt.leg.fork(attempt.leg.local_tag, message.to_tag)
+        b.answered_by(message)
+        a = call.a if call.a.key not in core.legs else call.a.fork(core.chance.tag(), call.a.remote_tag)
+        a.partner, b.partner = b.key, a.key
+        core.add(a, call)
+        core.add(b, call)
+        attempt.forks[message.to_tag] = b
+        return a, b
+
+    def _relay(self, call: Call, a: Leg, message: Message, now: float) -> None:
+        """A provisional answer goes to the caller as it came, with the caller's own dialog."""
+        tx = self.core.layer.servers.get(call.invite_key)
+        if tx is not None:
+            self.core.layer.respond(tx, message.status, answer_for(tx, a, message), now)
+
+    def _success(self, attempt: Attempt, message: Message, now: float) -> None:
+        core = self.core
+        won = attempt.won
+        if won is not None and won.remote_tag == message.to_tag:
+            self.inside.acknowledge_again(won, message)  # the peer lost our ACK
+            return
+        call = core.call_of(attempt)
+        if won is not None or attempt.over or call is None:
+            self.stray.answered_in_vain(message, attempt.leg.reached, now)
+            return
+        a, b = self._pair(call, attempt, message)
+        b.answered_by(message)
+        attempt.won = b
+        tx = core.layer.servers.get(call.invite_key)
+        call.b, call.a = b, a
+        call.answered_at = now
+        if call.ringing_at is None:
+            call.ringing_at = now
+        call.progress = Progress.ANSWERED
+        if call.give_up is not None:
+            call.give_up.stop()
+        attempt.line.trunk.calls_now += 1  # `_close` gives the attempt's own channel back
+        self._close(attempt, call, Answered(message.status), message, "relayed", now)
+        for key in call.keys:
+            if key not in (a.key, b.key) and (leg := core.legs.get(key)) is not None:
+                core.remove(leg)
+        call.keys = [a.key, b.key]
+        call.request, call.attempt, call.finals = None, None, []
+        if tx is not None:
+            self.inside.answer(a, tx, message.status, answer_for(tx, a, message), now)
+        if call.rerouted:
+            core.log("info", f"call {call.number} was rerouted to {call.trunk}", after=_after(call))
+
+    def _lost(self, tx: Transaction, attempt: Attempt, now: float) -> None:
+        """The transport lost the INVITE, or the port was closed while the peer was thinking about it."""
+        rang = attempt.ringing_at is not None
+        if rang and tx.state == 1 and not tx.to.reliable:
+            return  # what was refused was another message; a telephone rings
+        local = tx.reason.startswith("local: ")
+        reason = tx.reason.removeprefix("local: ")
+        self._end(attempt, Unreachable(WORDS.get(reason, reason), local, rang), None, now)
+
+    # -- clocks -------------------------------------------------------------------------------------------------------
+
+    def ring(self, attempt: Attempt, clock: Clock, now: float) -> None:
+        """The clock of an attempt has run out."""
+        after = now - attempt.sent_at
+        if clock is Clock.NO_ANSWER:
+            self._end(attempt, Silent(after), None, now)
+        elif clock is Clock.NO_RINGING:
+            self._end(attempt, NoRinging(after), None, now)
+        else:
+            rang = now - (attempt.ringing_at or attempt.sent_at)
+            self._end(attempt, RingingThenSilent(rang), None, now)
+
+    def give_up(self, call: Call, now: float) -> None:
+        """The caller has waited long enough."""
+        attempt = call.attempt
+        call.give_up_at = now
+        if attempt is None:
+            self._fail(call, now)
+            return
+        after = now - attempt.sent_at
+        self._end(attempt, NoRinging(after) if attempt.heard else Silent(after), None, now)
+
+    # -- an attempt ends ----------------------------------------------------------------------------------------------
+
+    def _end(self, attempt: Attempt, outcome: Outcome, message: Message | None, now: float) -> None:
+        """An attempt has failed: the next one, or the end of the ladder."""
+        call = self.core.call_of(attempt)
+        if attempt.over or call is None:
+            return
+        verdict = self._judge(outcome, attempt, call)
+        status = message.status if message is not None else 0
+        call.said.append(Said(attempt.line.name, status, verdict.said))
+        call.finals.append(message)
+        goes_on = verdict.next_trunk and (now < call.give_up_at or call.emergency)
+        words = "next trunk" if goes_on and self._is_left(call, now) else "gave up" if verdict.next_trunk else "relayed"
+        self._close(attempt, call, outcome, message, words, now, verdict)
+        if isinstance(outcome, Silent | Unreachable):
+            attempt.line.trunk.avoid(attempt.leg.reached)
+        if words == "next trunk":
+            why = verdict.said
+            self.core.log("info", f"call {call.number} moves on from {attempt.line.name}", why=why, to=call.called)
+            self._climb(call, now)
+        else:
+            self._fail(call, now, rang_in_vain=isinstance(outcome, RingingThenSilent))
+
+    def _is_left(self, call: Call, now: float) -> bool:
+        lines = self.core.trunks if call.direction == OUTBOUND else self.core.pbxs
+        candidates = plan([line.trunk for line in lines], now, emergency=call.emergency)
+        return any(candidate.included and candidate.name not in call.tried for candidate in candidates)
+
+    def _judge(self, outcome: Outcome, attempt: Attempt, call: Call) -> Verdict:
+        agreed = [said.status for said in call.said]
+        return judge(outcome, attempt.line.rules, agreed=agreed, emergency=call.emergency)
+
+    def _close(
+        self,
+        attempt: Attempt,
+        call: Call,
+        outcome: Outcome,
+        message: Message | None,
+        words: str,
+        now: float,
+        verdict: Verdict | None = None,
+    ) -> None:
+        """The books of one attempt: its clock, its channel, its evidence, its record, and what must be cancelled."""
+        core, trunk = self.core, attempt.line.trunk
+        attempt.over = True
+        if attempt.clock is not None:
+            attempt.clock.stop()
+            attempt.clock = None
+        trunk.calls_now -= 1
+        verdict = verdict or self._judge(outcome, attempt, call)
+        evidence = verdict.evidence(call.called, attempt.sent_at)
+        if evidence is None and attempt.candidate.trial:
+            trunk.health.trial_ended()
+        if message is None:
+            core.layer.cancel(attempt.branch, now)
+        if attempt.won is None:
+            for b in attempt.forks.values():
+                core.remove(b)
+                partner = core.legs.get(b.partner)
+                if partner is not None:
+                    core.remove(partner)
+        ringing_at = attempt.ringing_at
+        core.record(
+            AttemptEnded(
+                at=now,
+                call=call.number,
+                number=attempt.number,
+                trunk=attempt.line.name,
+                outcome=outcome.word,
+                status=message.status if message is not None else 0,
+                reason=_reason(outcome, message),
+                verdict=words,
+                sent_at=attempt.sent_at,
+                ringing_after=None if ringing_at is None else ringing_at - attempt.sent_at,
+                ended_after=now - attempt.sent_at,
+                remote=attempt.remote,
+                call_id=attempt.leg.call_id.decode(),
+            )
+        )
+        self.watch.observe(attempt.line, evidence, now)
+
+    # -- the call ends without an answer ------------------------------------------------------------------------------
+
+    def _fail(self, call: Call, now: float, *, rang_in_vain: bool = False) -> None:
+        """Tell the caller the most informative thing that was said (§16.7)."""
+        core = self.core
+        tx = core.layer.servers.get(call.invite_key)
+        final = best(call.said, "trunk" if call.direction == OUTBOUND else "PBX")
+        status = 408 if rang_in_vain and final.index is None else final.status
+        headers: tuple[Header, ...] = final.headers if status == final.status else ()
+        if tx is not None and final.index is not None:
+            message = call.finals[final.index]
+            assert message is not None
+            data = answer_for(tx, call.a, message, dropped=REDIRECTED, more=headers)
+            core.layer.respond(tx, status, data, now)
+        elif tx is not None:
+            reason = final.reason if status == final.status else b""
+            core.respond(tx, status, reason, headers, now=now, tag=call.a.local_tag)
+        ours = final.index is None and not rang_in_vain
+        if ours:
+            said = "; ".join(f"{one.trunk}: {one.words}" for one in call.said) or "no trunk was fit to try"
+            core.log("error", f"call {call.number} could not be carried", to=call.called, why=said)
+        core.end(call, status, "", now, "trunk failed" if ours else "")
+
+    def cancelled(self, call: Call, now: float, reason: bytes = b"") -> None:
+        """The caller hung up before the answer (§9.2). `reason`: its Reason line, to be carried over (RFC 3326)."""
+        core = self.core
+        attempt = call.attempt
+        if attempt is not None and not attempt.over:
+            core.layer.cancel(attempt.branch, now, reason)
+            self._close(attempt, call, Cancelled(attempt.ringing_at is not None), None, "gave up", now)
+        tx = core.layer.servers.get(call.invite_key)
+        if tx is not None:
+            core.respond(tx, 487, now=now, tag=call.a.local_tag)
+        core.end(call, 487, "caller", now)
+
+
+def answer_for(
+    tx: Transaction, leg: Leg, message: Message, *, dropped: frozenset[bytes] = OWNED, more: tuple[Header, ...] = ()
+) -> bytes:
+    """A response of one side as the other side gets it: its own Via, dialog and Contact, everything else as it came."""
+    request = tx.request
+    assert request is not None
+    status = message.status
+    lines = [
+        b"SIP/2.0 %d %b" % (status, message.reason or reason_phrase(status)),
+        tx.lines,
+        compose.to_line(request, leg.local_tag),
+    ]
+    if status < 300:
+        if b"contact" in message.first:
+            lines.append(leg.contact)
+        lines += request.lines(b"record-route")  # §12.1.1
+    lines += [b"%b: %b" % (name.title(), value) for name, value in more]
+    return rewrite(message, b"\r\n".join(lines), dropped)
+
+
+def flow_as(flow: Flow, sent_by: bytes) -> Flow:
+    """The same flow under another name of ours: how a carrier sees us behind NAT."""
+    return Flow(flow.transport, flow.host, flow.port, sent_by, flow.local, flow.connection)
+
+
+def _reason(outcome: Outcome, message: Message | None) -> str:
+    if message is not None:
+        given = message.get(b"reason")
+        return phrase(message) + (f" ({given.decode('utf-8', 'replace')})" if given else "")
+    return outcome.reason if isinstance(outcome, Unreachable) else ""
+
+
+def _after(call: Call) -> str:
+    return "; ".join(f"{said.trunk}: {said.words}" for said in call.said)

@@ -1,0 +1,201 @@
+"""A leg: one dialog of a call, ours with one peer (RFC 3261 §12). Every call has two, which share nothing else.
+
+A leg knows how requests inside it are addressed (§12.2.1.1) and where they go; who asks and what is passed on is
+`inside`'s business. Times are seconds, monotonic.
+"""
+
+from ipaddress import ip_address
+
+from sipfailover.errors import WireError
+from sipfailover.flow import Flow, Target
+from sipfailover.transaction import Timer
+from sipfailover.wire import Message, NameAddr, compose, value_of
+from sipfailover.wire.fields import param, without_params
+from sipfailover.wire.uri import SipUri
+
+SIP_PORT = 5060
+TAG = (b"tag",)
+
+
+class Leg:
+    """One dialog, early or confirmed. `key` is how a request inside it is found."""
+
+    __slots__ = (
+        "ack", "ack_cseq", "again", "answer", "answer_key", "call", "call_id", "caller", "contact", "cseq", "fallback",
+        "give_up", "interval", "local", "local_tag", "partner", "reached", "remote", "remote_cseq", "remote_tag", "routes",
+        "target", "to", "uac_cseq", "uas_cseq",
+    )  # fmt: skip
+
+    def __init__(self, call: int, call_id: bytes, local_tag: bytes, reached: Target, contact: bytes) -> None:
+        self.call = call
+        """Number of its call."""
+        self.call_id = call_id
+        self.local_tag = local_tag
+        self.remote_tag = b""
+        self.local = b""
+        """Our From in requests, with our tag: a whole value."""
+        self.remote = b""
+        """Our To in requests, with the peer's tag once it is known."""
+        self.contact = contact
+        """Our Contact line, as it stands in requests and answers."""
+        self.reached = reached
+        """Where the peer was when the dialog began: a flow, or the target we called."""
+        self.to: Target = reached
+        """Where requests inside the dialog go."""
+        self.fallback: Target | None = None
+        """Where they go if that connection is gone."""
+        self.target = b""
+        """The peer's Contact URI: remote target (§12.2.1.1)."""
+        self.routes: tuple[bytes, ...] = ()
+        """Route set, the first hop first."""
+        self.cseq = 0
+        """The last number that we used."""
+        self.remote_cseq = -1
+        """The last number that the peer used."""
+        self.uac_cseq = 0
+        """Number of the last INVITE that we sent."""
+        self.uas_cseq = 0
+        """Number of the last INVITE that we were sent."""
+        self.ack = b""
+        """The ACK to the last 2xx that we were sent, to be said again; b"" until the other side has acknowledged."""
+        self.ack_cseq = 0
+        self.answer = b""
+        """The 2xx that the peer has not acknowledged yet; b"" if there is none."""
+        self.answer_key: tuple[bytes, bytes, bytes] = (b"", b"", b"")
+        self.again: Timer | None = None
+        self.give_up: Timer | None = None
+        self.interval = 0.0
+        self.partner: bytes = b""
+        """Key of the leg on the other side."""
+        self.caller = False
+        """True for the leg of the side that made the call."""
+
+    @property
+    def key(self) -> bytes:
+        """Our tag and the peer's: what finds this leg among all (§12, without the Call-ID, which is checked)."""
+        return self.local_tag + b";" + self.remote_tag
+
+    def fork(self, local_tag: bytes, remote_tag: bytes) -> "Leg":
+        """The same dialog with another tag on one end: a further callee answered (§12.1.2)."""
+        twin = Leg(self.call, self.call_id, local_tag, self.reached, self.contact)
+        twin.local = self.local.removesuffix(self.local_tag) + local_tag if local_tag != self.local_tag else self.local
+        twin.remote, twin.remote_tag = self.remote, remote_tag
+        twin.to, twin.fallback, twin.target, twin.routes = self.to, self.fallback, self.target, self.routes
+        twin.cseq, twin.remote_cseq, twin.caller = self.cseq, self.remote_cseq, self.caller
+        twin.uac_cseq, twin.uas_cseq = self.uac_cseq, self.uas_cseq
+        return twin
+
+    def called_by(self, invite: Message, flow: Flow) -> None:
+        """The peer called us with this INVITE (§12.1.1)."""
+        self.remote_tag = invite.from_tag
+        self.remote = value_of(invite.first[b"from"])
+        self.local = b"%b;tag=%b" % (value_of(invite.first[b"to"]), self.local_tag)
+        self.remote_cseq = self.uas_cseq = invite.cseq
+        self.routes = tuple(invite.values(b"record-route"))
+        behind_nat = flow.host != invite.via.address
+        self.aim(invite, stay=behind_nat)
+        self.caller = True
+
+    def answered_by(self, response: Message) -> None:
+        """The peer answered our INVITE, provisionally or for good (§12.1.2)."""
+        self.remote_tag = response.to_tag
+        self.remote = value_of(response.first[b"to"])
+        self.routes = tuple(reversed(response.values(b"record-route")))
+        self.aim(response)
+
+    def aim(self, message: Message, *, stay: bool = False) -> None:
+        """Take the peer's Contact as remote target (§12.1, §12.2.1.2), if the message has one that can be read.
+
+        stay: the peer is behind NAT, its Contact is of no use to us: requests go where its own came from.
+        """
+        try:
+            contact = message.contact
+            if contact is not None:
+                self.target = contact.uri
+            if not self.target:
+                self.target = self.from_uri(message)
+            if not stay:
+                self._choose_hop(self.routes[0] if self.routes else b"")
+        except WireError:
+            self.target = self.target or b"sip:" + _host_port(self.reached)
+
+    @staticmethod
+    def from_uri(message: Message) -> bytes:
+        """Whom to ask where no Contact was given (RFC 2543): the address of record."""
+        return message.from_.uri if message.method else message.to.uri
+
+    def _choose_hop(self, route: bytes) -> None:
+        hop = next_hop(NameAddr.parse(route).uri if route else self.target, self.reached)
+        if isinstance(self.reached, Flow) and self.reached.reliable:
+            self.fallback = hop if hop.peer != self.reached.peer else None
+        else:
+            self.to = hop
+
+    def request_lines(self, method: bytes, cseq: int, branch: bytes, max_forwards: int, contact: bool) -> bytes:
+        """Start line and our lines for a request inside this dialog, joined by CRLF (§12.2.1.1). On the path."""
+        uri, routes = self.target, self.routes
+        if routes and param(b";" + routes[0].partition(b";")[2].replace(b">", b";"), b"lr") is None:
+            uri, routes = NameAddr.parse(routes[0]).uri, (*routes[1:], b"<%b>" % self.target)  # a strict router
+        lines = [
+            b"%b %b SIP/2.0" % (method, uri),
+            b"Via: " + compose.via_value(self.to.transport, self.to.sent_by, branch),
+            b"Max-Forwards: %d" % max_forwards,
+            *[b"Route: " + route for route in routes],
+            b"From: " + self.local,
+            b"To: " + self.remote,
+            b"Call-ID: " + self.call_id,
+            b"CSeq: %d %b" % (cseq, method),
+        ]
+        if contact:
+            lines.append(self.contact)
+        return b"\r\n".join(lines)
+
+    def next_cseq(self) -> int:
+        """A number for a new request of ours."""
+        self.cseq += 1
+        return self.cseq
+
+    def __repr__(self) -> str:
+        side = "caller" if self.caller else "called"
+        return f"<Leg of call {self.call}, {side} side, Call-ID {self.call_id.decode('latin-1')}, at {self.to}>"
+
+
+def contact_line(user: bytes, ours: Target) -> bytes:
+    """Our Contact towards a peer: the user that the other side has, at our address on this path."""
+    transport = b"" if not ours.reliable else b";transport=" + ours.transport.encode()
+    return b"Contact: <sip:%b%b%b%b>" % (user, b"@" if user else b"", ours.sent_by, transport)
+
+
+def without_tag(address: NameAddr) -> bytes:
+    """A From or To value without its tag."""
+    return address._replace(params=without_params(address.params, TAG)).to_bytes()
+
+
+def next_hop(uri: bytes, reached: Target) -> Target:
+    """Where a request with this next URI goes: the IP address in it, or where its peer was reached before.
+
+    Names are not looked up on the path of a call; and a private address from a peer that we reached at a public one
+    is how a carrier behind NAT looks: both mean the address that is known to work.
+    """
+    try:
+        address = SipUri.parse(uri)
+    except WireError:
+        return reached
+    transport = (address.param(b"transport") or b"").decode("latin-1").lower()
+    if transport not in ("", reached.transport):
+        return reached
+    host, port = address.address, address.port or SIP_PORT
+    if host == reached.host:
+        return reached if port == reached.port else reached.at(host, port)
+    try:
+        there, here = ip_address(host), ip_address(reached.host)
+    except ValueError:
+        return reached
+    if there.version != here.version or (there.is_private and not here.is_private) or there.is_unspecified:
+        return reached
+    return reached.at(str(there), port)
+
+
+def _host_port(target: Target) -> bytes:
+    host = f"[{target.host}]" if ":" in target.host else target.host
+    return f"{host}:{target.port}".encode()

@@ -1,0 +1,80 @@
+"""Taking the picture: the engine's tables as frozen views. Off the path: asked once a page or scrape."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from sipfailover.proxy.call import Call
+from sipfailover.proxy.line import Line
+from sipfailover.proxy.view import CallView, EngineView, TrunkView
+from sipfailover.trunk import State
+
+if TYPE_CHECKING:
+    from sipfailover.proxy.engine import Engine
+
+CALLS_SHOWN = 200
+"""Calls in a picture. More would make the page long and the picture slow; all are counted."""
+
+
+def take(engine: Engine, now: float) -> EngineView:
+    """See `EngineView`."""
+    core = engine.core
+    calls = list(islice(reversed(core.calls.values()), CALLS_SHOWN))
+    count, layer = engine.count, core.layer
+    return EngineView(
+        now=now,
+        started_at=core.started_at,
+        trunks=tuple(_line(line) for line in sorted(core.trunks, key=lambda line: line.trunk.tier)),
+        pbxs=tuple(_line(line) for line in core.pbxs),
+        active_trunk=engine.watch.active,
+        calls=tuple(_call(call) for call in reversed(calls)),
+        calls_now=len(core.calls),
+        last_failover=engine.watch.last_failover,
+        transactions=len(layer),
+        requests={(role, way, method.decode("latin-1")): n for (role, way, method), n in count.requests.items()},
+        responses={(role, way, f"{kind}xx"): n for (role, way, kind), n in count.responses.items()},
+        retransmissions={
+            (way, method.decode("latin-1")): n
+            for way, counts in (("in", layer.repeats_in), ("out", layer.repeats_out))
+            for method, n in counts.items()
+        },
+        rejected=dict(count.rejections),
+    )
+
+
+def _line(line: Line) -> TrunkView:
+    trunk = line.trunk
+    health = trunk.health
+    why = health.why or ("" if health.state is State.UP else "no reason is known")
+    return TrunkView(
+        name=trunk.name,
+        tier=trunk.tier,
+        order=trunk.order.label,
+        health=health.state.label,
+        since=health.since,
+        why=why,
+        carries_new_calls=trunk.carries_new_calls,
+        target=trunk.where(),
+        calls_now=trunk.calls_now,
+        round_trip=trunk.roundtrip.smoothed,
+        no_answer_within=trunk.no_answer().bound,
+        probe=health.progress,
+        last_probe_at=trunk.probe.ended_at,
+        loss_ratio=trunk.probe.loss_ratio,
+        note=trunk.note,
+    )
+
+
+def _call(call: Call) -> CallView:
+    return CallView(
+        number=call.number,
+        direction=call.direction,
+        state=call.progress.label,
+        caller=call.caller,
+        called=call.called,
+        trunk=call.trunk,
+        rerouted=call.rerouted,
+        started_at=call.started_at,
+        answered_at=call.answered_at,
+    )

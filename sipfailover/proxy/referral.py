@@ -1,0 +1,79 @@
+"""Transfers across the two legs: Refer-To and Replaces name dialogs, and each side knows its own only (RFC 3515, 3891).
+
+What a PBX says of *its* dialogs with us is translated into what the carrier calls them, and the other way round; a
+number that is to be called through us is to be called through the other side's peer. What is not ours stays.
+"""
+
+from collections.abc import Mapping
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+from sipfailover.errors import WireError
+from sipfailover.proxy.leg import Leg
+from sipfailover.wire import Message, NameAddr
+from sipfailover.wire.fields import param
+from sipfailover.wire.uri import SipUri
+
+REFER_TO = b"refer-to"
+REPLACES = b"replaces"
+
+
+def translate(request: Message, legs: Mapping[bytes, Leg], leg: Leg, partner: Leg) -> tuple[bytes, bytes] | None:
+    """(header name in lower case, new value) if one that passes names a dialog or address of ours; else None."""
+    try:
+        if REFER_TO in request.first:
+            value = request.get(REFER_TO)
+            assert value is not None
+            changed = refer_to(value, legs, leg, partner)
+            return (REFER_TO, changed) if changed != value else None
+        if REPLACES in request.first:
+            value = request.get(REPLACES)
+            assert value is not None
+            translated = replaces(value, legs)
+            return (REPLACES, translated[0]) if translated else None
+    except WireError:
+        return None  # not ours to judge: it passes as it is
+    return None
+
+
+def refer_to(value: bytes, legs: Mapping[bytes, Leg], leg: Leg, partner: Leg) -> bytes:
+    """A Refer-To as the other side can follow it."""
+    address = NameAddr.parse(value)
+    uri = SipUri.parse(address.uri)
+    for header in uri.headers.split(b"&"):
+        name, _, escaped = header.partition(b"=")
+        if name.lower() == REPLACES:
+            found = replaces(unquote_to_bytes(escaped.decode("latin-1")), legs)
+            if found is None:
+                return value
+            wanted, target = found
+            kept = b"?Replaces=" + quote_from_bytes(wanted, safe="").encode()
+            return address._replace(uri=target.partition(b"?")[0] + kept).to_bytes()
+    if not _is_ours(uri, leg):
+        return value
+    there = SipUri.parse(partner.target)
+    return address._replace(uri=uri._replace(host=there.host, port=there.port).to_bytes()).to_bytes()
+
+
+def replaces(value: bytes, legs: Mapping[bytes, Leg]) -> tuple[bytes, bytes] | None:
+    """(Replaces as the other side knows that dialog, its remote target), or None if it is not ours (RFC 3891 §6)."""
+    call_id, _, params = value.partition(b";")
+    params = b";" + params
+    ours, theirs = param(params, b"to-tag") or b"", param(params, b"from-tag") or b""
+    found = legs.get(ours + b";" + theirs)
+    if found is None or found.call_id != call_id.strip():
+        return None
+    other = legs.get(found.partner)
+    if other is None:
+        return None
+    early = b";early-only" if param(params, b"early-only") is not None else b""
+    return (
+        b"%b;to-tag=%b;from-tag=%b%b" % (other.call_id, other.remote_tag, other.local_tag, early),
+        other.target,
+    )
+
+
+def _is_ours(uri: SipUri, leg: Leg) -> bool:
+    """True if a URI points to our own address on this leg."""
+    port = b"" if uri.port is None else b":%d" % uri.port
+    sent_by = leg.to.sent_by
+    return uri.host + port == sent_by or uri.host + b":5060" == sent_by

@@ -1,0 +1,180 @@
+"""Watching the lines: OPTIONS at their time, what answers and calls say about health, and which trunk is active now.
+
+How often is asked and what an answer means is `trunk.probe`'s, what follows for health is `trunk.health`'s; this room
+sends, listens and tells.
+"""
+
+from dataclasses import dataclass
+
+from sipfailover.flow import Target
+from sipfailover.proxy.call import Clock
+from sipfailover.proxy.core import Core, phrase
+from sipfailover.proxy.facts import ProbeEnded, TrunkChanged
+from sipfailover.proxy.line import Line
+from sipfailover.proxy.view import FailoverView
+from sipfailover.routing import Place, plan
+from sipfailover.transaction import Input, Transaction
+from sipfailover.trunk import Change, Evidence, Sign, State
+from sipfailover.wire import Message, compose
+from sipfailover.wire.uri import with_host
+
+GRACE = 0.05
+"""Seconds by which the watchdog of a probe is later than the transaction that should end it."""
+
+WORDS = {
+    "refused": "port closed",
+    "reset": "connection reset",
+    "closed": "connection closed",
+    "timeout": "no connection within the time allowed",
+    "unreachable": "host unreachable",
+}
+"""The transport's word → words for people."""
+
+BAD = frozenset({Sign.PROBE_FAILED, Sign.PROBE_503, Sign.CALL_SILENT, Sign.CALL_FAULT, Sign.RETRY_AFTER})
+
+
+@dataclass(slots=True, eq=False)
+class Asked:
+    """An OPTIONS under way."""
+
+    line: Line
+    sent_at: float
+    target: Target
+
+
+class Watch:
+    """See the module. `now`: seconds, monotonic."""
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+        self.active = ""
+        """Name of the trunk that new calls take; empty if none is usable."""
+        self.last_failover: FailoverView | None = None
+        self._last_active = ""
+
+    def start(self, now: float) -> None:
+        """Begin to watch every line."""
+        for line in self.core.lines.values():
+            self._arm(line, now)
+
+    def resolved(self, line: Line, now: float) -> None:
+        """A line has other addresses."""
+        self._arm(line, now)
+        self._choose_active(now, "its name resolves" if line.trunk.targets else line.trunk.resolve_why)
+
+    def observe(self, line: Line, evidence: Evidence | None, now: float) -> None:
+        """Something was seen of a line. On the path: for a good call to a trunk that is Up this is one look-up."""
+        if evidence is None:
+            return
+        trunk = line.trunk
+        change = trunk.health.observe(evidence, now)
+        if change is not None:
+            self._changed(line, change, now)
+        if change is not None or evidence.sign in BAD:
+            trunk.probe.hurry(now, trunk.health)
+            self._arm(line, now)
+
+    def wake(self, line: Line, now: float) -> None:
+        """The timer of a line is due."""
+        line.timer = None
+        trunk = line.trunk
+        if trunk.probe.overdue(now - GRACE):
+            self._ended(line, trunk.probe.failed("", now), "timeout", 0, None, now)
+        due = trunk.health.deadline()
+        if due is not None and due <= now:
+            change = trunk.health.wake(now)
+            if change is not None:
+                self._changed(line, change, now)
+                trunk.probe.hurry(now, trunk.health)
+        if trunk.target is not None and trunk.probe.due(now):
+            self._ask(line, trunk.target, now)
+        self._arm(line, now)
+
+    def _arm(self, line: Line, now: float) -> None:
+        """Have `wake` called at the next moment that matters."""
+        trunk = line.trunk
+        dues = [trunk.health.deadline()]
+        if trunk.target is not None:
+            probe = trunk.probe
+            dues.append(probe.next_at if probe.sent_at is None else probe.deadline() + GRACE)
+        due = min((due for due in dues if due is not None), default=None)
+        if due is None:
+            return
+        if line.timer is not None:
+            if line.timer.owner is not None and line.timer.due <= due:
+                return
+            line.timer.stop()
+        line.timer = self.core.timers.start(max(0.0, due - now), now, Clock.WATCH, line)
+
+    def _ask(self, line: Line, target: Target, now: float) -> None:
+        """Send one OPTIONS (§11.1), addressed as a call would be."""
+        core, trunk = self.core, line.trunk
+        branch = core.chance.branch()
+        uri = with_host(b"sip:host", line.host, line.port)
+        data = compose.request(
+            b"OPTIONS",
+            uri,
+            via=compose.via_value(target.transport, target.sent_by, branch),
+            from_=b"<sip:ping@%b>;tag=%b" % (target.sent_by, core.chance.tag()),
+            to=b"<%b>" % uri,
+            call_id=core.chance.call_id(),
+            cseq=1,
+            contact=b"<sip:%b%b>" % (target.sent_by, b";transport=tcp" if target.reliable else b""),
+            headers=((b"accept", b"application/sdp"), (b"user-agent", b"sipfailover")),
+        )
+        trunk.probe.sent(now, trunk.health)
+        core.layer.request(
+            branch, b"OPTIONS", data, target, Asked(line, now, target), now,
+            t1=trunk.no_answer().t1, life=trunk.probe.rules.timeout,
+        )  # fmt: skip
+
+    def heard(self, tx: Transaction, asked: Asked, what: Input, message: Message | None, now: float) -> None:
+        """An OPTIONS of ours was answered, or was not."""
+        line, trunk = asked.line, asked.line.trunk
+        if what is Input.PROVISIONAL:
+            return
+        if message is None:
+            word = "timeout" if what is Input.TIMER_F else "refused" if tx.reason == "refused" else "unreachable"
+            if tx.reason.startswith("local: "):
+                trunk.probe.sent_at = None  # our own trouble is evidence of nothing
+                self._ended(line, None, word, 0, None, now)
+                return
+            trunk.avoid(asked.target)
+            self._ended(line, trunk.probe.failed(WORDS.get(tx.reason, tx.reason), now), word, 0, None, now)
+            return
+        trip = now - asked.sent_at if tx.sends == 1 else None
+        if trip is not None:
+            trunk.roundtrip.observe(trip)
+        evidence = trunk.probe.answered(message.status, phrase(message), message.retry_after, now)
+        result = "answered" if evidence is not None and evidence.sign is Sign.PROBE_GOOD else "fault"
+        self._ended(line, evidence, result, message.status, trip, now)
+
+    def _ended(
+        self, line: Line, evidence: Evidence | None, result: str, status: int, trip: float | None, now: float
+    ) -> None:
+        self.core.record(ProbeEnded(now, line.name, result, status, trip))
+        self.observe(line, evidence, now)
+        self._arm(line, now)
+
+    def _changed(self, line: Line, change: Change, now: float) -> None:
+        before, after = change.before.label, change.after.label
+        self.core.record(TrunkChanged(now, line.name, before, after, change.why))
+        level = "info" if change.after is State.UP else "warning"
+        self.core.log(level, f"{line.role} {line.name} is {after}", was=before, why=change.why)
+        if line.role == "trunk":
+            self._choose_active(now, f"{line.name} is {after}: {change.why}")
+
+    def _choose_active(self, now: float, why: str) -> None:
+        candidates = plan([line.trunk for line in self.core.trunks], now)
+        active = next((c.name for c in candidates if c.place is Place.FIRST and not c.trial), "")
+        if active == self.active:
+            return
+        self.active = active
+        if not active:
+            self.core.log("error", "no trunk can carry a call", why=why)
+            return
+        before, self._last_active = self._last_active, active
+        if before and before != active:
+            number = self.last_failover.number + 1 if self.last_failover else 1
+            self.last_failover = FailoverView(number, now, before, active, why)
+            self.core.log("warning", f"new calls go over {active}", before=before, why=why)

@@ -1,0 +1,293 @@
+"""Random worlds: an office, two carriers and a bad network, in which answers, CANCELs, hang-ups and failures race.
+
+One seed is one world. The delays are drawn around the engine's own clocks, so that things happen milliseconds before
+or after them. `invariants` says in sentences what went wrong; an empty list is a good world.
+"""
+
+from dataclasses import dataclass, field
+
+from sipfailover.chance import Chance
+from sipfailover.config import Settings, parse
+from sipfailover.proxy import AttemptEnded, CallEnded, Engine
+from sipfailover.proxy.call import Clock
+from sipfailover.simulator import Carrier, Leg, Manners, Mode, Network, Phone, Weather, World
+
+PROXY = ("192.0.2.1", 5060)
+OFFICE = ("192.0.2.10", 5060)
+MAIN = ("198.51.100.1", 5060)
+BACKUP = ("203.0.113.1", 5060)
+
+SETTINGS: Settings = parse(
+    f"""
+pbx: {OFFICE[0]}:5060
+listen: [udp {PROXY[0]}:5060]
+trunks:
+  - {{name: main,   host: {MAIN[0]}, port: 5060, register: no}}
+  - {{name: backup, host: {BACKUP[0]}, port: 5060, register: no}}
+monitor: {{options_every: 1s, timeout: 500ms, down_after: 2, up_after: 3}}
+failover: {{no_answer_within: 2s, no_ringing_within: 4s, give_up_after: 9s, ring_timeout: 20s,
+           return_to_main: {{stable_for: 5s}}}}
+"""
+)
+
+CLOCKS = (0.8, 2.0, 4.0, 9.0)
+"""Seconds: the engine's own clocks, around which the worlds are drawn."""
+MODES = tuple(Mode)
+STATUSES = (200, 200, 200, 200, 486, 603, 404, 500, 503, 403, 480, 302)
+HEALED_AT = 30.0
+HUNG_UP_AT = 60.0
+OVER_AT = 260.0
+
+
+@dataclass(slots=True)
+class Play:
+    """One world and what is needed to judge it."""
+
+    world: World
+    phone: Phone
+    main: Carrier
+    backup: Carrier
+    calls: list[Leg] = field(default_factory=list)
+    inbound: list[Leg] = field(default_factory=list)
+    disturbed: dict[str, list[float]] = field(default_factory=lambda: {"main": [], "backup": []})
+    """When each carrier changed its mode."""
+    lossy: bool = False
+
+
+def near(chance: Chance, moments: tuple[float, ...], spread: float = 0.1) -> float:
+    """A moment within ± `spread` seconds of one of these."""
+    moment = moments[int(chance.dice() * len(moments))]
+    return max(0.001, moment + spread * (2 * chance.dice() - 1))
+
+
+def manners(chance: Chance) -> Manners | None:
+    """What a carrier does with one call: often the usual, sometimes something that crosses a clock."""
+    dice = chance.dice()
+    if dice < 0.08:
+        return None
+    trying = None if dice < 0.3 else near(chance, (0.0, 0.0, 0.8, 2.0))
+    ringing = None if chance.dice() < 0.3 else near(chance, (0.05, 0.8, 2.0, 4.0))
+    final = None if chance.dice() < 0.1 else near(chance, (0.1, 0.8, 2.0, 4.0, 9.0, 20.0))
+    if ringing is not None and final is not None and ringing > final:
+        ringing, final = final, ringing
+    return Manners(
+        trying=trying,
+        ringing=ringing,
+        ringing_status=183 if chance.dice() < 0.3 else 180,
+        final=final,
+        status=STATUSES[int(chance.dice() * len(STATUSES))],
+        talk=None if chance.dice() < 0.7 else 3.0 * chance.dice(),
+        obeys_cancel=chance.dice() < 0.8,
+        retry_after=int(chance.dice() * 5) if chance.dice() < 0.2 else None,
+    )
+
+
+def play(seed: int) -> Play:
+    """Live through the world of this seed."""
+    chance = Chance(seed)
+    calm = chance.dice() < 0.4
+    weather = Weather(
+        delay=0.001 + 0.04 * chance.dice(),
+        jitter=0.03 * chance.dice(),
+        loss=0.0 if calm else 0.1 * chance.dice(),
+        duplicate=0.0 if calm else 0.1 * chance.dice(),
+        reorder=0.0 if calm else 0.3 * chance.dice(),
+    )
+    network = Network(Chance(seed + 1), weather)
+    world = World(Engine(SETTINGS, Chance(seed + 2), 0.0), PROXY, network)
+    phone = Phone("Office", OFFICE, Chance(seed + 3), proxy=PROXY)
+    carriers = Carrier("main", MAIN, Chance(seed + 4)), Carrier("backup", BACKUP, Chance(seed + 5))
+    for agent in (phone, *carriers):
+        world.join(agent)
+    story = Play(world, phone, *carriers, lossy=not calm)
+    for name, agent in (("pbx", phone), ("main", carriers[0]), ("backup", carriers[1])):
+        world.name(name, agent.at)
+    for carrier in carriers:
+        carrier.script = lambda leg, dice, mode=carrier: manners(dice)  # type: ignore[misc]
+    _plan_calls(story, chance)
+    _plan_faults(story, chance)
+    world.run(OVER_AT)
+    return story
+
+
+def _plan_calls(story: Play, chance: Chance) -> None:
+    world, phone = story.world, story.phone
+    for number in range(1 + int(chance.dice() * 4)):
+        start = 2.0 + 10 * chance.dice()
+        patience = near(chance, (0.1, 0.8, 2.0, 4.0)) if chance.dice() < 0.4 else None
+        talk = 4 * chance.dice() if chance.dice() < 0.8 else None
+        hold = chance.dice() if chance.dice() < 0.3 else None
+        called = f"+4144321{number:04d}"
+
+        def call(called: str = called, patience=patience, talk=talk, hold=hold) -> None:  # type: ignore[no-untyped-def]
+            story.calls.append(
+                world.tell(phone, lambda: phone.call(called, patience=patience, talk=talk, hold=hold))
+            )
+
+        world.at_time(start, call)
+    if chance.dice() < 0.4:
+        carrier = story.main if chance.dice() < 0.5 else story.backup
+        caller = f"+4179555{int(chance.dice() * 1000):04d}"
+        start = 2.0 + 10 * chance.dice()
+        world.at_time(
+            start,
+            lambda: story.inbound.append(world.tell(carrier, lambda: carrier.invite("+41443000000", caller, PROXY))),
+        )
+        if chance.dice() < 0.6:
+            wait = 3 * chance.dice()
+            world.at_time(
+                start + wait, lambda: world.tell(carrier, lambda: [carrier.hang_up(leg) for leg in story.inbound])
+            )
+
+
+def _plan_faults(story: Play, chance: Chance) -> None:
+    world = story.world
+    for carrier in (story.main, story.backup):
+        for _ in range(int(chance.dice() * 4)):
+            when = 1.0 + 14 * chance.dice()
+            mode = MODES[int(chance.dice() * len(MODES))]
+            world.at_time(when, lambda carrier=carrier, mode=mode: _become(story, carrier, mode))  # type: ignore[misc]
+        world.at_time(HEALED_AT, lambda carrier=carrier: _become(story, carrier, Mode.NORMAL))  # type: ignore[misc]
+    world.at_time(HEALED_AT, lambda: setattr(world.network, "weather", Weather(delay=0.01)))
+
+    def hang_up() -> None:
+        for agent in (story.phone, story.main, story.backup):
+            world.tell(agent, lambda agent=agent: [agent.hang_up(leg) for leg in agent.legs])  # type: ignore[misc]
+
+    world.at_time(HUNG_UP_AT, hang_up)
+    world.at_time(HUNG_UP_AT + 40, hang_up)
+
+
+def _become(story: Play, carrier: Carrier, mode: Mode) -> None:
+    world = story.world
+    if mode is not carrier.mode:
+        story.disturbed[carrier.name].append(world.now)
+    world.network.closed.discard(carrier.at)
+    if mode is Mode.DEAD:
+        world.network.closed.add(carrier.at)
+    world.tell(carrier, lambda: carrier.become(mode, world.now))
+
+
+def invariants(story: Play) -> list[str]:
+    """What is wrong with this world, as sentences."""
+    return [*_calls(story), *_carriers(story), *_tables(story), *_facts(story)]
+
+
+def _calls(story: Play) -> list[str]:
+    wrong = []
+    for leg in story.calls:
+        if not leg.status:
+            wrong.append(f"{leg.number} never got a final answer")
+        if leg.finals > 1:
+            wrong.append(f"{leg.number} got {leg.finals} final answers")
+        if leg.open:
+            wrong.append(f"{leg.number} is still open")
+        if leg.trouble and not story.lossy:
+            wrong.append(f"{leg.number}: {leg.trouble}")
+    wrong += [f"the office got nonsense: {text}" for text in story.phone.trouble]
+    wrong += [f"inbound call: {leg.finals} final answers" for leg in story.inbound if leg.finals > 1]
+    return wrong
+
+
+def _carriers(story: Play) -> list[str]:
+    wrong = []
+    for carrier in (story.main, story.backup):
+        wrong += [f"{carrier.name} got nonsense: {text}" for text in carrier.trouble]
+        for leg in carrier.legs:
+            if leg.outgoing:
+                continue
+            if leg.answered_at is not None and leg.ended_at is None:
+                wrong.append(f"{carrier.name} still has a call to {leg.number}: nobody hung up")
+            if leg.answered_at is not None and leg.acked_at is None and not _was_deaf(story, carrier, leg):
+                wrong.append(f"{carrier.name} answered {leg.number} and was never acknowledged")
+            if leg.offers > 1:
+                wrong.append(f"{carrier.name} was offered {leg.number} {leg.offers} times")
+    return wrong + _double_ringing(story)
+
+
+def _was_deaf(story: Play, carrier: Carrier, leg: Leg) -> bool:
+    """True if it may not have heard us while its answer was to be acknowledged."""
+    assert leg.answered_at is not None
+    return any(leg.seen_at - 20 <= at <= leg.answered_at + 33 for at in story.disturbed[carrier.name])
+
+
+def _double_ringing(story: Play) -> list[str]:
+    """No carrier is offered a call after another one was heard ringing for it."""
+    rang: dict[str, tuple[float, str]] = {}
+    wrong = []
+    names = {MAIN: "main", BACKUP: "backup"}
+    numbers = {attempt.call_id: attempt.call for attempt in _of(story, AttemptEnded)}
+    for passed in story.world.passed:
+        if passed.arrived and passed.to == PROXY and passed.data[:9] == b"SIP/2.0 1" and passed.data[9:11] != b"00":
+            call = _call_number(numbers, passed.data)
+            if call is not None and passed.source in names:
+                rang.setdefault(call, (passed.at, names[passed.source]))
+        if not passed.arrived and passed.source == PROXY and passed.data.startswith(b"INVITE ") and passed.to in names:
+            call = _call_number(numbers, passed.data)
+            if call in rang and b"To: " in passed.data and b";tag=" not in passed.data.partition(b"To: ")[2][:60]:
+                at, who = rang[call]
+                if who != names[passed.to]:
+                    late = _attempt_over_before(story, call, who, at)
+                    if not late:
+                        wrong.append(f"call {call} rang at {who} ({at:.3f}) and was offered to {names[passed.to]}")
+    return wrong
+
+
+def _attempt_over_before(story: Play, call: str, who: str, at: float) -> bool:
+    """True if that attempt was given up before its ringing arrived: it was late, and is cancelled."""
+    return any(
+        str(attempt.call) == call and attempt.trunk == who and attempt.at <= at + 1e-9
+        for attempt in _of(story, AttemptEnded)
+    )
+
+
+def _call_number(numbers: dict[str, int], data: bytes) -> str | None:
+    call_id = data.partition(b"Call-ID: ")[2].partition(b"\r\n")[0].decode()
+    number = numbers.get(call_id)
+    return None if number is None else str(number)
+
+
+def _tables(story: Play) -> list[str]:
+    """Every table of the engine is empty at the end, but for the watch over the trunks."""
+    core = story.world.engine.core  # type: ignore[attr-defined]
+    wrong = [f"still there: {thing!r}" for thing in (*core.calls.values(), *core.legs.values())]
+    wrong += [f"still there: {tx!r}" for tx in core.layer.clients.values() if tx.key[2] != b"OPTIONS"]
+    wrong += [f"still there: {tx!r}" for tx in core.layer.servers.values()]
+    wrong += [f"still merged: {key!r}" for key in core.layer.merged]
+    for peer, waiting in core.layer.waiting.items():
+        wrong += [f"still waiting at {peer}: {tx!r}" for tx in waiting.values() if tx.key[2] != b"OPTIONS"]
+    wrong += [f"{line.name} counts {line.trunk.calls_now} calls" for line in core.lines.values() if line.trunk.calls_now]
+    for lane in core.timers._lanes.values():
+        wrong += [
+            f"a timer still runs: {timer.name} of {timer.owner!r}"
+            for timer in lane
+            if timer.owner is not None and timer.name != Clock.WATCH and "OPTIONS" not in repr(timer.owner)
+        ]
+    if story.world.engine.inside.invites:  # type: ignore[attr-defined]
+        wrong.append("an INVITE inside a dialog is still pending")
+    return wrong
+
+
+def _facts(story: Play) -> list[str]:
+    """The records agree with what the office lived through."""
+    ended = [fact for fact in _of(story, CallEnded) if fact.direction == "outbound"]
+    wrong = []
+    by_id = {fact.call_id: fact for fact in ended}
+    if len(by_id) != len(ended):
+        wrong.append("a call was recorded twice")
+    for leg in story.calls:
+        fact = by_id.get(leg.call_id.decode())
+        if fact is None:
+            if leg.status not in (0, 408, 487):
+                wrong.append(f"{leg.number} ({leg.status}) has no record")
+            continue
+        if leg.answered_at is not None and fact.answered_at is None:
+            wrong.append(f"{leg.number} was answered, and the record says {fact.result}")
+        attempts = [attempt for attempt in _of(story, AttemptEnded) if attempt.call == fact.call]
+        if len(attempts) != fact.attempts:
+            wrong.append(f"{leg.number}: {len(attempts)} attempts recorded of {fact.attempts}")
+    return wrong
+
+
+def _of(story: Play, kind: type) -> list:  # type: ignore[type-arg]
+    return [fact for fact in story.world.facts if isinstance(fact, kind)]
