@@ -24,7 +24,7 @@ class Send:
 
 @dataclass(slots=True)
 class Record:
-    """Keep this fact: the ledger stores it, metrics count it, the demo shows it. Losing it costs evidence, never a call."""
+    """Keep this fact: the ledger stores it, metrics count it, the demo shows it. Losing it costs evidence, no call."""
 
     fact: Fact
 
