@@ -36,10 +36,11 @@ bench: $(DEV) ## Measure
 	$(PY) -m tests.bench $(ARGS)
 
 versions: ## Run the suite without interop on every Python from 3.11 on that is at hand
-	@for v in 3.11 3.12 3.13 3.14; do for p in python$$v "$$HOME"/.pyenv/versions/$$v*/bin/python; do \
+	@failed=; for v in 3.11 3.12 3.13 3.14; do for p in python$$v "$$HOME"/.pyenv/versions/$$v*/bin/python; do \
 	  $$p $(RECENT) || continue; echo "== Python $$v"; \
-	  $(MAKE) --no-print-directory suite VENV=.venv-$$v PYTHON=$$p ARGS='-m "not interop" $(ARGS)' || exit 1; break; \
-	done; done
+	  $(MAKE) --no-print-directory suite VENV=.venv-$$v PYTHON="$$p" ARGS='-m "not interop" $(ARGS)' \
+	    || failed="$$failed $$v"; break; \
+	done; done; [ -z "$$failed" ] || { echo "Failed on:$$failed" >&2; exit 1; }
 
 lint: $(DEV) ## Formatter, linter, types and layers
 	$(PY) -m ruff format --check .

@@ -302,20 +302,18 @@ def test_it_starts_is_healthy_and_stops_in_time(image: Image) -> None:
     assert image.run(json.loads(probe), **environment)[0] == 1, "nobody is there yet"
 
     before = image.files()
-    service = image.process([*IMAGE.words("ENTRYPOINT"), *IMAGE.words("CMD")], environment)
-    try:
-        end = time.monotonic() + seconds(start_period[1])
-        while (healthy := image.run(json.loads(probe), **environment)) and healthy[0] != 0:
-            assert service.poll() is None, f"it ended by itself:\n{service.stdout and service.stdout.read()}"
-            assert time.monotonic() < end, healthy[1]
-            time.sleep(0.2)
-        service.send_signal(signal.Signals[IMAGE.one("STOPSIGNAL")])
-        said, _ = service.communicate(timeout=seconds(SERVICE["stop_grace_period"]))
-        assert service.returncode == 0, said
-    finally:
-        if service.poll() is None:
-            service.kill()
-            service.communicate()
+    with image.process([*IMAGE.words("ENTRYPOINT"), *IMAGE.words("CMD")], environment) as service:
+        try:
+            end = time.monotonic() + seconds(start_period[1])
+            while (healthy := image.run(json.loads(probe), **environment)) and healthy[0] != 0:
+                assert service.poll() is None, f"it ended by itself:\n{service.stdout and service.stdout.read()}"
+                assert time.monotonic() < end, healthy[1]
+                time.sleep(0.2)
+            service.send_signal(signal.Signals[IMAGE.one("STOPSIGNAL")])
+            said, _ = service.communicate(timeout=seconds(SERVICE["stop_grace_period"]))
+            assert service.returncode == 0, said
+        finally:
+            service.kill()  # nothing happens to one that has ended
     assert image.files() == before, "with a read-only root nothing but the volume may be written"
 
 
