@@ -46,7 +46,7 @@ lint: $(DEV) ## Formatter, linter, types and layers
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
 	$(PY) -m mypy
-	$(VENV)/bin/lint-imports
+	$(VENV)/bin/lint-imports --no-logo
 
 format: $(DEV) ## Format, and mend what the linter can mend
 	$(PY) -m ruff format .
