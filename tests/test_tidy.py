@@ -64,7 +64,9 @@ def tree(path: Path) -> ast.Module:
 
 def text_files() -> Iterator[Path]:
     """Everything that people write: no vectors (they are what others wrote), no locks, nothing generated."""
-    yield from (path for path in sorted(ROOT.iterdir()) if path.is_file() and path.suffix != ".lock")
+    yield from (
+        path for path in sorted(ROOT.iterdir()) if path.is_file() and path.suffix != ".lock" and path.name != ".git"
+    )
     for folder in (".ci", "examples", "sipfailover", "tests"):
         for path in sorted((ROOT / folder).rglob("*")):
             if path.is_file() and "vectors" not in path.parts and path.suffix not in (".pyc", ".pcap", ".wav"):
@@ -105,6 +107,13 @@ def test_imports_point_down_only() -> None:
 def test_a_module_begins_with_what_it_is(path: Path) -> None:
     module = tree(path)
     assert not module.body or ast.get_docstring(module), "a module begins with one paragraph"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_a_public_class_says_what_it_is(path: Path) -> None:
+    classes = (node for node in ast.walk(tree(path)) if isinstance(node, ast.ClassDef))
+    silent = [node.name for node in classes if not node.name.startswith("_") and not ast.get_docstring(node)]
+    assert not silent, "a class begins with what it is"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=relative)
