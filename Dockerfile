@@ -2,6 +2,8 @@
 # Pin the base for a build that can be repeated: take the digest that
 #   docker buildx imagetools inspect python:3.13-slim
 # prints, and give it as  --build-arg BASE=python:3.13-slim@sha256:…
+# A bill of materials and the provenance go with the image when it is built by
+#   docker buildx build --sbom=true --provenance=mode=max …
 ARG BASE=python:3.13-slim
 
 FROM ${BASE} AS build
@@ -19,6 +21,9 @@ RUN /opt/build/bin/pip wheel --no-index --no-deps --no-build-isolation --wheel-d
  && python -m compileall -q /opt/sipfailover/lib
 
 FROM ${BASE}
+LABEL org.opencontainers.image.title=sipfailover \
+      org.opencontainers.image.description="Moves an office's calls to the backup trunk when a carrier fails" \
+      org.opencontainers.image.licenses=Apache-2.0
 RUN groupadd --system --gid 10001 sipfailover \
  && useradd --system --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/sipfailover --shell /usr/sbin/nologin sipfailover \
  && install -d -m 0755 /etc/sipfailover \

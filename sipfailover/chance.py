@@ -48,7 +48,7 @@ class Chance:
         return self.token() + self.token()
 
     def spread(self, value: float, share: float) -> float:
-        """`value` moved by up to ± `share` of itself (0.1 = ten per cent), so that timers of many do not fire together."""
+        """`value` moved by up to ± `share` of itself (0.1: ten per cent), so that many timers do not fire together."""
         return value * (1.0 + share * (2.0 * self._random.random() - 1.0))
 
     def dice(self) -> float:

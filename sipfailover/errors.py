@@ -27,7 +27,7 @@ class WireError(SipfailoverError):
 
 
 class TransportError(SipfailoverError):
-    """The world failed: `peer` is whom we wanted to reach or where we wanted to listen, `phase` is what we were doing."""
+    """The world failed. `peer`: whom we wanted to reach or where we wanted to listen; `phase`: what we were doing."""
 
     def __init__(self, peer: str, phase: str, text: str) -> None:
         super().__init__(f"{phase} {peer}: {text}")

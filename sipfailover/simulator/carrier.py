@@ -1,9 +1,8 @@
 """A carrier: takes the calls of the office in a mood that can be changed at any moment, and makes calls into the
 office.
 
-`Mode` names the ways in which carriers fail (field notes: they answer OPTIONS and lose calls; they say 100 and
-nothing more).
-Each call's delays are drawn anew, so no two calls are alike.
+`Mode` names the ways in which carriers fail (field notes: they answer OPTIONS and lose calls; they say 100 and nothing
+more). Each call's delays are drawn anew, so no two calls are alike.
 """
 
 from collections.abc import Callable

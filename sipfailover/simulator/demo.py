@@ -1,10 +1,9 @@
 """The demo: the service as a real process, an office and two carriers behind real sockets, and a main carrier that
 fails.
 
-`sipfailover demo` calls `main`. The plot is `PHASES`; what the reader sees is `screen`'s business; this module runs
-the play
-and keeps the score. It ends with exit code 0 only if no call was lost and no carrier was left with a call that nobody
-has.
+`sipfailover demo` calls `main`. The plot is `PHASES`; what the reader sees is `screen`'s business; this module runs the
+play and keeps the score. It ends with exit code 0 only if no call was lost and no carrier was left with a call that
+nobody has.
 """
 
 import asyncio
@@ -65,7 +64,7 @@ PHASES = (
     Phase("All is well", "Every call goes over the main carrier.", Mode.NORMAL, 4.0),
     Phase(
         "Main goes silent",
-        "The carrier reads nothing and says nothing. Calls caught in it move to the backup, later ones go there at once.",
+        "The carrier reads nothing, says nothing. Calls caught in it move to the backup, later ones go there at once.",
         Mode.SILENT,
         8.0,
     ),

@@ -31,8 +31,8 @@ class Phone(UserAgent):
     ) -> Leg:
         """Call a number.
 
-        patience: seconds until the caller gives up if nobody has answered (CANCEL); talk: seconds from the answer to
-        our BYE;
+        patience: seconds until the caller gives up if nobody has answered (CANCEL);
+        talk: seconds from the answer to our BYE;
         hold: seconds from the answer to a re-INVITE that puts the call on hold. None: not at all.
         """
         leg = self.invite(number, caller, self.proxy, headers)

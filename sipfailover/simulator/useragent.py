@@ -1,11 +1,9 @@
 """A SIP user agent of the simulator: the protocol half of `Phone` and `Carrier`, RFC 3261 §8, §12–§15, §17 over UDP.
 
 Sans-IO like the engine and with the same verbs (`receive`, `wake`, `deadline`, `take`), but written apart from it, so
-that
-the two can disagree. It retransmits, acknowledges, cancels and hangs up as the RFC asks, and keeps a `Leg` for every
-dialog it ever had
-part in. What it does with a call (ring, answer, refuse, say nothing) is said by `Manners`; who chooses them is the
-subclass's business.
+that the two can disagree. It retransmits, acknowledges, cancels and hangs up as the RFC asks, and keeps a `Leg` for
+every dialog it ever had part in. What it does with a call (ring, answer, refuse, say nothing) is said by `Manners`; who
+chooses them is the subclass's business.
 """
 
 from collections.abc import Callable

@@ -1,8 +1,7 @@
 """A world in virtual time: the production engine, the user agents around it, and the network between them.
 
-One seed, one run: whatever happens, happens in the same order with the same bytes again. The clock jumps from one
-event to the
-next, so a minute of telephony takes milliseconds.
+One seed, one run: whatever happens, happens in the same order with the same bytes again. The clock jumps from one event
+to the next, so a minute of telephony takes milliseconds.
 """
 
 from collections.abc import Callable

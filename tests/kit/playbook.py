@@ -12,11 +12,9 @@
 
 `>>` puts something in: `received`, `lost`, `resolved`, `after` (lets time pass, clock by clock). `<<` says what must
 come out of the inputs before it: `send`, `recorded`, `logged`, or `sends_nothing()`. `assert` plays what was added
-since the last
-assert, so a playbook can be continued. What comes out must be complete: a message nobody expected fails the play. Two
-kinds are
-passed over when not asked for: exact repeats of a message (retransmissions) and OPTIONS probes. The order counts
-for each peer, not between peers. A failing play prints the whole conversation.
+since the last assert, so a playbook can be continued. What comes out must be complete: a message nobody expected fails
+the play. Two kinds are passed over when not asked for: exact repeats of a message (retransmissions) and OPTIONS probes.
+The order counts for each peer, not between peers. A failing play prints the whole conversation.
 """
 
 from collections.abc import Callable
