@@ -50,7 +50,7 @@ class Bounds:
     """Connections that we opened. Beyond it a message to a new peer is given back as lost."""
 
     backlog: int = 256
-    """Connections the kernel completes before we take them. Beyond it a peer's SYN is dropped, and sent again in 1 s."""
+    """Connections the kernel completes before we take them. Beyond it a peer's SYN is dropped, sent again in 1 s."""
 
     message_within: float = 20.0
     """From the first byte of a message on a stream (or from accepting the connection) to its last. A slower peer loses

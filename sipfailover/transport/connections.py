@@ -19,21 +19,35 @@ from sipfailover.transport.stream import Connection
 class Listener:
     """One address and port where we accept connections. The constructor raises TransportError (see `listening`)."""
 
-    __slots__ = ("host", "port", "server", "sock", "starting")
+    __slots__ = ("_over", "_server", "_sock", "_starting", "host", "port")
 
     def __init__(self, host: str, port: int, bounds: Bounds) -> None:
-        self.sock = listening(TCP, host, port, bounds)
+        self._sock = listening(TCP, host, port, bounds)
         self.host = host
-        self.port: int = self.sock.getsockname()[1]
-        self.server: asyncio.Server | None = None
-        self.starting = False
+        self.port: int = self._sock.getsockname()[1]
+        self._server: asyncio.Server | None = None
+        self._starting = False
+        self._over = False
+
+    async def serve(self, loop: asyncio.AbstractEventLoop, accept: Callable[[], Connection], backlog: int) -> None:
+        """Hand the socket over to the loop. Takes two turns of it; peers that are faster wait in the kernel."""
+        if not self._over:
+            self._starting = True
+            server = await loop.create_server(accept, sock=self._sock, backlog=backlog)
+            self._started(server)
+
+    def _started(self, server: asyncio.Server) -> None:
+        self._server = server
+        if self._over:
+            server.close()
 
     def close(self) -> None:
-        """Accept no more. Harmless twice. While the loop is starting to serve, the socket is the loop's to close."""
-        if self.server is not None:
-            self.server.close()
-        elif not self.starting:
-            self.sock.close()
+        """Accept no more. Harmless twice. While the loop takes the socket over, it is not ours to close."""
+        self._over = True
+        if self._server is not None:
+            self._server.close()
+        elif not self._starting:
+            self._sock.close()
 
 
 class Connections:
@@ -85,7 +99,8 @@ class Connections:
         """Accept connections from now on. Raises TransportError."""
         listener = Listener(host, port, self.bounds)
         self.listeners.append(listener)
-        self._start(self._serve(listener), self._serving)
+        serve = listener.serve(self.loop, lambda: Connection(self, None, listener.port), self.bounds.backlog)
+        self._start(serve, self._serving)
         return listener
 
     def send(self, to: Target, data: bytes) -> None:
@@ -219,16 +234,6 @@ class Connections:
             if connection.flow is None:
                 self.counters.connects_failed += 1
             connection.end(reason_of(error))
-
-    async def _serve(self, listener: Listener) -> None:
-        if self.over:
-            return
-        listener.starting = True
-        listener.server = await self.loop.create_server(
-            lambda: Connection(self, None, listener.port), sock=listener.sock, backlog=self.bounds.backlog
-        )
-        if self.over:
-            listener.close()
 
     def _start(self, work: Coroutine[object, object, None], among: set[asyncio.Task[None]]) -> None:
         task = self.loop.create_task(work)

@@ -53,13 +53,11 @@ class Lookup:
         chance: Chance,
         nameservers: Sequence[Address] | None = None,
         hosts_file: Path = HOSTS_FILE,
-        within: float = LOOKUP_WITHIN,
     ) -> None:
         self._loop = loop
         self._chance = chance
         self._nameservers = nameservers
         self._hosts_file = hosts_file
-        self._within = within
 
     async def find(self, host: str, port: int | None, transport: str, known: bool) -> Found:
         """The addresses of a name, IPv4 before IPv6 of the same server.
@@ -131,7 +129,7 @@ class Lookup:
     async def _ask(self, name: str, kind: str) -> tuple[list[object], float]:
         """The records and for how many seconds they hold; none if DNS says so. Raises TransportError."""
         try:
-            answer = await self._resolver().resolve(name, kind, lifetime=self._within, search="." not in name)
+            answer = await self._resolver().resolve(name, kind, lifetime=LOOKUP_WITHIN, search="." not in name)
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer, dns.resolver.NoResolverConfiguration):
             return [], 0.0
         except dns.exception.Timeout as error:
