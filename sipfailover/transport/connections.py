@@ -215,14 +215,13 @@ class Connections:
             ip_address(to.host)
         except ValueError:
             return "local: not an IP address"  # and a name here would wait for DNS
-        self._opened += 1
         connection = Connection(self, to)
+        if reason := connection.write(to, data):
+            return reason
+        self._opened += 1
         self._by_peer[to.peer] = connection
         self._start(self._connect(connection, to), self._connecting)
-        reason = connection.write(to, data)
-        if reason:
-            connection.end(reason, tell=False)
-        return reason
+        return ""
 
     async def _connect(self, connection: Connection, to: Target) -> None:
         # From the address the peer knows us by; the port is the system's choice.

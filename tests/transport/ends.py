@@ -164,8 +164,12 @@ class Server:
         self.peers: asyncio.Queue[StreamPeer] = asyncio.Queue()
         self.all: list[StreamPeer] = []
         self.port = 0
+        self.over = False
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.over:
+            writer.transport.abort()
+            return
         self.all.append(StreamPeer(reader, writer))
         self.peers.put_nowait(self.all[-1])
 
@@ -183,9 +187,11 @@ async def serving(host: str = "127.0.0.1") -> AsyncIterator[Server]:
     try:
         yield server
     finally:
+        server.over = True
         listener.close()
         for peer in server.all:
             await peer.close()
+        await asyncio.sleep(0)
 
 
 __all__ = ["PATIENCE", "TCP", "UDP", "End", "Server", "StreamPeer", "closed_port", "connected", "message", "serving"]

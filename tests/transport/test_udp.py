@@ -12,7 +12,14 @@ import pytest
 from sipfailover.errors import TransportError
 from sipfailover.flow import UDP, Flow, Target
 from sipfailover.transport import Bounds, Pool
-from sipfailover.transport.sockets import IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, PMTUDISC_DONT, listening, reason_in, reason_of
+from sipfailover.transport.sockets import (
+    IP_MTU_DISCOVER,
+    IPV6_MTU_DISCOVER,
+    PMTUDISC_DONT,
+    listening,
+    reason_in,
+    reason_of,
+)
 from tests.transport.ends import End, closed_port, message, udp_peer
 
 V4, V6 = "127.0.0.1", "::1"
