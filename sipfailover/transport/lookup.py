@@ -121,7 +121,7 @@ class Lookup:
         if problem:
             raise problem
         # DNS works and does not know it: the system may have other sources (multicast DNS, containers).
-        hosts = await self._ask_system(host)
+        hosts = _in_order(await ask_system(self._loop, host))
         if not hosts:
             raise TransportError(host, "look up", "DNS knows no address of that name")
         return Found(tuple(Address(found, port) for found in hosts), 0.0)
@@ -146,14 +146,6 @@ class Lookup:
         resolver.nameservers = [dns.nameserver.Do53Nameserver(server.host, server.port) for server in self._nameservers]
         return resolver
 
-    async def _ask_system(self, host: str) -> list[str]:
-        """What the system's own resolver says, in a thread of the loop; nothing if it fails."""
-        try:
-            infos = await self._loop.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
-        except (OSError, UnicodeError):
-            return []
-        return _in_order(str(info[4][0]) for info in infos)
-
     def _in_hosts(self, host: str) -> list[str]:
         """The addresses that the hosts file gives to a name. A file that cannot be read has no names."""
         try:
@@ -168,6 +160,15 @@ class Lookup:
             if is_address(address) and wanted in (name.lower() for name in names):
                 found.append(address)
         return _in_order(found)
+
+
+async def ask_system(loop: asyncio.AbstractEventLoop, host: str) -> list[str]:
+    """What the system's own resolver says, in a thread of the loop; nothing if it fails."""
+    try:
+        infos = await loop.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
+    except (OSError, UnicodeError):
+        return []
+    return [str(info[4][0]) for info in infos]
 
 
 def _in_order(addresses: Iterable[str]) -> list[str]:

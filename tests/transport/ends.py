@@ -3,10 +3,10 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Self
 
-from sipfailover.flow import TCP, UDP, Flow, Target
+from sipfailover.flow import UDP, Flow, Target
 from sipfailover.transport import Bounds, Pool
 
 PATIENCE = 5.0
@@ -141,10 +141,8 @@ class StreamPeer:
 
     async def close(self) -> None:
         self.writer.close()
-        try:
+        with suppress(ConnectionError):
             await self.writer.wait_closed()
-        except ConnectionError:
-            pass
 
 
 @asynccontextmanager
@@ -192,6 +190,3 @@ async def serving(host: str = "127.0.0.1") -> AsyncIterator[Server]:
         for peer in server.all:
             await peer.close()
         await asyncio.sleep(0)
-
-
-__all__ = ["PATIENCE", "TCP", "UDP", "End", "Server", "StreamPeer", "closed_port", "connected", "message", "serving"]
