@@ -35,9 +35,9 @@ class Bounds:
     connect_queue_bytes: int = 256 * 1024
     """Waiting for one connection to open. What comes on top is given back as lost at once."""
 
-    write_buffer_bytes: int = 1024 * 1024
-    """Waiting in our memory for one peer that does not read. Beyond it the connection is broken off: the peer suffers,
-    and 1,000 of them cost no more than a gigabyte."""
+    write_buffer_bytes: int = 256 * 1024
+    """Waiting in our memory for one peer that does not read, on top of what its kernel and ours hold. Beyond it the
+    connection is broken off: that peer suffers, and 1,000 like it cost 256 MiB at most."""
 
     accepted: int = 1024
     """Connections that others opened. Further ones are closed at once; ours to the carriers have a bound of their

@@ -7,8 +7,8 @@ a request to somebody who is connected already takes that connection, whoever op
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine
-from ipaddress import ip_address
 
+from sipfailover.config import is_address
 from sipfailover.flow import TCP, Flow, Target
 from sipfailover.transport.bounds import Bounds, Counters
 from sipfailover.transport.naming import sent_by
@@ -211,9 +211,7 @@ class Connections:
         if self._opened >= self.bounds.opened:
             self.counters.connections_refused += 1
             return "local: too many connections"
-        try:
-            ip_address(to.host)
-        except ValueError:
+        if not is_address(to.host):
             return "local: not an IP address"  # and a name here would wait for DNS
         connection = Connection(self, to)
         if reason := connection.write(to, data):

@@ -18,8 +18,7 @@ import dns.resolver
 from dns.rdtypes.IN.SRV import SRV
 
 from sipfailover.chance import Chance
-from sipfailover.config import Address
-from sipfailover.config.words import SIP_PORT, is_address
+from sipfailover.config import SIP_PORT, Address, is_address
 from sipfailover.errors import TransportError
 
 HOSTS_FILE = Path("/etc/hosts")

@@ -6,8 +6,8 @@ always in a later turn of the loop: whoever sends is in the middle of something.
 
 import asyncio
 from collections.abc import Callable
-from ipaddress import ip_address
 
+from sipfailover.config import is_address
 from sipfailover.flow import TCP, UDP, Flow, Target
 from sipfailover.transport.bounds import Bounds, Counters
 from sipfailover.transport.connections import Connections, Listener
@@ -161,9 +161,7 @@ class Pool:
 
     def _send_first(self, to: Target, data: bytes) -> str:
         """Find the way to this target, remember it and send. Returns "" or the reason why nothing left."""
-        try:
-            ip_address(to.host)
-        except ValueError:
+        if not is_address(to.host):
             return "local: not an IP address"  # and sendto would wait for DNS
         family = family_of(to.host)
         fitting = [sock for sock in self._udp if family_of(sock.host) == family]

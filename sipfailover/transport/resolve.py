@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sipfailover.chance import Chance
-from sipfailover.config import Address, Settings
-from sipfailover.config.words import SIP_PORT, is_address
+from sipfailover.config import SIP_PORT, Address, Settings, is_address
 from sipfailover.errors import TransportError
 from sipfailover.flow import Target
 from sipfailover.transport.lookup import HOSTS_FILE, Found, Lookup
