@@ -87,6 +87,8 @@ class Counters:
     connections_accepted: int = 0
     connections_refused: int = 0
     """Closed as soon as they were accepted, or not opened, because of a bound."""
+    accepts_failed: int = 0
+    """Tries to accept that the system refused: no descriptor or memory left. The peer is accepted later."""
     connections_opened: int = 0
     connects_failed: int = 0
     connections_closed: int = 0

@@ -5,6 +5,7 @@ a request to somebody who is connected already takes that connection, whoever op
 """
 
 import asyncio
+import socket
 from collections import Counter
 from collections.abc import Callable, Coroutine
 
@@ -15,39 +16,69 @@ from sipfailover.transport.naming import sent_by
 from sipfailover.transport.sockets import listening, reason_of
 from sipfailover.transport.stream import Connection
 
+ACCEPTS_AT_ONCE = 64
+"""Connections taken in one turn of the loop; the others wait in the backlog, and timers and sockets have their turn."""
+
+ACCEPT_AGAIN_AFTER = 0.5
+"""Seconds. When the system has no descriptor left, the peers wait in the backlog this long, instead of the loop trying
+without pause. Who was waiting is accepted late."""
+
 
 class Listener:
-    """One address and port where we accept connections. The constructor raises TransportError (see `listening`)."""
+    """One address and port where we accept connections. The constructor raises TransportError (see `listening`).
 
-    __slots__ = ("_over", "_server", "_sock", "_starting", "host", "port")
+    It accepts by itself: `asyncio.Server.close` loses a connection that was accepted and has no transport yet, and
+    with a socket of its own a peer over the bounds is refused before it costs one.
+    """
 
-    def __init__(self, host: str, port: int, bounds: Bounds) -> None:
+    __slots__ = ("_accepted", "_alarm", "_counters", "_loop", "_over", "_sock", "host", "port")
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        host: str,
+        port: int,
+        bounds: Bounds,
+        counters: Counters,
+        accepted: Callable[[socket.socket, str, int], None],
+    ) -> None:
         self._sock = listening(TCP, host, port, bounds)
         self.host = host
         self.port: int = self._sock.getsockname()[1]
-        self._server: asyncio.Server | None = None
-        self._starting = False
+        self._loop = loop
+        self._accepted = accepted
+        self._counters = counters
+        self._alarm: asyncio.TimerHandle | None = None
         self._over = False
-
-    async def serve(self, loop: asyncio.AbstractEventLoop, accept: Callable[[], Connection], backlog: int) -> None:
-        """Hand the socket over to the loop. Takes two turns of it; peers that are faster wait in the kernel."""
-        if not self._over:
-            self._starting = True
-            server = await loop.create_server(accept, sock=self._sock, backlog=backlog)
-            self._started(server)
-
-    def _started(self, server: asyncio.Server) -> None:
-        self._server = server
-        if self._over:
-            server.close()
+        loop.add_reader(self._sock.fileno(), self._accept)
 
     def close(self) -> None:
-        """Accept no more. Harmless twice. While the loop takes the socket over, it is not ours to close."""
-        self._over = True
-        if self._server is not None:
-            self._server.close()
-        elif not self._starting:
+        """Accept no more. Harmless twice."""
+        if not self._over:
+            self._over = True
+            self._loop.remove_reader(self._sock.fileno())
+            if self._alarm is not None:
+                self._alarm.cancel()
             self._sock.close()
+
+    def _accept(self) -> None:
+        for _ in range(ACCEPTS_AT_ONCE):
+            if self._over:
+                return
+            try:
+                sock, (host, *_) = self._sock.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return  # nobody left, or one who went away again
+            except OSError:
+                self._counters.accepts_failed += 1
+                self._loop.remove_reader(self._sock.fileno())
+                self._alarm = self._loop.call_later(ACCEPT_AGAIN_AFTER, self._accept_again)
+                return
+            sock.setblocking(False)
+            self._accepted(sock, host, self.port)
+
+    def _accept_again(self) -> None:
+        self._loop.add_reader(self._sock.fileno(), self._accept)
 
 
 class Connections:
@@ -86,8 +117,8 @@ class Connections:
         self._none_left.set()
         self._connecting: set[asyncio.Task[None]] = set()
         """One for each connection that is being opened; ends by itself in `connect_within`, or with `close`."""
-        self._serving: set[asyncio.Task[None]] = set()
-        """One for each listener that starts; ends by itself after two turns of the loop."""
+        self._accepting: set[asyncio.Task[None]] = set()
+        """One for each socket that becomes a connection; ends by itself after two turns of the loop."""
         self._alarm: asyncio.TimerHandle | None = None
         self.over = False
         """True from `close` on."""
@@ -97,10 +128,8 @@ class Connections:
 
     def listen(self, host: str, port: int) -> Listener:
         """Accept connections from now on. Raises TransportError."""
-        listener = Listener(host, port, self.bounds)
+        listener = Listener(self.loop, host, port, self.bounds, self.counters, self._accept)
         self.listeners.append(listener)
-        serve = listener.serve(self.loop, lambda: Connection(self, None, listener.port), self.bounds.backlog)
-        self._start(serve, self._serving)
         return listener
 
     def send(self, to: Target, data: bytes) -> None:
@@ -129,7 +158,7 @@ class Connections:
 
     async def closed(self) -> None:
         """Wait after `close` until the loop holds nothing of ours any more. What cannot leave at once is given up."""
-        if tasks := self._connecting | self._serving:
+        if tasks := self._connecting | self._accepting:
             await asyncio.wait(tasks)
         await asyncio.sleep(0)
         for connection in list(self._unclosed):
@@ -140,11 +169,14 @@ class Connections:
     # What a connection calls.
 
     def opened(self, connection: Connection) -> None:
-        """It exists: give it a number and a flow, or refuse it."""
+        """It exists: give it a number and a flow."""
         transport = connection.transport
         assert transport is not None
         self._unclosed.add(connection)
         self._none_left.clear()
+        if self.over:
+            connection.end("closed", tell=False)  # the loop had accepted it before `close`
+            return
         try:
             local = transport.get_extra_info("socket").getsockname()
             peer = transport.get_extra_info("socket").getpeername()
@@ -153,15 +185,7 @@ class Connections:
             return
         target = connection.target
         if target is None:
-            host = peer[0]
-            if self._accepted.total() >= self.bounds.accepted or self._accepted[host] >= self.bounds.accepted_per_host:
-                self.counters.connections_refused += 1
-                connection.end("closed", tell=False)
-                return
-            self._accepted[host] += 1
-            self.counters.connections_accepted += 1
-            ours = sent_by(local[0], connection.port)
-            target = Target(TCP, host, peer[1], ours, local[0])
+            target = Target(TCP, peer[0], peer[1], sent_by(local[0], connection.port), local[0])
         else:
             self.counters.connections_opened += 1
         self._last_number += 1
@@ -179,12 +203,12 @@ class Connections:
         if flow is not None:
             self.counters.connections_closed += 1
             del self._by_number[flow.connection]
-            if target is None:
-                self._accepted[flow.host] -= 1
-                if not self._accepted[flow.host]:
-                    del self._accepted[flow.host]
         if target is not None:
             self._opened -= 1
+        else:
+            self._accepted[connection.source] -= 1
+            if not self._accepted[connection.source]:
+                del self._accepted[connection.source]
         known = flow or target
         if known is not None and self._by_peer.get(known.peer) is connection:
             del self._by_peer[known.peer]
@@ -203,6 +227,24 @@ class Connections:
             self._none_left.set()
 
     # Our own.
+
+    def _accept(self, sock: socket.socket, host: str, port: int) -> None:
+        """Take a connection that a peer opened through our listener at `port`, or refuse it."""
+        bounds = self.bounds
+        if self._accepted.total() >= bounds.accepted or self._accepted[host] >= bounds.accepted_per_host:
+            self.counters.connections_refused += 1
+            sock.close()
+            return
+        self._accepted[host] += 1
+        self.counters.connections_accepted += 1
+        self._start(self._take(Connection(self, None, host, port), sock), self._accepting)
+
+    async def _take(self, connection: Connection, sock: socket.socket) -> None:
+        try:
+            await self.loop.connect_accepted_socket(lambda: connection, sock)
+        except OSError:
+            sock.close()  # gone again before we took it
+            connection.end("closed", tell=False)
 
     def _open(self, to: Target, data: bytes) -> str:
         """Begin a connection for these bytes. Returns "" or the reason why not."""

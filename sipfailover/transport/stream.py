@@ -43,7 +43,7 @@ class Owner(Protocol):
 class Connection(asyncio.Protocol):
     """A connection that is being opened (`transport` is None), open, or ended (`over`).
 
-    `target` is whom we connect to; None for a connection that a peer opened, through our listener at `port`.
+    `target` is whom we connect to; None for a connection that the host `source` opened, through our listener at `port`.
     """
 
     __slots__ = (
@@ -55,6 +55,7 @@ class Connection(asyncio.Protocol):
         "flow",
         "over",
         "port",
+        "source",
         "target",
         "transport",
         "used_at",
@@ -62,12 +63,13 @@ class Connection(asyncio.Protocol):
         "waiting_since",
     )
 
-    def __init__(self, owner: Owner, target: Target | None, port: int = 0) -> None:
+    def __init__(self, owner: Owner, target: Target | None, source: str = "", port: int = 0) -> None:
         self._owner = owner
         self._framer = StreamFramer()
         self._queue: list[bytes] = []
         self._queued = 0
         self.target = target
+        self.source = source
         self.port = port
         self.flow: Flow | None = None
         self.transport: asyncio.Transport | None = None

@@ -1,13 +1,15 @@
 """TCP over real connections on loopback: borders, finding connections again, their ends, and every bound."""
 
 import asyncio
+import os
+import resource
 import socket
 
 import pytest
 
 from sipfailover.flow import TCP, Flow, Target
-from sipfailover.transport import Bounds
-from tests.transport.ends import End, closed_port, connected, message, serving
+from sipfailover.transport import Bounds, connections
+from tests.transport.ends import PATIENCE, End, closed_port, connected, message, serving
 
 V4, V6 = "127.0.0.1", "::1"
 QUICK = 0.02
@@ -293,6 +295,26 @@ async def test_all_hosts_together_have_a_bound_that_ours_do_not_share() -> None:
         assert end.pool.counters.connections_refused == 2
 
 
+async def test_without_descriptors_peers_wait_and_the_loop_rests(end: End, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "ACCEPT_AGAIN_AFTER", QUICK)
+    at = end.listen(TCP)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.create_connection(at) as peer:
+        peer.sendall(message())
+        free = os.dup(peer.fileno())
+        os.close(free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+        try:
+            for _ in range(int(PATIENCE / QUICK)):  # a counter tells nobody that it moved
+                if end.pool.counters.accepts_failed >= 3:
+                    break
+                await asyncio.sleep(QUICK)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert 3 <= end.pool.counters.accepts_failed < 20
+        await end.came()
+
+
 async def test_the_kernel_gives_a_dead_peer_up_after_seconds(end: End) -> None:
     at = end.listen(TCP)
     async with connected(*at) as peer:
@@ -319,6 +341,17 @@ async def test_closing_tells_nobody_and_lets_the_last_words_out(end: End) -> Non
     end.pool.send(Target(TCP, *at, b"x:1"), message())
     await asyncio.sleep(0)
     assert end.lost == []
+
+
+async def test_closing_while_a_peer_connects(end: End) -> None:
+    at = end.listen(TCP)
+    for turns in range(6):
+        async with End() as other, connected(*at):
+            port = other.listen(TCP)[1]
+            end.pool.send(Target(TCP, V4, port, b"x:1"), message())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+    await end.were_lost(1)
 
 
 async def test_closing_while_connecting(end: End) -> None:
