@@ -18,5 +18,7 @@ from sipfailover.config.model import Settings as Settings
 from sipfailover.config.model import Status as Status
 from sipfailover.config.model import TrunkFailover as TrunkFailover
 from sipfailover.config.model import TrunkSettings as TrunkSettings
+from sipfailover.config.words import SIP_PORT as SIP_PORT
 from sipfailover.config.words import Address as Address
+from sipfailover.config.words import is_address as is_address
 from sipfailover.config.words import spell as spell

@@ -1,0 +1,157 @@
+"""Names of trunks and PBXs to targets, in the background and again and again.
+
+An address needs no DNS and is there at once. A name is asked for as soon as the loop runs, and again when its time
+to live is over. A failure is told in words and asked again soon; whoever is told keeps the last good answer, so a
+dead DNS delays no call. The way to a known address is looked at more often than DNS is, because our own address
+on it may change (DHCP, a second line).
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sipfailover.chance import Chance
+from sipfailover.config import SIP_PORT, Address, Settings, is_address
+from sipfailover.errors import TransportError
+from sipfailover.flow import Target
+from sipfailover.transport.lookup import HOSTS_FILE, Found, Lookup
+
+SOONEST = 30.0
+"""Seconds. A shorter time to live counts as this: DNS is asked at most twice a minute for one name."""
+
+LATEST = 3600.0
+"""Seconds. A longer time to live counts as this: a carrier that moves is followed within the hour."""
+
+AFTER_FAILURE = 10.0
+"""Seconds from a failure to the next question."""
+
+OWN_ADDRESS_EVERY = 60.0
+"""Seconds between two looks at our own address towards a peer. Costs two system calls."""
+
+SPREAD = 0.1
+"""Share by which the times above vary, so that all names are not asked for at the same moment for ever."""
+
+NameUs = Callable[[str, str, int, str], Target | str]
+"""(transport, host, port, public host) → the target, or in words why there is none: `Pool.local_for`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A name to be resolved."""
+
+    name: str
+    """The trunk's or PBX's own name: the key under which the answer is given."""
+    host: str
+    """An IP address (IPv6 without brackets) or a host name."""
+    port: int | None
+    """None: what SRV says, else 5060."""
+    transport: str
+    public: str = ""
+    """The host by which this peer knows us, if it is not our own address."""
+
+
+def peers_of(settings: Settings) -> tuple[Peer, ...]:
+    """The PBXs and trunks of the file. The public address is for trunks; a PBX is on our side of the NAT."""
+    pbxs = (Peer(pbx.name, pbx.host, pbx.port, pbx.transport) for pbx in settings.pbx)
+    public = settings.public_address
+    trunks = (Peer(trunk.name, trunk.host, trunk.port, trunk.transport, public) for trunk in settings.trunks)
+    return (*pbxs, *trunks)
+
+
+@dataclass(slots=True)
+class _Entry:
+    """What is known of one peer."""
+
+    peer: Peer
+    found: Found | None = None
+    expires: float = 0.0
+    """When DNS is to be asked again, on the loop's clock."""
+    why: str = ""
+    """Why the last question had no answer; empty if it had one."""
+    told: tuple[tuple[Target, ...], str] | None = None
+
+
+class Resolver:
+    """Gives `resolved(name, targets, why)` whenever the answer for a name changes, and not otherwise.
+
+    `targets` are in the order of RFC 3263; empty with `why` in words if there are none now, and then the last good
+    ones should be used on. Called from `start` for addresses, and from the loop for names. Never raises.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        resolved: Callable[[str, tuple[Target, ...], str], None],
+        *,
+        name_us: NameUs,
+        chance: Chance,
+        nameservers: Sequence[Address] | None = None,
+        hosts_file: Path = HOSTS_FILE,
+    ) -> None:
+        self._loop = loop
+        self._resolved = resolved
+        self._name_us = name_us
+        self._chance = chance
+        self._lookup = Lookup(loop, chance, nameservers, hosts_file)
+        self._tasks: set[asyncio.Task[None]] = set()
+        """One for each name, until `close`."""
+
+    def start(self, peers: Iterable[Peer]) -> None:
+        """Resolve these, and keep them resolved. Listen first: the answer names the sockets. Returns at once."""
+        for peer in peers:
+            entry = _Entry(peer)
+            if is_address(peer.host):
+                entry.found = Found((Address(peer.host, peer.port or SIP_PORT),), LATEST)
+                entry.expires = float("inf")
+                self._tell(entry)
+            self._tasks.add(self._loop.create_task(self._keep(entry)))
+
+    def close(self) -> None:
+        """Stop. `resolved` is not called any more."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def closed(self) -> None:
+        """Wait after `close` until nothing of ours is left in the loop."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _keep(self, entry: _Entry) -> None:
+        """Look after one name for ever."""
+        while True:
+            now = self._loop.time()
+            if now >= entry.expires:
+                await self._look_up(entry)
+                now = self._loop.time()
+            named = self._tell(entry)
+            pause = OWN_ADDRESS_EVERY if named else AFTER_FAILURE
+            await asyncio.sleep(min(self._chance.spread(pause, SPREAD), max(entry.expires - now, 0.0)))
+
+    async def _look_up(self, entry: _Entry) -> None:
+        """Ask for one name. Without an answer the earlier one stays, and the entry says why."""
+        peer = entry.peer
+        try:
+            found = await self._lookup.find(peer.host, peer.port, peer.transport, entry.found is not None)
+        except TransportError as error:
+            entry.why = str(error)
+        except Exception as error:
+            # A bug here, or in a library, is one failed look-up: nothing else would ever ask for this name again.
+            entry.why = f"look up {peer.host}: {error!r}"
+        else:
+            entry.found, entry.why = found, ""
+        lasts = AFTER_FAILURE if entry.why else min(max(found.ttl, SOONEST), LATEST)
+        entry.expires = self._loop.time() + self._chance.spread(lasts, SPREAD)
+
+    def _tell(self, entry: _Entry) -> bool:
+        """Say what there is, if it is new. True if there is a way to at least one address."""
+        peer = entry.peer
+        ways: list[Target | str] = []
+        if entry.found is not None:
+            ways = [self._name_us(peer.transport, host, port, peer.public) for host, port in entry.found.addresses]
+        targets = tuple(way for way in ways if isinstance(way, Target))
+        why = entry.why or ("" if targets else next((way for way in ways if isinstance(way, str)), "no address"))
+        news = ((), why) if why else (targets, "")
+        if news != entry.told:
+            entry.told = news
+            self._resolved(peer.name, *news)
+        return bool(targets)

@@ -1,0 +1,365 @@
+"""Names to targets, against a name server on loopback: RFC 3263's order, failures, refreshing, the hosts file."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Self
+
+import dns.rdata
+import pytest
+from dns.rdtypes.IN.SRV import SRV
+
+from sipfailover.chance import Chance
+from sipfailover.config import Address, Pbx, Settings, TrunkSettings
+from sipfailover.flow import TCP, UDP, Target
+from sipfailover.transport import Peer, Resolver, lookup, peers_of, resolve
+from sipfailover.transport.lookup import by_weight
+from tests.transport.ends import PATIENCE, End
+from tests.transport.nameserver import NameServer, name_server
+
+V4 = "127.0.0.1"
+REAL_ASK_SYSTEM = lookup.ask_system
+
+
+class Answers:
+    """A resolver between a pool and a name server, and what it said."""
+
+    def __init__(self, end: End, servers: list[Address] | None, hosts: Path) -> None:
+        self.end = end
+        self.all: list[tuple[str, tuple[Target, ...], str]] = []
+        self._changed = asyncio.Event()
+        self.resolver = Resolver(
+            asyncio.get_running_loop(),
+            self._resolved,
+            name_us=end.pool.local_for,
+            chance=Chance(1),
+            nameservers=servers,
+            hosts_file=hosts,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.resolver.close()
+        await self.resolver.closed()
+
+    def _resolved(self, name: str, targets: tuple[Target, ...], why: str) -> None:
+        self.all.append((name, targets, why))
+        self._changed.set()
+
+    async def came(self, count: int = 1) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while len(self.all) < count:
+                self._changed.clear()
+                await self._changed.wait()
+
+    async def of(self, host: str, port: int | None = None, transport: str = UDP) -> list[str]:
+        """The addresses of a name, as `127.0.0.1:5060`."""
+        self.resolver.start([Peer("main", host, port, transport)])
+        await self.came()
+        return self.addresses
+
+    @property
+    def addresses(self) -> list[str]:
+        return [f"{target.host}:{target.port}" for target in self.all[-1][1]]
+
+    @property
+    def why(self) -> str:
+        return self.all[-1][2]
+
+
+@pytest.fixture
+async def dns_server() -> AsyncIterator[tuple[NameServer, Address]]:
+    async with name_server() as both:
+        yield both
+
+
+@pytest.fixture
+def hosts(tmp_path: Path) -> Path:
+    path = tmp_path / "hosts"
+    path.write_text("")
+    return path
+
+
+@pytest.fixture
+def zone(dns_server: tuple[NameServer, Address]) -> NameServer:
+    return dns_server[0]
+
+
+@pytest.fixture
+async def answers(end: End, dns_server: tuple[NameServer, Address], hosts: Path) -> AsyncIterator[Answers]:
+    end.listen(UDP)
+    end.listen(TCP)
+    async with Answers(end, [dns_server[1]], hosts) as answers:
+        yield answers
+
+
+@pytest.fixture(autouse=True)
+def system(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
+    """What the system's own resolver knows: the real one would ask a name server outside of this machine."""
+    known: dict[str, list[str]] = {}
+
+    async def ask(loop: asyncio.AbstractEventLoop, host: str) -> list[str]:
+        return known.get(host, [])
+
+    monkeypatch.setattr(lookup, "ask_system", ask)
+    return known
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits that a test can live through."""
+    monkeypatch.setattr(resolve, "SOONEST", 0.02)
+    monkeypatch.setattr(resolve, "AFTER_FAILURE", 0.02)
+    monkeypatch.setattr(lookup, "LOOKUP_WITHIN", 0.1)
+
+
+async def test_an_address_is_there_at_once_without_dns(end: End, hosts: Path) -> None:
+    port = end.listen(UDP, "0.0.0.0")[1]
+    async with Answers(end, [], hosts) as answers:
+        answers.resolver.start([Peer("main", V4, None, UDP, "pbx.example.ch"), Peer("pbx", V4, 5070, UDP)])
+        assert answers.all == [
+            ("main", (Target(UDP, V4, 5060, b"pbx.example.ch:%d" % port, V4),), ""),
+            ("pbx", (Target(UDP, V4, 5070, b"127.0.0.1:%d" % port, V4),), ""),
+        ]
+
+
+@pytest.mark.parametrize(("public", "written"), [("2001:db8::9", b"[2001:db8::9]"), ("192.0.2.9", b"192.0.2.9")])
+async def test_the_public_address_is_written_as_given(end: End, hosts: Path, public: str, written: bytes) -> None:
+    port = end.listen(TCP)[1]
+    async with Answers(end, [], hosts) as answers:
+        answers.resolver.start([Peer("main", V4, None, TCP, public)])
+        assert answers.all[0][1][0].sent_by == written + b":%d" % port
+
+
+async def test_without_a_listener_of_the_kind_it_says_so(end: End, hosts: Path) -> None:
+    end.listen(UDP)
+    async with Answers(end, [], hosts) as answers:
+        answers.resolver.start([Peer("main", V4, None, TCP), Peer("other", "::1", None, UDP)])
+        assert answers.all == [
+            ("main", (), "no tcp listener for IPv4"),
+            ("other", (), "no udp listener for IPv6"),
+        ]
+
+
+async def test_a_port_turns_srv_off(answers: Answers, zone: NameServer) -> None:
+    zone.zone = {
+        ("sip.example", "A"): ["127.0.0.7", "127.0.0.8"],
+        ("_sip._udp.sip.example", "SRV"): ["0 0 1 sip.example."],
+    }
+    assert sorted(await answers.of("sip.example", 5070)) == ["127.0.0.7:5070", "127.0.0.8:5070"]
+    assert {kind for _, kind in zone.asked} == {"A", "AAAA"}
+
+
+async def test_srv_is_followed_by_priority(answers: Answers, zone: NameServer) -> None:
+    zone.zone = {
+        ("_sip._tcp.sip.example", "SRV"): ["20 0 5082 two.example.", "10 0 5081 one.example."],
+        ("_sip._udp.sip.example", "SRV"): ["10 0 1 wrong.example."],
+        ("one.example", "A"): ["127.0.0.1"],
+        ("two.example", "A"): ["127.0.0.2"],
+    }
+    assert await answers.of("sip.example", None, TCP) == ["127.0.0.1:5081", "127.0.0.2:5082"]
+
+
+async def test_a_server_without_address_is_left_out(answers: Answers, zone: NameServer) -> None:
+    zone.zone = {
+        ("_sip._udp.sip.example", "SRV"): ["1 0 5081 missing.invalid.", "2 0 5082 two.example."],
+        ("two.example", "A"): ["127.0.0.2"],
+    }
+    assert await answers.of("sip.example") == ["127.0.0.2:5082"]
+
+
+async def test_without_srv_it_is_port_5060(answers: Answers, zone: NameServer) -> None:
+    zone.zone = {("sip.example", "A"): ["127.0.0.2"]}
+    assert await answers.of("sip.example") == ["127.0.0.2:5060"]
+
+
+async def test_a_service_that_is_not_offered(answers: Answers, zone: NameServer) -> None:
+    zone.zone = {("_sip._udp.sip.example", "SRV"): ["0 0 0 ."], ("sip.example", "A"): [V4]}
+    assert await answers.of("sip.example") == []
+    assert answers.why == "look up sip.example: DNS says that it offers no SIP over udp (SRV '.')"
+
+
+async def test_ipv4_goes_before_ipv6_and_only_what_we_can_send_from(answers: Answers, zone: NameServer) -> None:
+    zone.zone = {("sip.example", "A"): [V4], ("sip.example", "AAAA"): ["::1"]}
+    assert await answers.of("sip.example") == ["127.0.0.1:5060"]
+    answers.end.listen(UDP, "::")
+    answers.resolver.start([Peer("again", "sip.example", None, UDP)])
+    await answers.came(2)
+    assert answers.addresses == ["127.0.0.1:5060", "::1:5060"]
+
+
+async def test_one_family_that_fails_does_not_hide_the_other(answers: Answers, zone: NameServer) -> None:
+    zone.zone = {("sip.example", "A"): [V4]}
+    zone.failing = {"AAAA"}
+    assert await answers.of("sip.example") == ["127.0.0.1:5060"]
+
+
+async def test_dns_that_cannot_do_srv_is_worked_around_at_the_start(answers: Answers, zone: NameServer) -> None:
+    zone.zone = {("sip.example", "A"): [V4]}
+    zone.failing = {"SRV"}
+    assert await answers.of("sip.example") == ["127.0.0.1:5060"]
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_failing_srv_does_not_move_a_trunk_that_has_an_answer(answers: Answers, zone: NameServer) -> None:
+    zone.ttl = 0
+    zone.zone = {
+        ("_sip._udp.sip.example", "SRV"): ["1 0 5081 one.example."],
+        ("one.example", "A"): ["127.0.0.1"],
+        ("sip.example", "A"): ["127.0.0.9"],
+    }
+    assert await answers.of("sip.example") == ["127.0.0.1:5081"]
+    zone.failing = {"SRV"}
+    await answers.came(2)
+    assert answers.addresses == []
+    assert answers.why.startswith("look up _sip._udp.sip.example: DNS has no answer")
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_dead_dns_is_told_in_words_and_asked_again(answers: Answers, zone: NameServer) -> None:
+    zone.silent = {"A", "AAAA", "SRV"}
+    assert await answers.of("sip.example", 5060) == []
+    assert answers.why == "look up sip.example: DNS does not answer"
+    zone.silent = set()
+    zone.zone = {("sip.example", "A"): ["127.0.0.3"]}
+    await answers.came(2)
+    assert answers.addresses == ["127.0.0.3:5060"]
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_dead_dns_delays_neither_the_start_nor_addresses(answers: Answers, zone: NameServer) -> None:
+    zone.silent = {"A", "AAAA", "SRV"}
+    answers.resolver.start([Peer("main", "sip.example", None, UDP), Peer("backup", V4, None, UDP)])
+    assert [name for name, _, _ in answers.all] == ["backup"]
+
+
+@pytest.mark.usefixtures("quick")
+async def test_only_news_are_told(answers: Answers, zone: NameServer) -> None:
+    zone.ttl = 0
+    zone.zone = {("sip.example", "A"): ["127.0.0.3"]}
+    await answers.of("sip.example", 5060)
+    await zone.was_asked(8)  # four rounds
+    assert len(answers.all) == 1
+    zone.zone = {("sip.example", "A"): ["127.0.0.4"]}
+    await answers.came(2)
+    assert answers.addresses == ["127.0.0.4:5060"]
+    zone.zone = {}
+    await answers.came(3)
+    assert answers.all[-1][1:] == ((), "look up sip.example: DNS knows no address of that name")
+    zone.zone = {("sip.example", "A"): ["127.0.0.4"]}
+    await answers.came(4)
+    assert answers.addresses == ["127.0.0.4:5060"]
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_long_time_to_live_is_kept(answers: Answers, zone: NameServer) -> None:
+    zone.zone = {("sip.example", "A"): ["127.0.0.3"]}
+    await answers.of("sip.example", 5060)
+    asked = len(zone.asked)
+    await asyncio.sleep(0.1)  # five times the shortest pause: nothing may happen
+    assert len(zone.asked) == asked
+
+
+async def test_the_hosts_file_goes_first(answers: Answers, zone: NameServer, hosts: Path) -> None:
+    write(hosts, "# containers\n127.0.0.5\tother PBX.lan pbx # ours\n::1 pbx.lan\nnonsense\n")
+    zone.zone = {("pbx.lan", "A"): ["127.0.0.9"]}
+    assert await answers.of("pbx.lan") == ["127.0.0.5:5060"]
+    assert zone.asked == []
+
+
+async def test_a_hosts_file_that_is_missing_is_empty(answers: Answers, zone: NameServer, hosts: Path) -> None:
+    write(hosts, None)
+    zone.zone = {("pbx.lan", "A"): ["127.0.0.9"]}
+    assert await answers.of("pbx.lan", 5062) == ["127.0.0.9:5062"]
+
+
+async def test_the_system_is_asked_for_what_dns_does_not_know(answers: Answers, system: dict[str, list[str]]) -> None:
+    system["printer.local"] = ["fe80::1%eth0", "::1", "127.0.0.4", "127.0.0.4"]
+    assert await answers.of("printer.local") == ["127.0.0.4:5060"]
+
+
+async def test_the_real_system_knows_localhost() -> None:
+    assert V4 in await REAL_ASK_SYSTEM(asyncio.get_running_loop(), "localhost")
+
+
+@pytest.mark.usefixtures("quick")
+async def test_our_own_address_is_looked_at_again(
+    answers: Answers, zone: NameServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resolve, "OWN_ADDRESS_EVERY", 0.02)
+    first = Target(UDP, V4, 5060, b"127.0.0.1:1", V4)
+    second = Target(UDP, V4, 5060, b"127.0.0.2:1", "127.0.0.2")
+    given: list[Target | str] = [first]
+    resolver = Resolver(
+        asyncio.get_running_loop(), answers._resolved, name_us=lambda *_: given[0], chance=Chance(1), nameservers=[]
+    )
+    resolver.start([Peer("main", V4, None, UDP)])
+    assert answers.all == [("main", (first,), "")]
+    given[0] = "no route to 127.0.0.1:5060"
+    await answers.came(2)
+    given[0] = second
+    await answers.came(3)
+    resolver.close()
+    await resolver.closed()
+    assert answers.all[1:] == [("main", (), "no route to 127.0.0.1:5060"), ("main", (second,), "")]
+    assert zone.asked == []
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_bug_is_one_failed_look_up(answers: Answers, zone: NameServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    zone.zone = {("sip.example", "A"): [V4]}
+    with monkeypatch.context() as patch:
+        patch.setattr(lookup, "_in_order", lambda addresses: 1 / 0)
+        assert await answers.of("sip.example", 5060) == []
+        assert "ZeroDivisionError" in answers.why
+    await answers.came(2)
+    assert answers.addresses == ["127.0.0.1:5060"]
+
+
+def write(path: Path, text: str | None) -> None:
+    """Write a file, or take it away."""
+    if text is None:
+        path.unlink()
+    else:
+        path.write_text(text)
+
+
+def srv(priority: int, weight: int, name: str) -> SRV:
+    record = dns.rdata.from_text("IN", "SRV", f"{priority} {weight} 5060 {name}.")
+    assert isinstance(record, SRV)
+    return record
+
+
+def test_weights_are_shares_and_priorities_are_strict() -> None:
+    records = [srv(1, 60, "a"), srv(1, 30, "b"), srv(1, 10, "c"), srv(0, 0, "first"), srv(2, 99, "last")]
+    chance = Chance(7)
+    second: Counter[str] = Counter()
+    for _ in range(5000):
+        order = [str(record.target) for record in by_weight(records, chance)]
+        assert (order[0], order[4], len(set(order))) == ("first.", "last.", 5)
+        second[order[1]] += 1
+    assert 0.56 < second["a."] / 5000 < 0.64
+    assert 0.26 < second["b."] / 5000 < 0.34
+    assert 0.07 < second["c."] / 5000 < 0.13
+
+
+def test_a_weight_of_zero_has_a_small_chance() -> None:
+    chance = Chance(7)
+    first = Counter(str(by_weight([srv(0, 9, "a"), srv(0, 0, "b")], chance)[0].target) for _ in range(2000))
+    assert 0.05 < first["b."] / 2000 < 0.15
+
+
+def test_the_public_address_is_for_trunks() -> None:
+    settings = Settings(
+        pbx=(Pbx(host="pbx.lan", port=5070, transport="tcp"),),
+        public_address="192.0.2.9",
+        trunks=(TrunkSettings(name="main", host="sip.example"), TrunkSettings(name="b", host="192.0.2.1", port=5080)),
+    )
+    assert peers_of(settings) == (
+        Peer("pbx", "pbx.lan", 5070, TCP),
+        Peer("main", "sip.example", None, UDP, "192.0.2.9"),
+        Peer("b", "192.0.2.1", 5080, UDP, "192.0.2.9"),
+    )
