@@ -20,7 +20,7 @@ from sipfailover.errors import TransportError
 from sipfailover.flow import Flow, Send, Target
 from sipfailover.ledger import Ledger
 from sipfailover.proxy import Engine, Log, Record
-from sipfailover.transport import Pool, Resolver
+from sipfailover.transport import Pool, Resolver, peers_of
 from sipfailover.web import Metrics, WebServer
 
 DRAIN_SECONDS = 30.0
@@ -45,7 +45,7 @@ class App:
         self.metrics = Metrics(version=__version__, loop=loop_name)
         self.ledger = Ledger(settings.history.file, wall)
         self.pool = Pool(loop, received=self._received, lost=self._lost, settled=self._settled)
-        self.resolver = Resolver(loop, settings, self.pool, chance, self._resolved)
+        self.resolver = Resolver(loop, self._resolved, name_us=self.pool.local_for, chance=chance)
         self.web: WebServer | None = None
         self.unbound: list[str] = []
         self.loop_name = loop_name
@@ -62,7 +62,7 @@ class App:
         for listen in self.settings.listen:
             self.pool.listen(listen.transport, listen.host, listen.port)
         self.ledger.start()
-        self.resolver.start()
+        self.resolver.start(peers_of(self.settings))
         self._settled()
         await self._start_web()
         self._look()
@@ -104,12 +104,16 @@ class App:
                 timer.cancel()
         self.resolver.close()
         self.pool.close()
+        await self.resolver.closed()
+        await self.pool.closed()
         if self.web is not None:
             await self.web.stop()
         await self.loop.run_in_executor(None, self.ledger.close)
 
     def drain(self) -> None:
         """The first signal: no new calls; the second: the end."""
+        if self.ended.is_set():
+            return
         if self.engine.core.draining:
             self.log.warning("ended at once, by a second signal", calls=len(self.engine.core.calls))
             self.ended.set()
