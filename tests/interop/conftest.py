@@ -25,7 +25,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     """Show the end of every log of the stage under a test that failed."""
     report = yield
     stage = getattr(item, "funcargs", {}).get("stage")
-    if report.failed and call.when == "call" and isinstance(stage, Stage):
+    if report.failed and call.when != "teardown" and isinstance(stage, Stage):
         report.sections += [(f"{name} (its end)", text) for name, text in stage.tails().items() if text]
     return report
 

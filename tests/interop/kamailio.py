@@ -63,18 +63,24 @@ class Kamailio(Child):
 
     @classmethod
     def carrier(
-        cls, stage: Stage, name: str, host: str, *, service: str, callee: str, third: str, third_numbers: str = "^$"
+        cls,
+        stage: Stage,
+        name: str,
+        host: str,
+        *,
+        service: str,
+        callee: str,
+        third: str,
+        callee_numbers: str,
+        third_numbers: str,
     ) -> "Kamailio":
-        """A carrier. `callee`, `third`, `service`: host:port where its subscriber, another one and the customer's
-        trunk are; `third_numbers`: a regular expression for numbers that the other one has. Calls of the subscriber
-        to other numbers go to the customer."""
-        return cls(
-            stage, name, "carrier", host,
-            names={
-                "service": service, "callee": callee, "third": third, "third_numbers": third_numbers,
-                "callee_host": callee.partition(":")[0],
-            },
-        )  # fmt: skip
+        """A carrier with two subscribers, `callee` and `third`, and a customer's trunk, `service`: host:port each. A
+        number goes to the subscriber whose regular expression it fits, else to the customer."""
+        names = {
+            "service": service, "callee": callee, "third": third, "callee_numbers": callee_numbers,
+            "third_numbers": third_numbers,
+        }  # fmt: skip
+        return cls(stage, name, "carrier", host, names=names)
 
     @classmethod
     def dispatcher(

@@ -33,7 +33,7 @@ def test_requests_inside_a_dialog_follow_the_route_set(
     stage: Stage, caller_does: str, callee_does: str, requests: list[str]
 ) -> None:
     callee = Sipp(stage, "callee", callee_does, stage.host(CALLEE), pause_ms=PAUSE_MS, whole_messages=True)
-    carrier = open_carrier(stage)
+    carrier = open_carrier(stage, callee_numbers="^0")
     Sipp(stage, "backup", "answers", stage.host(BACKUP))
     Sipp(stage, "pbx", "answers", stage.host(PBX))
     Service(stage)
@@ -57,7 +57,7 @@ def test_requests_inside_a_dialog_follow_the_route_set(
 
 def test_a_subscriber_behind_the_carrier_calls_the_office(stage: Stage) -> None:
     pbx = Sipp(stage, "pbx", "is_held_resumed_and_hangs_up", stage.host(PBX), pause_ms=PAUSE_MS)
-    carrier = open_carrier(stage)
+    carrier = open_carrier(stage, callee_numbers="^$")
     Sipp(stage, "backup", "answers", stage.host(BACKUP))
     Service(stage)
 
@@ -73,11 +73,12 @@ def test_a_subscriber_behind_the_carrier_calls_the_office(stage: Stage) -> None:
     assert not carrier.log_has("OFF-ROUTE")
 
 
-def open_carrier(stage: Stage) -> Kamailio:
-    """Kamailio at the main trunk's address, its subscriber at CALLEE."""
+def open_carrier(stage: Stage, *, callee_numbers: str) -> Kamailio:
+    """Kamailio at the main trunk's address, its subscriber at CALLEE with these numbers, the office has all others."""
     return Kamailio.carrier(
         stage, "carrier", stage.host(MAIN), service=f"{stage.host(SERVICE)}:{SIP_PORT}",
         callee=f"{stage.host(CALLEE)}:{SIP_PORT}", third=f"{stage.host(THIRD)}:{SIP_PORT}",
+        callee_numbers=callee_numbers, third_numbers="^$",
     )  # fmt: skip
 
 
