@@ -1,0 +1,113 @@
+"""Kamailio as a carrier with record-routing, and as the dispatcher that the service is measured against.
+
+The configurations are templates in `kamailio`; `{name}` is filled in here. One UDP worker, so that figures per core
+can be compared.
+"""
+
+import re
+from pathlib import Path
+
+from tests.interop.sipp import listens
+from tests.interop.stage import SIP_PORT, Child, Stage, until
+
+TEMPLATES = Path(__file__).with_name("kamailio")
+START_WITHIN = 10.0
+NAME = re.compile(r"\{(\w+)\}")
+
+CORES = """\
+debug=1
+log_stderror=yes
+log_facility=LOG_LOCAL0
+children=1
+{tcp}
+auto_aliases=no
+disable_core_dump=yes
+dns=off
+rev_dns=off
+server_header="Server: Kamailio"
+mhomed=0
+listen=udp:{host}:{port}
+"""
+TCP = "tcp_children=1\nlisten=tcp:{host}:{port}"
+
+
+class Kamailio(Child):
+    """A Kamailio at `host`:`port`, listening when the constructor returns. `names`: the fillings of the template.
+    `tcp`: whether it listens on TCP as well. `memory`: MiB of shared memory."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        name: str,
+        template: str,
+        host: str,
+        port: int = SIP_PORT,
+        *,
+        names: dict[str, str],
+        tcp: bool = False,
+        memory: int = 64,
+        cpu: int | None = None,
+    ) -> None:
+        self.host = host
+        place = {"host": host, "port": str(port)}
+        cores = filled(CORES, {**place, "tcp": filled(TCP, place) if tcp else "disable_tcp=yes"})
+        file = stage.folder / f"{name}.cfg"
+        file.write_text(filled((TEMPLATES / f"{template}.cfg").read_text(), {**names, "cores": cores}))
+        command = ["kamailio", "-DD", "-E", "-m", str(memory), "-Y", stage.folder, "-f", file]
+        super().__init__(stage, name, command, cpu=cpu)
+        until(lambda: listens("udp", host, port), START_WITHIN, f"{name} listens", self)
+
+    def log_has(self, text: str, times: int = 1) -> bool:
+        """Whether a text stands in its log at least so many times."""
+        return self.log.read_text(errors="replace").count(text) >= times
+
+    @classmethod
+    def carrier(
+        cls,
+        stage: Stage,
+        name: str,
+        host: str,
+        *,
+        service: str,
+        callee: str,
+        third: str,
+        callee_numbers: str,
+        third_numbers: str,
+    ) -> "Kamailio":
+        """A carrier with two subscribers, `callee` and `third`, and a customer's trunk, `service`: host:port each. A
+        number goes to the subscriber whose regular expression it fits, else to the customer."""
+        names = {
+            "service": service, "callee": callee, "third": third, "callee_numbers": callee_numbers,
+            "third_numbers": third_numbers,
+        }  # fmt: skip
+        return cls(stage, name, "carrier", host, names=names)
+
+    @classmethod
+    def dispatcher(
+        cls,
+        stage: Stage,
+        name: str,
+        host: str,
+        *,
+        trunks: list[str],
+        fr_timer: float = 2.0,
+        fr_inv_timer: float = 60.0,
+        memory: int = 64,
+        cpu: int | None = None,
+    ) -> "Kamailio":
+        """A dispatcher. `trunks`: host:port in the order of trial. Timers in seconds: until any answer, until a final
+        one."""
+        file = stage.folder / f"{name}.list"
+        file.write_text("".join(f"1 sip:{trunk} 0 {100 - index}\n" for index, trunk in enumerate(trunks)))
+        return cls(
+            stage, name, "dispatcher", host, memory=memory, cpu=cpu,
+            names={
+                "list_file": str(file), "fr_timer_ms": str(round(fr_timer * 1000)),
+                "fr_inv_timer_ms": str(round(fr_inv_timer * 1000)),
+            },
+        )  # fmt: skip
+
+
+def filled(template: str, names: dict[str, str]) -> str:
+    """The template with every {name} of `names` replaced; other braces are the language's own."""
+    return NAME.sub(lambda found: names.get(found[1], found[0]), template)
