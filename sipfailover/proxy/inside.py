@@ -11,7 +11,7 @@ from sipfailover.flow import Send
 from sipfailover.proxy.call import Call, Clock
 from sipfailover.proxy.core import Core
 from sipfailover.proxy.leg import Leg
-from sipfailover.proxy.referral import translate
+from sipfailover.proxy.referral import remember, translate
 from sipfailover.transaction import LIFE, T1, T2, Input, Transaction
 from sipfailover.wire import OWNED, Message, reason_phrase, rewrite
 
@@ -109,6 +109,8 @@ class Inside:
             name, value = translated
             beginning += b"\r\n%b: %b" % (name.title(), value)
             dropped = dropped | {name}
+        if method == b"REFER":
+            remember(partner, cseq, request.cseq)
         relayed = Relayed(method, leg.key, partner.key, tx.key, branch)
         if method == INVITE:
             partner.uac_cseq = cseq

@@ -22,8 +22,8 @@ class Leg:
 
     __slots__ = (
         "ack", "ack_cseq", "again", "answer", "answer_key", "call", "call_id", "caller", "contact", "cseq", "fallback",
-        "give_up", "interval", "local", "local_tag", "partner", "reached", "remote", "remote_cseq", "remote_tag", "routes",
-        "target", "to", "uac_cseq", "uas_cseq",
+        "give_up", "interval", "local", "local_tag", "partner", "reached", "refers", "remote", "remote_cseq",
+        "remote_tag", "routes", "target", "to", "uac_cseq", "uas_cseq",
     )  # fmt: skip
 
     def __init__(self, call: int, call_id: bytes, local_tag: bytes, reached: Target, contact: bytes) -> None:
@@ -65,6 +65,8 @@ class Leg:
         self.again: Timer | None = None
         self.give_up: Timer | None = None
         self.interval = 0.0
+        self.refers: dict[int, int] = {}
+        """REFERs that we sent on: our number → the number it had on the other side (RFC 3515 §2.4.6)."""
         self.partner: bytes = b""
         """Key of the leg on the other side."""
         self.caller = False

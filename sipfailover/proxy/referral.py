@@ -1,7 +1,8 @@
-"""Transfers across the two legs: Refer-To and Replaces name dialogs, and each side knows its own only (RFC 3515, 3891).
+"""Transfers across the two legs: Refer-To, Replaces and Event name dialogs and numbers, and each side knows its own.
 
 What a PBX says of *its* dialogs with us is translated into what the carrier calls them, and the other way round; a
-number that is to be called through us is to be called through the other side's peer. What is not ours stays.
+number that is to be called through us is to be called through the other side's peer; a NOTIFY names the REFER that
+it is about by the number which that had on its side (RFC 3515 §2.4.6, RFC 3891). What is not ours stays.
 """
 
 from collections.abc import Mapping
@@ -10,11 +11,14 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 from sipfailover.errors import WireError
 from sipfailover.proxy.leg import Leg
 from sipfailover.wire import Message, NameAddr
-from sipfailover.wire.fields import param
+from sipfailover.wire.fields import param, without_params
 from sipfailover.wire.uri import SipUri
 
+EVENT = b"event"
 REFER_TO = b"refer-to"
 REPLACES = b"replaces"
+REFERS_MAX = 16
+"""REFERs of one leg that are remembered. NOTIFYs about older ones pass with the number they came with."""
 
 
 def translate(request: Message, legs: Mapping[bytes, Leg], leg: Leg, partner: Leg) -> tuple[bytes, bytes] | None:
@@ -30,9 +34,32 @@ def translate(request: Message, legs: Mapping[bytes, Leg], leg: Leg, partner: Le
             assert value is not None
             translated = replaces(value, legs)
             return (REPLACES, translated[0]) if translated else None
+        if leg.refers and EVENT in request.first:
+            return event(request, leg)
     except WireError:
         return None  # not ours to judge: it passes as it is
     return None
+
+
+def remember(leg: Leg, ours: int, theirs: int) -> None:
+    """A REFER with `theirs` as its CSeq on the other side left on this leg with `ours`."""
+    if len(leg.refers) >= REFERS_MAX:
+        del leg.refers[next(iter(leg.refers))]
+    leg.refers[ours] = theirs
+
+
+def event(request: Message, leg: Leg) -> tuple[bytes, bytes] | None:
+    """`Event: refer;id=2` of a NOTIFY on this leg, with the number that the other side gave to its REFER."""
+    value = request.get(EVENT) or b""
+    package, semicolon, params = value.partition(b";")
+    number = param(semicolon + params, b"id")
+    if package.strip().lower() != b"refer" or not number or not number.isdigit():
+        return None
+    theirs = leg.refers.get(int(number))
+    if theirs is None:
+        return None
+    rest = without_params(semicolon + params, (b"id",))
+    return EVENT, b"%b;id=%d%b" % (package.strip(), theirs, rest)
 
 
 def refer_to(value: bytes, legs: Mapping[bytes, Leg], leg: Leg, partner: Leg) -> bytes:

@@ -24,7 +24,7 @@ listen: [udp {PROXY[0]}:5060]
 trunks:
   - {{name: main,   host: {MAIN[0]}, port: 5060, register: no}}
   - {{name: backup, host: {BACKUP[0]}, port: 5060, register: no}}
-monitor: {{options_every: 1s, timeout: 500ms, down_after: 2, up_after: 3}}
+monitor: {{options_every: 2s, timeout: 500ms, down_after: 2, up_after: 3}}
 failover: {{no_answer_within: 2s, no_ringing_within: 4s, give_up_after: 9s, ring_timeout: 20s,
            return_to_main: {{stable_for: 5s}}}}
 """
@@ -35,8 +35,8 @@ CLOCKS = (0.8, 2.0, 4.0, 9.0)
 MODES = tuple(Mode)
 STATUSES = (200, 200, 200, 200, 486, 603, 404, 500, 503, 403, 480, 302)
 HEALED_AT = 30.0
-HUNG_UP_AT = 60.0
-OVER_AT = 260.0
+HUNG_UP_AT = 50.0
+OVER_AT = 150.0
 
 
 @dataclass(slots=True)
@@ -120,9 +120,7 @@ def _plan_calls(story: Play, chance: Chance) -> None:
         called = f"+4144321{number:04d}"
 
         def call(called: str = called, patience=patience, talk=talk, hold=hold) -> None:  # type: ignore[no-untyped-def]
-            story.calls.append(
-                world.tell(phone, lambda: phone.call(called, patience=patience, talk=talk, hold=hold))
-            )
+            story.calls.append(world.tell(phone, lambda: phone.call(called, patience=patience, talk=talk, hold=hold)))
 
         world.at_time(start, call)
     if chance.dice() < 0.4:
@@ -155,7 +153,7 @@ def _plan_faults(story: Play, chance: Chance) -> None:
             world.tell(agent, lambda agent=agent: [agent.hang_up(leg) for leg in agent.legs])  # type: ignore[misc]
 
     world.at_time(HUNG_UP_AT, hang_up)
-    world.at_time(HUNG_UP_AT + 40, hang_up)
+    world.at_time(HUNG_UP_AT + 15, hang_up)
 
 
 def _become(story: Play, carrier: Carrier, mode: Mode) -> None:
@@ -256,7 +254,9 @@ def _tables(story: Play) -> list[str]:
     wrong += [f"still merged: {key!r}" for key in core.layer.merged]
     for peer, waiting in core.layer.waiting.items():
         wrong += [f"still waiting at {peer}: {tx!r}" for tx in waiting.values() if tx.key[2] != b"OPTIONS"]
-    wrong += [f"{line.name} counts {line.trunk.calls_now} calls" for line in core.lines.values() if line.trunk.calls_now]
+    wrong += [
+        f"{line.name} counts {line.trunk.calls_now} calls" for line in core.lines.values() if line.trunk.calls_now
+    ]
     for lane in core.timers._lanes.values():
         wrong += [
             f"a timer still runs: {timer.name} of {timer.owner!r}"
