@@ -140,28 +140,44 @@ class Engine:
         """Hand on what transactions have raised. `flow`, `source`: where the message came from that raised it."""
         raised = self.core.layer.raised
         at = 0
-        while at < len(raised):  # handling one may raise more
-            tx, what, message = raised[at]
-            at += 1
-            if tx is None:
-                assert message is not None
-                if what is Input.ACK:
-                    self.inside.acknowledged(message, now)
-                elif flow is not None:
-                    self.stray.heard(what, message, flow, now)
-                continue
-            user = tx.user
-            if isinstance(user, Attempt):
-                self.ladder.heard(tx, user, what, message, now)
-            elif isinstance(user, Relayed) and tx.request is None:
-                self.inside.heard(tx, user, what, message, now)
-            elif isinstance(user, Asked):
-                self.watch.heard(tx, user, what, message, now)
-            elif what is Input.REQUEST and message is not None and flow is not None and source is not None:
-                self._request(tx, message, flow, source, now)
-            elif what is Input.ACK and message is not None:
+        try:
+            while at < len(raised):  # handling one may raise more
+                tx, what, message = raised[at]
+                at += 1
+                try:
+                    self._hand_on(tx, what, message, flow, source, now)
+                except WireError as error:  # nobody can be answered: an ACK or a response, with something unreadable
+                    self._drop(tx, error)
+        finally:
+            del raised[:at]  # whatever came of it: a message that is handed on twice stops all that come after it
+
+    def _hand_on(
+        self, tx: Transaction | None, what: Input, message: Message | None, flow: Flow | None, source: Line | None,
+        now: float,
+    ) -> None:  # fmt: skip
+        if tx is None:
+            assert message is not None
+            if what is Input.ACK:
                 self.inside.acknowledged(message, now)
-        raised.clear()
+            elif flow is not None:
+                self.stray.heard(what, message, flow, now)
+            return
+        user = tx.user
+        if isinstance(user, Attempt):
+            self.ladder.heard(tx, user, what, message, now)
+        elif isinstance(user, Relayed) and tx.request is None:
+            self.inside.heard(tx, user, what, message, now)
+        elif isinstance(user, Asked):
+            self.watch.heard(tx, user, what, message, now)
+        elif what is Input.REQUEST and message is not None and flow is not None and source is not None:
+            self._request(tx, message, flow, source, now)
+        elif what is Input.ACK and message is not None:
+            self.inside.acknowledged(message, now)
+
+    def _drop(self, tx: Transaction | None, error: WireError) -> None:
+        self.count.rejected("malformed")
+        if self.core.debug:
+            self.core.log("debug", "a message cannot be read", source=str(tx.to) if tx else "", why=error.text)
 
     def _request(self, tx: Transaction, request: Message, flow: Flow, source: Line, now: float) -> None:
         """A new request."""

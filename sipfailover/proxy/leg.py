@@ -88,21 +88,28 @@ class Leg:
         return twin
 
     def called_by(self, invite: Message, flow: Flow) -> None:
-        """The peer called us with this INVITE (§12.1.1)."""
+        """The peer called us with this INVITE (§12.1.1). Raises WireError if its Contact or route set is unreadable."""
+        invite.contact  # noqa: B018  # an address that cannot be read is refused before anything begins
         self.remote_tag = invite.from_tag
         self.remote = value_of(invite.first[b"from"])
         self.local = b"%b;tag=%b" % (value_of(invite.first[b"to"]), self.local_tag)
         self.remote_cseq = self.uas_cseq = invite.cseq
-        self.routes = tuple(invite.values(b"record-route"))
+        self.routes = route_set(invite)
         behind_nat = flow.host != invite.via.address
         self.aim(invite, stay=behind_nat)
         self.caller = True
 
     def answered_by(self, response: Message) -> None:
-        """The peer answered our INVITE, provisionally or for good (§12.1.2)."""
+        """The peer answered our INVITE, provisionally or for good (§12.1.2).
+
+        A route set that cannot be read is left out: the call goes on, and its requests go to the Contact.
+        """
         self.remote_tag = response.to_tag
         self.remote = value_of(response.first[b"to"])
-        self.routes = tuple(reversed(response.values(b"record-route")))
+        try:
+            self.routes = route_set(response)[::-1]
+        except WireError:
+            self.routes = ()
         self.aim(response)
 
     def aim(self, message: Message, *, stay: bool = False) -> None:
@@ -160,6 +167,14 @@ class Leg:
     def __repr__(self) -> str:
         side = "caller" if self.caller else "called"
         return f"<Leg of call {self.call}, {side} side, Call-ID {self.call_id.decode('latin-1')}, at {self.to}>"
+
+
+def route_set(message: Message) -> tuple[bytes, ...]:
+    """The Record-Route values in their order (§12.1). Raises WireError for one that nobody could follow."""
+    routes = tuple(message.values(b"record-route"))
+    for route in routes:
+        NameAddr.parse(route)
+    return routes
 
 
 def contact_line(user: bytes, ours: Target) -> bytes:
