@@ -1,0 +1,68 @@
+"""Calls that must not be lost, and calls that must not stay: one test for each fault that was found by attacking."""
+
+import pytest
+
+from tests.attack.office import BACKUP, MAIN, PHONE, play
+from tests.kit import Playbook, ack, after, answer, bye, flow, invite, received, send
+from tests.kit.sip import in_dialog
+from sipfailover.wire import Message
+
+
+def talking(book: Playbook) -> Playbook:
+    """A call from the PBX over main is up."""
+    assert (
+        book
+        >> received(PHONE, invite())
+        << send(PHONE, 100) << send(MAIN, "INVITE")
+        >> received(MAIN, answer(200))
+        << send(PHONE, 200)
+        >> received(PHONE, ack())
+        << send(MAIN, "ACK")
+    )  # fmt: skip
+    return book
+
+
+def inside(book: Playbook, method: str, cseq: int, body: bytes = b"") -> bytes:
+    """A request of the PBX in the call."""
+    invited = book.seen(PHONE).given("INVITE", where=lambda message: not message.to_tag)
+    return in_dialog(method, invited, book.seen(PHONE).last(200, where=of_invite), cseq=cseq, body=body)
+
+
+def of_invite(message: Message) -> bool:
+    return message.cseq_method == b"INVITE"
+
+
+@pytest.mark.parametrize("uri", [b"urn:service:sos", b"URN:service:SOS.police"])
+def test_a_telephone_that_asks_for_help_by_urn_makes_an_emergency_call(uri: bytes) -> None:
+    book = play()
+    call = invite().replace(b"INVITE sip:+41443210019@192.0.2.1:5060", b"INVITE " + uri)
+    assert (
+        book
+        >> received(PHONE, call)
+        << send(PHONE, 100) << send(MAIN, "INVITE")
+        >> received(MAIN, answer(404))  # for a number it would go to the caller
+        << send(MAIN, "ACK") << send(BACKUP, "INVITE")
+    )  # fmt: skip
+
+
+def test_a_queue_that_says_183_every_minute_may_keep_a_caller_longer_than_the_ring_timeout() -> None:
+    book = play()
+    assert book >> received(PHONE, invite()) << send(PHONE, 100) << send(MAIN, "INVITE")
+    for _ in range(5):
+        assert book >> received(MAIN, answer(183, to="INVITE")) << send(PHONE, 183) >> after(60)
+    assert book >> received(MAIN, answer(200, to="INVITE")) << send(PHONE, 200)
+
+
+def test_a_telephone_that_says_nothing_for_the_ring_timeout_is_given_up() -> None:
+    book = play()
+    assert (
+        book
+        >> received(PHONE, invite())
+        << send(PHONE, 100) << send(MAIN, "INVITE")
+        >> received(MAIN, answer(180))
+        << send(PHONE, 180)
+        >> after(179.9)
+        >> after(0.2)
+        << send(MAIN, "CANCEL") << send(PHONE, 408)
+    )  # fmt: skip
+
