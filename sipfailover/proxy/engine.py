@@ -54,6 +54,7 @@ class Engine:
             Clock.GIVE_UP: lambda call, _clock, now: self.ladder.give_up(call, now),
             Clock.ANSWER_AGAIN: self.inside.ring,
             Clock.NO_ACK: self.inside.ring,
+            Clock.NO_FINAL: lambda relayed, _clock, now: self.inside.cancelled(relayed, now),
             Clock.WATCH: lambda line, _clock, now: self.watch.wake(line, now),
         }
         self.watch.start(now)

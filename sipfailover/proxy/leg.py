@@ -23,7 +23,7 @@ class Leg:
     __slots__ = (
         "ack", "ack_cseq", "again", "answer", "answer_key", "call", "call_id", "caller", "contact", "cseq", "fallback",
         "give_up", "interval", "local", "local_tag", "partner", "reached", "refers", "remote", "remote_cseq",
-        "remote_tag", "routes", "target", "to", "uac_cseq", "uas_cseq",
+        "remote_tag", "routes", "success_cseq", "target", "to", "uac_cseq", "uas_cseq",
     )  # fmt: skip
 
     def __init__(self, call: int, call_id: bytes, local_tag: bytes, reached: Target, contact: bytes) -> None:
@@ -56,6 +56,8 @@ class Leg:
         """Number of the last INVITE that we sent."""
         self.uas_cseq = 0
         """Number of the last INVITE that we were sent."""
+        self.success_cseq = 0
+        """Number of the last INVITE of ours that has a 2xx: it wants an ACK."""
         self.ack = b""
         """The ACK to the last 2xx that we were sent, to be said again; b"" until the other side has acknowledged."""
         self.ack_cseq = 0
@@ -106,6 +108,8 @@ class Leg:
         """
         self.remote_tag = response.to_tag
         self.remote = value_of(response.first[b"to"])
+        if response.status >= 200:
+            self.success_cseq = response.cseq
         try:
             self.routes = route_set(response)[::-1]
         except WireError:

@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.attack.office import BACKUP, MAIN, PHONE, play
-from tests.kit import Playbook, ack, after, answer, bye, flow, invite, received, send
-from tests.kit.sip import in_dialog
 from sipfailover.wire import Message
+from tests.attack.office import BACKUP, MAIN, PHONE, play
+from tests.kit import Playbook, ack, after, answer, bye, invite, received, send
+from tests.kit.sip import in_dialog
 
 
 def talking(book: Playbook) -> Playbook:
@@ -66,3 +66,77 @@ def test_a_telephone_that_says_nothing_for_the_ring_timeout_is_given_up() -> Non
         << send(MAIN, "CANCEL") << send(PHONE, 408)
     )  # fmt: skip
 
+
+def test_a_reinvite_that_gets_100_and_then_nothing_is_given_up_and_the_next_one_passes() -> None:
+    book = talking(play())
+    assert (
+        book
+        >> received(PHONE, inside(book, "INVITE", 2))
+        << send(PHONE, 100) << send(MAIN, "INVITE")
+        >> received(MAIN, answer(100, to="INVITE"))
+        >> after(180)
+        << send(MAIN, "CANCEL")
+        >> after(32)
+        << send(PHONE, 408)
+        >> received(PHONE, lambda seen: ack_of_failure(seen))
+        >> received(PHONE, inside(book, "INVITE", 3))
+        << send(PHONE, 100) << send(MAIN, "INVITE")
+    )  # fmt: skip
+
+
+def ack_of_failure(seen: object) -> bytes:
+    return ack()(seen)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("final", [0, 200, 487])
+def test_a_bye_during_a_reinvite_ends_both_and_nothing_is_left(final: int) -> None:
+    book = talking(play())
+    assert (
+        book
+        >> received(PHONE, inside(book, "INVITE", 2))
+        << send(PHONE, 100) << send(MAIN, "INVITE")
+        >> received(MAIN, answer(100, to="INVITE"))
+        >> received(PHONE, inside(book, "BYE", 3))
+        << send(PHONE, 200) << send(PHONE, 487) << send(MAIN, "CANCEL") << send(MAIN, "BYE")
+        >> received(PHONE, lambda seen: ack_of_failure(seen))
+    )  # fmt: skip
+    if final == 487:
+        assert book >> received(MAIN, answer(487, to="INVITE")) << send(MAIN, "ACK")
+    if final == 200:
+        assert book >> received(MAIN, answer(200, to="INVITE")) << send(MAIN, "ACK", lambda m: m.cseq == 2)
+    assert book >> received(MAIN, answer(200, to="BYE")) >> after(40)
+    nothing_is_left(book)
+
+
+def nothing_is_left(book: Playbook) -> None:
+    engine = book.engine
+    core = engine.core  # type: ignore[attr-defined]
+    probes = [key for key in core.layer.clients if key[2] == b"OPTIONS"]
+    assert (len(core.layer) - len(probes), core.legs, core.calls, engine.inside.invites) == (0, {}, {}, {})  # type: ignore[attr-defined]
+
+
+def test_no_ack_is_sent_for_a_reinvite_that_was_refused() -> None:
+    book = talking(play())
+    assert (
+        book
+        >> received(PHONE, inside(book, "INVITE", 2))
+        << send(PHONE, 100) << send(MAIN, "INVITE")
+        >> received(MAIN, answer(488, to="INVITE"))
+        << send(MAIN, "ACK") << send(PHONE, 488)
+        >> received(PHONE, lambda seen: ack_of_failure(seen))
+        >> received(PHONE, inside(book, "BYE", 3))
+        << send(PHONE, 200) << send(MAIN, "BYE")
+    )  # fmt: skip
+
+
+def test_a_callers_bye_before_its_ack_still_acknowledges_the_carrier() -> None:
+    book = play()
+    assert (
+        book
+        >> received(PHONE, invite())
+        << send(PHONE, 100) << send(MAIN, "INVITE")
+        >> received(MAIN, answer(200))
+        << send(PHONE, 200)
+        >> received(PHONE, bye())
+        << send(PHONE, 200) << send(MAIN, "ACK") << send(MAIN, "BYE")
+    )  # fmt: skip
