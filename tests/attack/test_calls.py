@@ -4,8 +4,11 @@ import pytest
 
 from sipfailover.wire import Message
 from tests.attack.office import BACKUP, MAIN, PHONE, play
-from tests.kit import Playbook, ack, after, answer, bye, invite, received, send
+from tests.kit import Playbook, ack, after, answer, bye, flow, invite, received, send
 from tests.kit.sip import in_dialog
+
+GATEWAY = flow("gateway", "198.51.100.77")
+STRANGER = flow("stranger", "198.51.100.78")
 
 
 def talking(book: Playbook) -> Playbook:
@@ -139,4 +142,60 @@ def test_a_callers_bye_before_its_ack_still_acknowledges_the_carrier() -> None:
         << send(PHONE, 200)
         >> received(PHONE, bye())
         << send(PHONE, 200) << send(MAIN, "ACK") << send(MAIN, "BYE")
+    )  # fmt: skip
+
+
+def elsewhere(book: Playbook) -> Playbook:
+    """A call is up in which the carrier's Contact is another machine of the carrier, and no trunk of ours."""
+    assert (
+        book
+        >> received(PHONE, invite())
+        << send(PHONE, 100) << send(MAIN, "INVITE")
+        >> received(MAIN, answer(200, contact=f"<sip:callee@{GATEWAY.host}:5060>"))
+        << send(PHONE, 200)
+        >> received(PHONE, ack())
+        << send(GATEWAY, "ACK")
+    )  # fmt: skip
+    return book
+
+
+def test_a_machine_to_which_a_contact_sent_us_may_hang_up() -> None:
+    book = elsewhere(play())
+    assert (
+        book
+        >> received(GATEWAY, lambda _: bye(callee=True)(book.seen(MAIN)))
+        << send(GATEWAY, 200) << send(PHONE, "BYE")
+        >> received(PHONE, answer(200, to="BYE"))
+        >> after(40)
+    )  # fmt: skip
+    nothing_is_left(book)
+
+
+def test_a_machine_to_which_a_contact_sent_us_may_answer() -> None:
+    book = elsewhere(play())
+    assert (
+        book
+        >> received(PHONE, inside(book, "INVITE", 2))
+        << send(PHONE, 100) << send(GATEWAY, "INVITE")
+        >> received(GATEWAY, answer(200, to="INVITE"))
+        << send(PHONE, 200)
+    )  # fmt: skip
+
+
+def test_a_guest_may_begin_nothing_and_nobody_else_may_speak_for_it() -> None:
+    book = elsewhere(play())
+    assert book >> received(GATEWAY, invite(host="198.51.100.77:5060"))
+    assert book >> received(STRANGER, lambda _: bye(callee=True)(book.seen(MAIN)))
+    assert book >> received(STRANGER, lambda _: answer(200, to="ACK")(book.seen(GATEWAY)))
+    assert len(book.engine.core.calls) == 1  # type: ignore[attr-defined]
+
+
+def test_an_answer_from_another_address_of_the_carrier_is_heard() -> None:
+    book = play()
+    assert (
+        book
+        >> received(PHONE, invite())
+        << send(PHONE, 100) << send(MAIN, "INVITE")
+        >> received(GATEWAY, lambda _: answer(180)(book.seen(MAIN)))
+        << send(PHONE, 180)
     )  # fmt: skip
