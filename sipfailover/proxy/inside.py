@@ -60,6 +60,7 @@ class Inside:
             core.respond(tx, 500, b"CSeq out of order", now=now)  # §12.2.2
             return
         leg.remote_cseq = request.cseq
+        leg.heard_over(tx.to)
         call = core.calls.get(leg.call)
         if request.method == BYE:
             self._bye(tx, request, leg, call, now)
@@ -142,6 +143,8 @@ class Inside:
         """A request that we sent on has an answer, or will have none."""
         core = self.core
         leg = core.legs.get(relayed.leg)
+        if what is Input.LOST and relayed.method == INVITE and tx.state == 1:
+            return  # the peer has it, and its answer needs nothing that was lost
         if what is Input.LOST and leg is not None and leg.fallback is not None and not relayed.fallback:
             relayed.fallback = True
             leg.to, leg.fallback = leg.fallback, None

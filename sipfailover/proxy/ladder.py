@@ -252,8 +252,8 @@ class Ladder:
     def _lost(self, tx: Transaction, attempt: Attempt, now: float) -> None:
         """The transport lost the INVITE, or the port was closed while the peer was thinking about it."""
         rang = attempt.ringing_at is not None
-        if rang and tx.state == 1 and not tx.to.reliable:
-            return  # what was refused was another message; a telephone rings
+        if rang and tx.state == 1:
+            return  # a telephone rings, and its answer needs nothing of what was lost (§18.2.2)
         local = tx.reason.startswith("local: ")
         reason = tx.reason.removeprefix("local: ")
         self._end(attempt, Unreachable(WORDS.get(reason, reason), local, rang), None, now)

@@ -4,6 +4,7 @@ A leg knows how requests inside it are addressed (§12.2.1.1) and where they go;
 `inside`'s business. Times are seconds, monotonic.
 """
 
+from dataclasses import replace
 from ipaddress import ip_address
 
 from sipfailover.errors import WireError
@@ -144,6 +145,15 @@ class Leg:
         else:
             self.to = hop
 
+    def heard_over(self, flow: Target) -> None:
+        """A request of the peer came over this flow. A peer that calls us over a stream and has opened another one is
+        reached over the new one from now on (RFC 5626 §5.3): the old one is gone, or soon will be."""
+        old = self.reached
+        if isinstance(flow, Flow) and isinstance(old, Flow) and flow.connection != old.connection:
+            self.reached = replace(flow, sent_by=old.sent_by)
+            if self.to == old:
+                self.to = self.reached
+
     def request_lines(self, method: bytes, cseq: int, branch: bytes, max_forwards: int, contact: bool) -> bytes:
         """Start line and our lines for a request inside this dialog, joined by CRLF (§12.2.1.1). On the path."""
         uri, routes = self.target, self.routes
@@ -207,14 +217,21 @@ def next_hop(uri: bytes, reached: Target) -> Target:
         return reached
     host, port = address.address, address.port or SIP_PORT
     if host == reached.host:
-        return reached if port == reached.port else reached.at(host, port)
+        return reached if port == reached.port else _elsewhere(reached, host, port)
     try:
         there, here = ip_address(host), ip_address(reached.host)
     except ValueError:
         return reached
     if there.version != here.version or (there.is_private and not here.is_private) or there.is_unspecified:
         return reached
-    return reached.at(str(there), port)
+    return _elsewhere(reached, str(there), port)
+
+
+def _elsewhere(reached: Target, host: str, port: int) -> Target:
+    """The same path to another address. Not over the connection that leads to the first one."""
+    if reached.reliable:
+        return Target(reached.transport, host, port, reached.sent_by, reached.local)
+    return reached.at(host, port)
 
 
 def _host_port(target: Target) -> bytes:

@@ -2,12 +2,16 @@
 
 import pytest
 
+from sipfailover.flow import Flow
 from sipfailover.wire import Message
 from tests.attack.office import BACKUP, MAIN, PHONE, play
-from tests.kit import Playbook, ack, after, answer, bye, flow, invite, received, send
+from tests.kit import Playbook, ack, after, answer, bye, flow, invite, lost, received, resolved, send, target
 from tests.kit.sip import in_dialog
 
 GATEWAY = flow("gateway", "198.51.100.77")
+PHONE_TCP = flow("phone", "192.0.2.10", 40001, "tcp", connection=1)
+PHONE_AGAIN = flow("phone again", "192.0.2.10", 40002, "tcp", connection=2)
+PHONE_LISTENS = target(flow("phone's listener", "192.0.2.10", 5060, "tcp"))
 STRANGER = flow("stranger", "198.51.100.78")
 
 
@@ -198,4 +202,96 @@ def test_an_answer_from_another_address_of_the_carrier_is_heard() -> None:
         << send(PHONE, 100) << send(MAIN, "INVITE")
         >> received(GATEWAY, lambda _: answer(180)(book.seen(MAIN)))
         << send(PHONE, 180)
+    )  # fmt: skip
+
+
+def over_tcp(book: Playbook, contact: str) -> Playbook:
+    """A call is up whose PBX came over a connection of its own."""
+    call = invite(host="192.0.2.10:40001", transport="TCP").replace(
+        b"Contact: <sip:+41441112233@192.0.2.10:40001>", b"Contact: <%s>" % contact.encode()
+    )
+    assert (
+        book
+        >> received(PHONE_TCP, call)
+        << send(PHONE_TCP, 100) << send(MAIN, "INVITE")
+        >> received(MAIN, answer(200))
+        << send(PHONE_TCP, 200)
+        >> received(PHONE_TCP, ack())
+        << send(MAIN, "ACK")
+    )  # fmt: skip
+    return book
+
+
+def test_a_pbx_that_closed_its_connection_is_reached_at_its_contact() -> None:
+    book = over_tcp(play(), "sip:office@192.0.2.10:5060;transport=tcp")
+    assert (
+        book
+        >> received(MAIN, bye(callee=True))
+        << send(MAIN, 200) << send(PHONE_TCP, "BYE")
+        >> lost(PHONE_TCP, "closed")
+        << send(PHONE_LISTENS, "BYE")
+    )  # fmt: skip
+    last = book.sent[-1][0]
+    assert not isinstance(last, Flow), "the shell would look for the connection that is gone"
+
+
+def test_a_pbx_that_came_back_over_another_connection_is_reached_over_that_one() -> None:
+    book = over_tcp(play(), "sip:office@192.0.2.10:40001;transport=tcp")
+    info = in_dialog("INFO", book.seen(PHONE_TCP).given("INVITE"), book.seen(PHONE_TCP).last(200), cseq=2)
+    assert (
+        book
+        >> lost(PHONE_TCP, "closed")
+        >> received(PHONE_AGAIN, info)
+        << send(MAIN, "INFO")
+        >> received(MAIN, answer(200, to="INFO"))
+        << send(PHONE_AGAIN, 200)
+        >> received(MAIN, bye(callee=True))
+        << send(MAIN, 200) << send(PHONE_AGAIN, "BYE")
+    )  # fmt: skip
+    assert book.sent[-1][0] == PHONE_AGAIN
+
+
+MAIN_TCP = flow("main", "198.51.100.1", transport="tcp", connection=7)
+
+
+def test_a_carrier_whose_connection_breaks_after_100_is_cancelled_over_another_one() -> None:
+    """It has the INVITE: without the CANCEL its telephone rings beside the one that the backup rings."""
+    book = play()
+    assert book >> resolved("main", target(MAIN_TCP))
+    assert (
+        book
+        >> received(PHONE, invite())
+        << send(PHONE, 100) << send(MAIN_TCP, "INVITE")
+        >> received(MAIN_TCP, answer(100))
+        >> lost(MAIN_TCP, "reset")
+        << send(MAIN_TCP, "CANCEL") << send(BACKUP, "INVITE")
+    )  # fmt: skip
+
+
+def test_a_carrier_whose_connection_breaks_while_it_rings_may_answer_over_another_one() -> None:
+    """§18.2.2: it answers to where our Via points. The caller hears ringing as before."""
+    book = play()
+    assert book >> resolved("main", target(MAIN_TCP))
+    assert (
+        book
+        >> received(PHONE, invite())
+        << send(PHONE, 100) << send(MAIN_TCP, "INVITE")
+        >> received(MAIN_TCP, answer(180))
+        << send(PHONE, 180)
+        >> lost(MAIN_TCP, "reset")
+        >> received(MAIN_TCP, answer(200))
+        << send(PHONE, 200)
+    )  # fmt: skip
+
+
+def test_an_icmp_error_during_a_reinvite_that_is_being_served_loses_nothing() -> None:
+    book = talking(play())
+    assert (
+        book
+        >> received(PHONE, inside(book, "INVITE", 2))
+        << send(PHONE, 100) << send(MAIN, "INVITE")
+        >> received(MAIN, answer(100, to="INVITE"))
+        >> lost(target(MAIN), "refused")
+        >> received(MAIN, answer(200, to="INVITE"))
+        << send(PHONE, 200)
     )  # fmt: skip
