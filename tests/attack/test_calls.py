@@ -360,3 +360,15 @@ def test_a_2xx_without_contact_reaches_the_pbx_with_ours() -> None:
         >> received(MAIN, lambda seen: answer(200)(seen).replace(theirs, b""))
         << send(PHONE, 200, lambda message: message.contact is not None)
     )  # fmt: skip
+
+
+def test_a_closed_port_is_told_once_to_each_call_that_rings_there() -> None:
+    """3,000 callers who give up while the carrier's port is closed would otherwise cost 3,000 times 3,000 looks."""
+    book = play()
+    for _ in range(20):
+        assert book >> received(PHONE, invite()) << send(PHONE, 100) << send(MAIN, "INVITE")
+        assert book >> received(MAIN, answer(180, to="INVITE")) << send(PHONE, 180)
+    core = book.engine.core  # type: ignore[attr-defined]
+    assert book >> lost(target(MAIN), "refused")
+    assert not [key for key in core.layer.waiting.get(MAIN.peer, {}) if key[2] == b"INVITE"]
+    assert len(core.calls) == 20
