@@ -39,6 +39,8 @@ from sipfailover.wire.uri import user
 INVITE = b"INVITE"
 SOS = b"urn:service:sos"
 """How a telephone asks for help without a number (RFC 5031 §4.2), with `.police` and the like behind it."""
+NUMBER_SHOWN = 64
+"""Bytes of a number that are kept for log, page and history; what is longer is none, and would fill them."""
 MAX_FORWARDS = 70
 REDIRECTED = OWNED - {b"contact"}
 """What stays behind of a 3xx or a failure: its Contact says where else to ask, and is not ours to change."""
@@ -61,7 +63,7 @@ class Ladder:
         """A new INVITE from a PBX or a trunk. Raises WireError for an address in it that cannot be read."""
         core = self.core
         number = user(request.uri)
-        caller, called = request.from_, number.decode("latin-1")
+        caller, called = request.from_, number[:NUMBER_SHOWN].decode("latin-1")
         request.to  # noqa: B018  # an address that cannot be read is refused before anything begins
         core.respond(tx, 100, now=now)
         core.call_count += 1
@@ -76,7 +78,7 @@ class Ladder:
         a.called_by(request, ours)
         direction = OUTBOUND if source.role == "pbx" else INBOUND
         call = Call(core.call_count, direction, source, request, a, now)
-        call.caller, call.called = user(caller.uri).decode("latin-1"), called
+        call.caller, call.called = user(caller.uri)[:NUMBER_SHOWN].decode("latin-1"), called
         call.emergency = direction == OUTBOUND and (
             number in core.emergency_numbers or request.uri[: len(SOS)].lower() == SOS
         )

@@ -5,7 +5,7 @@ import pytest
 from sipfailover.flow import Flow
 from sipfailover.wire import Message
 from tests.attack.office import BACKUP, MAIN, PHONE, play
-from tests.kit import Playbook, ack, after, answer, bye, flow, invite, lost, received, resolved, send, target
+from tests.kit import Playbook, ack, after, answer, bye, flow, invite, logged, lost, received, resolved, send, target
 from tests.kit.sip import in_dialog
 
 GATEWAY = flow("gateway", "198.51.100.77")
@@ -372,3 +372,17 @@ def test_a_closed_port_is_told_once_to_each_call_that_rings_there() -> None:
     assert book >> lost(target(MAIN), "refused")
     assert not [key for key in core.layer.waiting.get(MAIN.peer, {}) if key[2] == b"INVITE"]
     assert len(core.calls) == 20
+
+
+def test_a_number_of_7000_digits_goes_out_whole_but_does_not_fill_log_and_history() -> None:
+    book = play()
+    assert (
+        book
+        >> received(PHONE, invite("1" * 7000))
+        << send(PHONE, 100) << send(MAIN, "INVITE", lambda message: len(message.uri) > 7000)
+        >> received(MAIN, answer(503))
+        << send(MAIN, "ACK") << send(BACKUP, "INVITE")
+        << logged("info", "moves on")
+    )  # fmt: skip
+    (call,) = book.engine.core.calls.values()  # type: ignore[attr-defined]
+    assert len(call.called) == 64
