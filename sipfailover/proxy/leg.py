@@ -22,9 +22,9 @@ class Leg:
     """One dialog, early or confirmed. `key` is how a request inside it is found."""
 
     __slots__ = (
-        "ack", "ack_cseq", "again", "answer", "answer_key", "call", "call_id", "caller", "contact", "cseq", "fallback",
-        "give_up", "interval", "local", "local_tag", "partner", "reached", "refers", "remote", "remote_cseq",
-        "remote_tag", "routes", "success_cseq", "target", "to", "uac_cseq", "uas_cseq",
+        "ack", "ack_cseq", "again", "answer", "answer_key", "behind_nat", "call", "call_id", "caller", "contact", "cseq",
+        "fallback", "give_up", "interval", "local", "local_tag", "partner", "reached", "refers", "remote",
+        "remote_cseq", "remote_tag", "routes", "success_cseq", "target", "to", "uac_cseq", "uas_cseq",
     )  # fmt: skip
 
     def __init__(self, call: int, call_id: bytes, local_tag: bytes, reached: Target, contact: bytes) -> None:
@@ -43,6 +43,8 @@ class Leg:
         """Where the peer was when the dialog began: a flow, or the target we called."""
         self.to: Target = reached
         """Where requests inside the dialog go."""
+        self.behind_nat = False
+        """The peer called from another address than it writes."""
         self.fallback: Target | None = None
         """Where they go if that connection is gone."""
         self.target = b""
@@ -87,6 +89,7 @@ class Leg:
         twin.remote, twin.remote_tag = self.remote, remote_tag
         twin.to, twin.fallback, twin.target, twin.routes = self.to, self.fallback, self.target, self.routes
         twin.cseq, twin.remote_cseq, twin.caller = self.cseq, self.remote_cseq, self.caller
+        twin.behind_nat = self.behind_nat
         twin.uac_cseq, twin.uas_cseq = self.uac_cseq, self.uas_cseq
         return twin
 
@@ -98,8 +101,8 @@ class Leg:
         self.local = b"%b;tag=%b" % (value_of(invite.first[b"to"]), self.local_tag)
         self.remote_cseq = self.uas_cseq = invite.cseq
         self.routes = route_set(invite)
-        behind_nat = flow.host != invite.via.address
-        self.aim(invite, stay=behind_nat)
+        self.behind_nat = flow.host != invite.via.address
+        self.aim(invite, stay=self.behind_nat)
         self.caller = True
 
     def answered_by(self, response: Message) -> None:
@@ -146,10 +149,13 @@ class Leg:
             self.to = hop
 
     def heard_over(self, flow: Target) -> None:
-        """A request of the peer came over this flow. A peer that calls us over a stream and has opened another one is
-        reached over the new one from now on (RFC 5626 §5.3): the old one is gone, or soon will be."""
+        """A request of the peer came over this flow. A peer that called us over a stream and has opened another one is
+        reached over the new one from now on (RFC 5626 §5.3): the old one is gone, or soon will be. So is one behind a
+        NAT that gave it another port."""
         old = self.reached
-        if isinstance(flow, Flow) and isinstance(old, Flow) and flow.connection != old.connection:
+        if not isinstance(flow, Flow) or not isinstance(old, Flow) or flow.transport != old.transport:
+            return
+        if flow.connection != old.connection or (self.behind_nat and flow.peer != old.peer):
             self.reached = replace(flow, sent_by=old.sent_by)
             if self.to == old:
                 self.to = self.reached

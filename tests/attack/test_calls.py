@@ -386,3 +386,41 @@ def test_a_number_of_7000_digits_goes_out_whole_but_does_not_fill_log_and_histor
     )  # fmt: skip
     (call,) = book.engine.core.calls.values()  # type: ignore[attr-defined]
     assert len(call.called) == 64
+
+
+def test_a_pbx_whose_nat_gave_it_another_port_is_reached_there() -> None:
+    before, now = flow("nat", "192.0.2.10", 34567), flow("nat, new port", "192.0.2.10", 44444)
+    book = play()
+    assert (
+        book
+        >> received(before, invite(host="10.0.0.5:5060"))
+        << send(before, 100) << send(MAIN, "INVITE")
+        >> received(MAIN, answer(200))
+        << send(before, 200)
+        >> received(before, ack())
+        << send(MAIN, "ACK")
+    )  # fmt: skip
+    info = in_dialog("INFO", book.seen(before).given("INVITE"), book.seen(before).last(200), cseq=2)
+    assert (
+        book
+        >> received(now, info)
+        << send(MAIN, "INFO")
+        >> received(MAIN, answer(200, to="INFO"))
+        << send(now, 200)
+        >> received(MAIN, bye(callee=True))
+        << send(MAIN, 200) << send(now, "BYE")
+    )  # fmt: skip
+
+
+@pytest.mark.xfail(reason="Replaces is translated inside a dialog only (RFC 3891): the carrier cannot know our Call-ID")
+def test_an_invite_that_replaces_a_call_of_ours_names_it_as_the_other_side_knows_it() -> None:
+    book = talking(play())
+    invited, answered = book.seen(PHONE).given("INVITE"), book.seen(PHONE).last(200)
+    theirs = book.seen(MAIN).last("INVITE").call_id
+    named = b"%b;to-tag=%b;from-tag=%b" % (invited.call_id, answered.to_tag, invited.from_tag)
+    assert (
+        book
+        >> received(PHONE, invite(headers=((b"replaces", named),)))
+        << send(PHONE, 100)
+        << send(MAIN, "INVITE", lambda message: (message.get(b"replaces") or b"").startswith(theirs))
+    )
