@@ -12,6 +12,7 @@ from sipfailover.proxy.facts import AttemptEnded
 from sipfailover.proxy.inside import Inside
 from sipfailover.proxy.leg import Leg, contact_line, without_tag
 from sipfailover.proxy.line import Line
+from sipfailover.proxy.referral import translate
 from sipfailover.proxy.stray import Stray
 from sipfailover.proxy.watch import WORDS, Watch
 from sipfailover.routing import (
@@ -123,6 +124,12 @@ class Ladder:
         leg.cseq = leg.uac_cseq = 1
         forwards = request.max_forwards
         beginning = leg.request_lines(INVITE, 1, branch, MAX_FORWARDS if forwards is None else forwards - 1, True)
+        dropped = OWNED
+        translated = translate(request, core.legs, call.a, leg)  # it may replace another call of ours (RFC 3891)
+        if translated:
+            name, value = translated
+            beginning += b"\r\n%b: %b" % (name.title(), value)
+            dropped = dropped | {name}
         call.attempts += 1
         call.tried.add(line.name)
         call.first_choice = call.first_choice or line.name
@@ -135,7 +142,7 @@ class Ladder:
         if candidate.desperate:
             core.log("warning", f"call {call.number} tries {line.name} although it is unfit", why=candidate.reason)
         clock = trunk.no_answer()
-        core.layer.request(branch, INVITE, rewrite(request, beginning), target, attempt, now, t1=clock.t1)
+        core.layer.request(branch, INVITE, rewrite(request, beginning, dropped), target, attempt, now, t1=clock.t1)
         attempt.clock = core.timers.start(clock.bound, now, Clock.NO_ANSWER, attempt)
 
     # -- what an attempt says -----------------------------------------------------------------------------------------

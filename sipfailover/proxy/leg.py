@@ -22,8 +22,8 @@ class Leg:
     """One dialog, early or confirmed. `key` is how a request inside it is found."""
 
     __slots__ = (
-        "ack", "ack_cseq", "again", "answer", "answer_key", "behind_nat", "call", "call_id", "caller", "contact", "cseq",
-        "fallback", "give_up", "interval", "local", "local_tag", "partner", "reached", "refers", "remote",
+        "ack", "ack_cseq", "again", "answer", "answer_key", "behind_nat", "call", "call_id", "caller", "contact",
+        "cseq", "fallback", "give_up", "interval", "local", "local_tag", "partner", "reached", "refers", "remote",
         "remote_cseq", "remote_tag", "routes", "success_cseq", "target", "to", "uac_cseq", "uas_cseq",
     )  # fmt: skip
 

@@ -412,7 +412,6 @@ def test_a_pbx_whose_nat_gave_it_another_port_is_reached_there() -> None:
     )  # fmt: skip
 
 
-@pytest.mark.xfail(reason="Replaces is translated inside a dialog only (RFC 3891): the carrier cannot know our Call-ID")
 def test_an_invite_that_replaces_a_call_of_ours_names_it_as_the_other_side_knows_it() -> None:
     book = talking(play())
     invited, answered = book.seen(PHONE).given("INVITE"), book.seen(PHONE).last(200)
