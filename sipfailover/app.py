@@ -44,7 +44,7 @@ class App:
         self.engine = Engine(settings, chance, time.monotonic())
         self.metrics = Metrics(version=__version__, loop=loop_name)
         self.ledger = Ledger(settings.history.file, wall)
-        self.pool = Pool(loop, received=self._received, lost=self._lost, settled=self._settled)
+        self.pool = Pool(loop, received=self._received, lost=self._lost, settled=self._settled, known=self.engine.knows)
         self.resolver = Resolver(loop, self._resolved, name_us=self.pool.local_for, chance=chance)
         self.web: WebServer | None = None
         self.unbound: list[str] = []

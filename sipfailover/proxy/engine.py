@@ -130,6 +130,10 @@ class Engine:
         """A picture for those who show and count."""
         return picture.take(self, now)
 
+    def knows(self, host: str) -> bool:
+        """Whether a PBX or a trunk is at this IP address."""
+        return self.core.admission.who(host, 0) is not None
+
     @property
     def setting_up(self) -> int:
         """Calls that are not answered yet."""

@@ -43,6 +43,9 @@ class Bounds:
     """Connections that others opened. Further ones are closed at once; ours to the carriers have a bound of their
     own, so that strangers cannot use it up."""
 
+    accepted_kept_for_peers: int = 512
+    """Of these, how many only PBXs and trunks may have. Strangers who sit on all the others shut nobody else out."""
+
     accepted_per_host: int = 128
     """Connections that one source address opened. Further ones from there are closed at once."""
 

@@ -85,6 +85,7 @@ class Connections:
     """`received` gets each whole message, `settled` follows each batch of them.
 
     `lost(where, reason)` tells what was or may be lost; it is called from anywhere, so it must only take a note.
+    `known(host)` says whether a PBX or trunk is at this address: some room is kept for these.
     """
 
     def __init__(
@@ -96,9 +97,11 @@ class Connections:
         received: Callable[[Flow, bytes], None],
         settled: Callable[[], None],
         lost: Callable[[Target, str], None],
+        known: Callable[[str], bool] = lambda host: True,
     ) -> None:
         self.loop = loop
         self.bounds = bounds
+        self._known = known
         self.counters = counters
         self.received = received
         self.settled = settled
@@ -231,7 +234,8 @@ class Connections:
     def _accept(self, sock: socket.socket, host: str, port: int) -> None:
         """Take a connection that a peer opened through our listener at `port`, or refuse it."""
         bounds = self.bounds
-        if self._accepted.total() >= bounds.accepted or self._accepted[host] >= bounds.accepted_per_host:
+        room = bounds.accepted - (0 if self._known(host) else bounds.accepted_kept_for_peers)
+        if self._accepted.total() >= room or self._accepted[host] >= bounds.accepted_per_host:
             self.counters.connections_refused += 1
             sock.close()
             return

@@ -30,6 +30,8 @@ class Pool:
     batch of them. `lost(where, reason)` says that what was sent to `where` was not delivered, or perhaps not: the
     transport, host and port of `where` are the peer's. `settled()` follows these too.
 
+    `known(host)`: whether a PBX or trunk is at this address, for which some of the connections are kept.
+
     Reasons: `refused`, `reset`, `unreachable`, `timeout`, `closed`, `too big`, `buffer full`; with `local: ` before
     them where the cause is on this machine: `local: no route`, `local: too big`, `local: no udp socket for IPv6`, …
     """
@@ -41,6 +43,7 @@ class Pool:
         received: Callable[[Flow, bytes], None],
         lost: Callable[[Target, str], None],
         settled: Callable[[], None],
+        known: Callable[[str], bool] = lambda host: True,
         bounds: Bounds | None = None,
     ) -> None:
         self.bounds = bounds or Bounds()
@@ -52,7 +55,7 @@ class Pool:
         self._losses: list[tuple[Target, str]] = []
         """Bounded by what is sent in one turn of the loop, and by the peers and connections there are."""
         self._streams = Connections(
-            loop, self.bounds, self.counters, received=received, settled=settled, lost=self._note_loss
+            loop, self.bounds, self.counters, received=received, settled=settled, lost=self._note_loss, known=known
         )
         self._closed = False
 
