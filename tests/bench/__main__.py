@@ -1,7 +1,8 @@
 """`python -m tests.bench`: sipfailover beside a Kamailio dispatcher with one worker, between the same SIPps.
 
 Everything on loopback, the proxy pinned to one core. Latency is from INVITE to ringing at the caller; "added" is what
-is left of it after subtracting the same percentile with the two SIPps talking directly. Memory is PSS over the process
+is left of it after subtracting the same percentile with the two SIPps talking directly (which is what stands in the
+column `direct`). Memory is PSS over the process
 tree, so that Kamailio's shared memory is not counted once per worker. Memory per held call has no ratio: Kamailio keeps
 nothing of an answered call (the state is in the Record-Route); what it shows are transactions of the last five seconds.
 """
