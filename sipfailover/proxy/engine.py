@@ -32,6 +32,9 @@ from sipfailover.proxy.watch import Asked, Watch
 from sipfailover.transaction import Input, Transaction
 from sipfailover.wire import Message, compose
 
+CALLS_MAX = 20_000
+"""Calls in progress. A further one is refused with 503, which costs its caller a redial and nobody else anything."""
+BUSY_RETRY_AFTER = (b"retry-after", b"5")
 STRANGERS_TOLD_MAX = 256
 """Strange addresses that the log has told of. Further ones are only counted."""
 
@@ -139,29 +142,37 @@ class Engine:
     def _settle(self, now: float, flow: Flow | None = None, source: Line | None = None) -> None:
         """Hand on what transactions have raised. `flow`, `source`: where the message came from that raised it."""
         raised = self.core.layer.raised
-        at = 0
-        while at < len(raised):  # handling one may raise more
-            tx, what, message = raised[at]
-            at += 1
-            if tx is None:
-                assert message is not None
-                if what is Input.ACK:
-                    self.inside.acknowledged(message, now)
-                elif flow is not None:
-                    self.stray.heard(what, message, flow, now)
-                continue
-            user = tx.user
-            if isinstance(user, Attempt):
-                self.ladder.heard(tx, user, what, message, now)
-            elif isinstance(user, Relayed) and tx.request is None:
-                self.inside.heard(tx, user, what, message, now)
-            elif isinstance(user, Asked):
-                self.watch.heard(tx, user, what, message, now)
-            elif what is Input.REQUEST and message is not None and flow is not None and source is not None:
-                self._request(tx, message, flow, source, now)
-            elif what is Input.ACK and message is not None:
-                self.inside.acknowledged(message, now)
-        raised.clear()
+        while raised:  # handling one may raise more
+            tx, what, message = raised.pop(0)
+            try:
+                if tx is None:
+                    assert message is not None
+                    if what is Input.ACK:
+                        self.inside.acknowledged(message, now)
+                    elif flow is not None:
+                        self.stray.heard(what, message, flow, now)
+                else:
+                    self._hand_on(tx, what, message, flow, source, now)
+            except WireError as error:  # deep in a response: it counts as not said, and the clocks go on
+                self.count.rejected("malformed")
+                if self.core.debug:
+                    self.core.log("debug", "a message cannot be used", message=repr(message), why=error.text)
+
+    def _hand_on(
+        self, tx: Transaction, what: Input, message: Message | None, flow: Flow | None, source: Line | None, now: float
+    ) -> None:
+        """Something happened to a transaction: its user is told."""
+        user = tx.user
+        if isinstance(user, Attempt):
+            self.ladder.heard(tx, user, what, message, now)
+        elif isinstance(user, Relayed) and tx.request is None:
+            self.inside.heard(tx, user, what, message, now)
+        elif isinstance(user, Asked):
+            self.watch.heard(tx, user, what, message, now)
+        elif what is Input.REQUEST and message is not None and flow is not None and source is not None:
+            self._request(tx, message, flow, source, now)
+        elif what is Input.ACK and message is not None:
+            self.inside.acknowledged(message, now)
 
     def _request(self, tx: Transaction, request: Message, flow: Flow, source: Line, now: float) -> None:
         """A new request."""
@@ -189,6 +200,8 @@ class Engine:
                 core.respond(tx, 482, now=now)  # §8.2.2.2
             elif core.draining:
                 core.respond(tx, 503, b"Shutting down", (DRAIN_RETRY_AFTER,), now=now)
+            elif len(core.calls) >= CALLS_MAX:
+                core.respond(tx, 503, b"Too many calls", (BUSY_RETRY_AFTER,), now=now)
             else:
                 self.ladder.invited(tx, request, flow, source, now)
         except WireError as error:

@@ -272,6 +272,7 @@ def answer_inside(tx: Transaction, leg: Leg | None, message: Message) -> bytes:
         tx.lines,
         request.first[b"to"],
     ]
-    if leg is not None and b"contact" in message.first and message.status < 300:
+    invited = request.method == INVITE and message.status > 100
+    if leg is not None and message.status < 300 and (invited or b"contact" in message.first):
         lines.append(leg.contact)
     return rewrite(message, b"\r\n".join(lines))

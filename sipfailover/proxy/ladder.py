@@ -12,6 +12,7 @@ from sipfailover.proxy.facts import AttemptEnded
 from sipfailover.proxy.inside import Inside
 from sipfailover.proxy.leg import Leg, contact_line, without_tag
 from sipfailover.proxy.line import Line
+from sipfailover.proxy.referral import translate
 from sipfailover.proxy.stray import Stray
 from sipfailover.proxy.watch import WORDS, Watch
 from sipfailover.routing import (
@@ -128,8 +129,13 @@ class Ladder:
             trunk.health.trial_started(now)
         if candidate.desperate:
             core.log("warning", f"call {call.number} tries {line.name} although it is unfit", why=candidate.reason)
+        dropped = OWNED
+        translated = translate(request, core.legs, leg, leg) if b"replaces" in request.first else None
+        if translated is not None:
+            beginning += b"\r\n%b: %b" % (translated[0].title(), translated[1])
+            dropped = OWNED | {translated[0]}
         clock = trunk.no_answer()
-        core.layer.request(branch, INVITE, rewrite(request, beginning), target, attempt, now, t1=clock.t1)
+        core.layer.request(branch, INVITE, rewrite(request, beginning, dropped), target, attempt, now, t1=clock.t1)
         attempt.clock = core.timers.start(clock.bound, now, Clock.NO_ANSWER, attempt)
 
     # -- what an attempt says -----------------------------------------------------------------------------------------
@@ -406,8 +412,7 @@ def answer_for(
         compose.to_line(request, leg.local_tag),
     ]
     if status < 300:
-        if b"contact" in message.first:
-            lines.append(leg.contact)
+        lines.append(leg.contact)  # also where the other side forgot its own: without it no dialog can be used
         lines += request.lines(b"record-route")  # §12.1.1
     lines += [b"%b: %b" % (name.title(), value) for name, value in more]
     return rewrite(message, b"\r\n".join(lines), dropped)
