@@ -115,7 +115,9 @@ class TestUgly:
         assert Message(raw(name + colon + b"abc \t", without=b"Call-ID")).call_id == b"abc"
 
     def test_folded_lines_are_one_header(self) -> None:
-        message = Message(raw(b"Subject: one\r\n\ttwo \r\n   three", b"From:\r\n <sip:a@b>\r\n ;tag=7", without=b"From"))
+        message = Message(
+            raw(b"Subject: one\r\n\ttwo \r\n   three", b"From:\r\n <sip:a@b>\r\n ;tag=7", without=b"From")
+        )
         assert message.get(b"subject") == b"one two three"
         assert message.first[b"subject"] == b"Subject: one\r\n\ttwo \r\n   three"
         assert message.from_tag == message.from_.tag == b"7"
@@ -280,7 +282,9 @@ class TestStrict:
         """`Routex` was once read as a Route, because the last byte was cut off where a colon should be."""
         assert "not a header" in refused(raw(b"Z: 1", line, b"Y: 1"))
 
-    @pytest.mark.parametrize("line", [b"a b: c", b"a(b): c", b"a\xe9: c", b"a@b: c", b'"a": c', b"Content-Length\r\n : 0"])
+    @pytest.mark.parametrize(
+        "line", [b"a b: c", b"a(b): c", b"a\xe9: c", b"a@b: c", b'"a": c', b"Content-Length\r\n : 0"]
+    )
     def test_name_that_is_no_token_is_refused(self, line: bytes) -> None:
         assert "not a header" in refused(raw(line))
 
