@@ -130,10 +130,14 @@ class Message:
         return [line for known, line in self.fields if known == name]
 
     def values(self, name: bytes) -> list[bytes]:
-        """The values of a list header over all its lines, in order. Raises WireError for unbalanced quotes."""
+        """The values of a list header over all its lines, in order. Raises WireError for unbalanced quotes, and for more
+        than one line may have: taking 64 kB of commas apart would hold up the calls of others."""
         if name not in self.first:
             return []
-        return [value for line in self.lines(name) for value in split_commas(value_of(line))]
+        lines = self.lines(name)
+        if sum(map(len, lines)) > MAX_LINE_BYTES:
+            raise WireError(f"{name[:SHOWN].decode('latin-1')} with over {MAX_LINE_BYTES} bytes of values", 513)
+        return [value for line in lines for value in split_commas(value_of(line))]
 
     @property
     def via(self) -> Via:

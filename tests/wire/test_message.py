@@ -360,6 +360,14 @@ class TestStrict:
         with pytest.raises(WireError):
             _ = message.via
 
+    def test_list_over_many_lines_is_as_long_as_one_line_may_be(self) -> None:
+        """64 kB of commas on sixteen lines took 20 ms."""
+        line = b"Route: <sip:a;lr>" + b"," * (MAX_LINE_BYTES // 2 - 17)
+        assert Message(raw(line, line)).values(b"route") == [b"<sip:a;lr>"] * 2
+        with pytest.raises(WireError) as caught:
+            Message(raw(line, line + b",")).values(b"route")
+        assert caught.value.status == 513
+
     def test_quote_in_a_via_that_never_closes_is_refused_when_the_branch_is_read(self) -> None:
         via = Message(raw(b'Via: SIP/2.0/UDP h;x="a;branch=z9hG4bK1', without=b"Via")).via
         with pytest.raises(WireError):
