@@ -72,14 +72,17 @@ class Message:
         self._read_start(lines[0])
         fields: list[tuple[bytes, bytes]] = []
         first: dict[bytes, bytes] = {}
-        for line in lines[1:]:
-            colon = line.find(b":")
-            name = (colon > 0 and KNOWN.get(line[:colon])) or _odd_name(line)
-            if name not in first:
-                first[name] = line
-            elif name in SINGLE:
-                raise WireError(f"more than one {name.decode()}")
-            fields.append((name, line))
+        line = b""
+        try:
+            for line in lines[1:]:
+                name = KNOWN.get(line[: line.index(b":")]) or _odd_name(line)
+                if name not in first:
+                    first[name] = line
+                elif name in SINGLE:
+                    raise WireError(f"more than one {name.decode()}")
+                fields.append((name, line))
+        except ValueError:  # from index: there is no colon
+            raise WireError(f"not a header: {line[:SHOWN]!r}") from None
         self.fields = fields
         """(name in lower case, line as it came: name, colon, value, and its folds) in their order."""
         self.first = first
@@ -130,8 +133,11 @@ class Message:
         return [line for known, line in self.fields if known == name]
 
     def values(self, name: bytes) -> list[bytes]:
-        """The values of a list header over all its lines, in order. Raises WireError for unbalanced quotes, and for more
-        than one line may have: taking 64 kB of commas apart would hold up the calls of others."""
+        """The values of a list header over all its lines, in order.
+
+        Raises WireError for unbalanced quotes, and for more than one line may have: taking 64 kB of commas apart would
+        hold up the calls of others.
+        """
         if name not in self.first:
             return []
         lines = self.lines(name)
