@@ -1,5 +1,6 @@
 """The timer queue against a sorted list, and its promises one by one."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -92,6 +93,29 @@ def test_timer_that_is_started_while_others_ring_waits_for_the_next_call() -> No
     assert queue.deadline() == 0.5
     assert rung(queue, 0.5) == [2]
     assert queue.deadline() == 1.0
+
+
+def test_failure_of_one_that_rings_does_not_silence_the_others() -> None:
+    """A bug in one call must not take the timers of all others that are due with it."""
+    queue, owner = TimerQueue(), Owner()
+    for name in range(4):
+        queue.start(0.5, 0.0, name, owner)
+    names = []
+
+    def wake() -> None:
+        for _, name in queue.expired(0.5):
+            names.append(name)
+            queue.start(1.0, 0.5, 9, owner)
+            if name == 1:
+                raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        wake()
+    assert names == [0, 1]
+    assert len(queue) == 4
+    assert queue.deadline() == 0.5
+    assert rung(queue, 0.5) == [2, 3]
+    assert queue.deadline() == 1.5
 
 
 def test_lengths_are_rounded_up_to_a_grain_so_that_lanes_have_an_end() -> None:
