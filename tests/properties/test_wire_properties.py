@@ -363,6 +363,7 @@ NAME_LINES = [
 
 
 @given(st.lists(st.sampled_from(NAME_LINES), max_size=12))
+@example([b"l: 0", b" folded"])
 def test_headers_are_those_a_naive_reader_finds(lines: list[bytes]) -> None:
     base = [b"i: base", b"f: <sip:a>", b"t: <sip:b>", b"CSeq: 7 OPTIONS", b"Via: SIP/2.0/TCP base"]
     long = {b"f": b"from", b"t": b"to", b"i": b"call-id", b"v": b"via", b"l": b"content-length", b"s": b"subject"}
@@ -373,6 +374,9 @@ def test_headers_are_those_a_naive_reader_finds(lines: list[bytes]) -> None:
         name, colon, _ = line.partition(b":")
         if line[:1] in b" \t":
             name, before = expected.pop()
+            if name == b"content-length":  # then its value is no number any more
+                expected = None
+                break
             expected.append((name, before + b"\r\n" + line))
             continue
         name = long.get(name.strip().lower(), name.strip().lower())
