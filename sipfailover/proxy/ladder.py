@@ -33,7 +33,7 @@ from sipfailover.routing import (
 )
 from sipfailover.transaction import Input, Transaction
 from sipfailover.trunk import request_uri
-from sipfailover.wire import OWNED, Message, compose, reason_phrase, rewrite
+from sipfailover.wire import OWNED, Message, compose, parse_reasons, reason_phrase, rewrite, value_of
 from sipfailover.wire.compose import Header
 from sipfailover.wire.uri import user
 
@@ -424,10 +424,15 @@ def flow_as(flow: Flow, sent_by: bytes) -> Flow:
 
 
 def _reason(outcome: Outcome, message: Message | None) -> str:
-    if message is not None:
-        given = message.get(b"reason")
-        return phrase(message) + (f" ({given.decode('utf-8', 'replace')})" if given else "")
-    return outcome.reason if isinstance(outcome, Unreachable) else ""
+    """The phrase, and what Reason headers say behind it: `Service Unavailable (Q.850 34 No circuit available)`."""
+    if message is None:
+        return outcome.reason if isinstance(outcome, Unreachable) else ""
+    said = [phrase(message)]
+    for line in message.lines(b"reason"):
+        for one in parse_reasons(value_of(line)):
+            parts = (one.protocol.decode(), str(one.cause or ""), one.text.decode("utf-8", "replace"))
+            said.append(f"({' '.join(part for part in parts if part)})")
+    return " ".join(said).strip()
 
 
 def _after(call: Call) -> str:

@@ -3,6 +3,7 @@
 from . import compose as compose
 from . import fields as fields
 from . import uri as uri
+from .explanations import parse_reasons as parse_reasons
 from .fields import NameAddr as NameAddr
 from .fields import Via as Via
 from .framing import StreamFramer as StreamFramer
