@@ -43,7 +43,7 @@ class App:
         chance = Chance()
         self.engine = Engine(settings, chance, time.monotonic())
         self.metrics = Metrics(version=__version__, loop=loop_name)
-        self.ledger = Ledger(settings.history.file, wall)
+        self.ledger = Ledger(settings.history.file, wall, keep=settings.history.keep)
         self.pool = Pool(loop, received=self._received, lost=self._lost, settled=self._settled)
         self.resolver = Resolver(loop, self._resolved, name_us=self.pool.local_for, chance=chance)
         self.web: WebServer | None = None
