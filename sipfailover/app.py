@@ -163,8 +163,10 @@ class App:
 
     def _wake(self) -> None:
         self._alarm, self._alarm_at = None, float("inf")
-        self.engine.wake(time.monotonic())
-        self._settled()
+        try:
+            self.engine.wake(time.monotonic())
+        finally:
+            self._settled()  # whatever happened: without the next alarm, no clock would run until something comes in
 
     def _record(self, command: Record) -> None:
         self.metrics.record(command.fact)

@@ -41,6 +41,8 @@ class Clock(IntEnum):
     """A 2xx that is not acknowledged is said again (RFC 3261 §13.3.1.4)."""
     NO_ACK = 105
     """64*T1 without ACK: the call is ended (§13.3.1.4)."""
+    NO_FINAL = 107
+    """An INVITE inside a dialog has had 100 or ringing, and then nothing (timer C)."""
     WATCH = 106
     """A trunk wants to be asked, or its health has a deadline."""
 

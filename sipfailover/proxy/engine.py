@@ -57,6 +57,7 @@ class Engine:
             Clock.GIVE_UP: lambda call, _clock, now: self.ladder.give_up(call, now),
             Clock.ANSWER_AGAIN: self.inside.ring,
             Clock.NO_ACK: self.inside.ring,
+            Clock.NO_FINAL: lambda relayed, _clock, now: self.inside.cancelled(relayed, now),
             Clock.WATCH: lambda line, _clock, now: self.watch.wake(line, now),
         }
         self.watch.start(now)
@@ -67,10 +68,10 @@ class Engine:
         """One message came over a flow. On the path."""
         core = self.core
         peer = core.admission.who(flow.host, flow.port)
-        if peer is None:
+        source = core.lines[peer.name] if peer is not None else self._guest(flow, data)
+        if source is None:
             self._stranger(flow, data)
             return
-        source = core.lines[peer.name]
         try:
             message = Message(data)
             self.count.received(source.role, message)
@@ -239,6 +240,29 @@ class Engine:
             self.core.log("debug", "a message cannot be read", source=str(flow), why=error.text)
         if answer is not None:
             self.count.refused(flow, answer)
+
+    def _guest(self, flow: Flow, data: bytes) -> Line | None:
+        """Whose guest a stranger is, None if nobody's: a Contact or Record-Route of a known peer sent us there, so it
+        may speak inside that dialog; and whoever knows the branch of a request of ours may answer it (§17.1.3)."""
+        core = self.core
+        try:
+            message = Message(data)
+            if message.status:
+                tx = core.layer.clients.get((message.via.branch, b"", message.cseq_method))
+                return core.line_at(tx.to) or self._host_of(message.from_tag + b";" + message.to_tag) if tx else None
+            key = message.to_tag + b";" + message.from_tag
+            leg = core.legs.get(key)
+            return self._host_of(key) if leg is not None and leg.to.host == flow.host else None
+        except WireError:
+            return None
+
+    def _host_of(self, key: bytes) -> Line | None:
+        """The trunk or PBX on whose side a leg is, while its call goes on."""
+        leg = self.core.legs.get(key)
+        call = self.core.calls.get(leg.call) if leg is not None else None
+        if leg is None or call is None:
+            return None
+        return call.source if leg.caller else call.line
 
     def _stranger(self, flow: Flow, data: bytes) -> None:
         """Nobody we know: silence, so that scanners learn nothing; the log tells the operator once for each address."""

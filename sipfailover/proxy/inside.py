@@ -12,7 +12,7 @@ from sipfailover.proxy.call import Call, Clock
 from sipfailover.proxy.core import Core
 from sipfailover.proxy.leg import Leg
 from sipfailover.proxy.referral import remember, translate
-from sipfailover.transaction import LIFE, T1, T2, Input, Transaction
+from sipfailover.transaction import LIFE, T1, T2, Input, Timer, Transaction
 from sipfailover.wire import OWNED, Message, reason_phrase, rewrite
 
 INVITE, BYE, ACK = b"INVITE", b"BYE", b"ACK"
@@ -36,6 +36,8 @@ class Relayed:
     branch: bytes
     fallback: bool = False
     """It was sent once more, to the leg's other address."""
+    clock: Timer | None = None
+    """Runs for an INVITE until its final answer."""
 
 
 class Inside:
@@ -58,6 +60,7 @@ class Inside:
             core.respond(tx, 500, b"CSeq out of order", now=now)  # §12.2.2
             return
         leg.remote_cseq = request.cseq
+        leg.heard_over(tx.to)
         call = core.calls.get(leg.call)
         if request.method == BYE:
             self._bye(tx, request, leg, call, now)
@@ -115,12 +118,24 @@ class Inside:
         if method == INVITE:
             partner.uac_cseq = cseq
             self.invites[leg.key] = self.invites[partner.key] = relayed
+            relayed.clock = core.timers.start(core.settings.failover.ring_timeout, now, Clock.NO_FINAL, relayed)
         tx.user = relayed
         core.layer.request(branch, method, rewrite(request, beginning, dropped), partner.to, relayed, now)
 
     def cancelled(self, relayed: Relayed, now: float) -> None:
-        """The INVITE inside a dialog that we relayed is cancelled: so is its copy, whose 487 then comes back."""
+        """The INVITE inside a dialog that we relayed is cancelled, or has had no final answer for too long (timer C):
+        its copy is cancelled, whose 487 then comes back."""
         self.core.layer.cancel(relayed.branch, now)
+
+    def _end_pending(self, leg: Leg, now: float) -> None:
+        """The dialog ends while an INVITE in it has no final answer: it gets 487 (§15.1.2), its copy a CANCEL."""
+        relayed = self.invites.get(leg.key)
+        if relayed is None:
+            return
+        server = self.core.layer.servers.get(relayed.server) if relayed.server is not None else None
+        if server is not None:
+            self.core.respond(server, 487, now=now)
+        self.cancelled(relayed, now)
 
     # -- answers ------------------------------------------------------------------------------------------------------
 
@@ -128,6 +143,8 @@ class Inside:
         """A request that we sent on has an answer, or will have none."""
         core = self.core
         leg = core.legs.get(relayed.leg)
+        if what is Input.LOST and relayed.method == INVITE and tx.state == 1:
+            return  # the peer has it, and its answer needs nothing that was lost
         if what is Input.LOST and leg is not None and leg.fallback is not None and not relayed.fallback:
             relayed.fallback = True
             leg.to, leg.fallback = leg.fallback, None
@@ -138,6 +155,8 @@ class Inside:
                 core.remove(leg)
             return
         if what is not Input.PROVISIONAL and relayed.method == INVITE:
+            if relayed.clock is not None:
+                relayed.clock.stop()
             for key in (relayed.origin, relayed.leg):
                 if self.invites.get(key) is relayed:
                     del self.invites[key]
@@ -150,9 +169,14 @@ class Inside:
         if message.status == 100:
             return
         if what is Input.SUCCESS and leg is not None:
-            if relayed.method == INVITE and leg.ack and leg.ack_cseq == message.cseq:
-                core.out.append(Send(leg.to, leg.ack))  # said again: the peer lost our ACK
-                return
+            if relayed.method == INVITE:
+                leg.success_cseq = message.cseq
+                if leg.ack and leg.ack_cseq == message.cseq:
+                    core.out.append(Send(leg.to, leg.ack))  # said again: the peer lost our ACK
+                    return
+                if leg.call == 0:  # it crossed our BYE: nobody else will acknowledge it
+                    self._acknowledge_alone(leg)
+                    return
             if relayed.method in WITH_CONTACT and b"contact" in message.first:
                 leg.aim(message, stay=leg.to == leg.reached)
         if server is None:
@@ -218,6 +242,12 @@ class Inside:
         leg.ack, leg.ack_cseq = data, leg.uac_cseq
         self.core.out.append(Send(leg.to, data))
 
+    def _acknowledge_alone(self, leg: Leg) -> None:
+        """An ACK of our own, because the side that should send it is gone."""
+        leg.uac_cseq = leg.success_cseq
+        lines = leg.request_lines(ACK, leg.uac_cseq, self.core.chance.branch(), MAX_FORWARDS, False)
+        self._acknowledge(leg, lines + b"\r\nContent-Length: 0\r\n\r\n")
+
     def acknowledge_again(self, leg: Leg, message: Message) -> None:
         """The peer repeats its 2xx: our ACK was lost, or the caller has not acknowledged yet."""
         if leg.ack and leg.ack_cseq == message.cseq:
@@ -239,10 +269,9 @@ class Inside:
     def hang_up(self, leg: Leg, now: float, bye: Message | None = None) -> None:
         """Send BYE on a leg, and before it the ACK that its 2xx still waits for. `bye`: what to carry over."""
         core = self.core
-        if leg.uac_cseq and leg.ack_cseq != leg.uac_cseq:
-            branch = core.chance.branch()
-            lines = leg.request_lines(ACK, leg.uac_cseq, branch, MAX_FORWARDS, False)
-            self._acknowledge(leg, lines + b"\r\nContent-Length: 0\r\n\r\n")
+        self._end_pending(leg, now)
+        if leg.ack_cseq != leg.success_cseq:
+            self._acknowledge_alone(leg)
         branch = core.chance.branch()
         cseq = leg.next_cseq()
         if bye is None:

@@ -38,6 +38,8 @@ from sipfailover.wire.compose import Header
 from sipfailover.wire.uri import user
 
 INVITE = b"INVITE"
+SOS = b"urn:service:sos"
+"""How a telephone asks for help without a number (RFC 5031 §4.2), with `.police` and the like behind it."""
 MAX_FORWARDS = 70
 REDIRECTED = OWNED - {b"contact"}
 """What stays behind of a 3xx or a failure: its Contact says where else to ask, and is not ours to change."""
@@ -76,7 +78,9 @@ class Ladder:
         direction = OUTBOUND if source.role == "pbx" else INBOUND
         call = Call(core.call_count, direction, source, request, a, now)
         call.caller, call.called = user(caller.uri).decode("latin-1"), called
-        call.emergency = direction == OUTBOUND and number in core.emergency_numbers
+        call.emergency = direction == OUTBOUND and (
+            number in core.emergency_numbers or request.uri[: len(SOS)].lower() == SOS
+        )
         call.invite_key = tx.key
         tx.user = call.number
         core.calls[call.number] = call
@@ -181,6 +185,7 @@ class Ladder:
             call.progress = Progress.RINGING
             if call.give_up is not None:
                 call.give_up.stop()
+        if attempt.ringing_at is not None:  # again with each answer: a queue says 183 every minute (§16.7 step 2)
             self._restart(attempt, self.core.settings.failover.ring_timeout, Clock.RING_TIMEOUT, now)
         a = self._pair(call, attempt, message)[0] if message.to_tag else call.a
         self._relay(call, a, message, now)
@@ -253,8 +258,8 @@ class Ladder:
     def _lost(self, tx: Transaction, attempt: Attempt, now: float) -> None:
         """The transport lost the INVITE, or the port was closed while the peer was thinking about it."""
         rang = attempt.ringing_at is not None
-        if rang and tx.state == 1 and not tx.to.reliable:
-            return  # what was refused was another message; a telephone rings
+        if rang and tx.state == 1:
+            return  # a telephone rings, and its answer needs nothing of what was lost (§18.2.2)
         local = tx.reason.startswith("local: ")
         reason = tx.reason.removeprefix("local: ")
         self._end(attempt, Unreachable(WORDS.get(reason, reason), local, rang), None, now)

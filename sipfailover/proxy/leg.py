@@ -4,6 +4,7 @@ A leg knows how requests inside it are addressed (§12.2.1.1) and where they go;
 `inside`'s business. Times are seconds, monotonic.
 """
 
+from dataclasses import replace
 from ipaddress import ip_address
 
 from sipfailover.errors import WireError
@@ -23,7 +24,7 @@ class Leg:
     __slots__ = (
         "ack", "ack_cseq", "again", "answer", "answer_key", "call", "call_id", "caller", "contact", "cseq", "fallback",
         "give_up", "interval", "local", "local_tag", "partner", "reached", "refers", "remote", "remote_cseq",
-        "remote_tag", "routes", "target", "to", "uac_cseq", "uas_cseq",
+        "remote_tag", "routes", "success_cseq", "target", "to", "uac_cseq", "uas_cseq",
     )  # fmt: skip
 
     def __init__(self, call: int, call_id: bytes, local_tag: bytes, reached: Target, contact: bytes) -> None:
@@ -56,6 +57,8 @@ class Leg:
         """Number of the last INVITE that we sent."""
         self.uas_cseq = 0
         """Number of the last INVITE that we were sent."""
+        self.success_cseq = 0
+        """Number of the last INVITE of ours that has a 2xx: it wants an ACK."""
         self.ack = b""
         """The ACK to the last 2xx that we were sent, to be said again; b"" until the other side has acknowledged."""
         self.ack_cseq = 0
@@ -88,21 +91,30 @@ class Leg:
         return twin
 
     def called_by(self, invite: Message, flow: Flow) -> None:
-        """The peer called us with this INVITE (§12.1.1)."""
+        """The peer called us with this INVITE (§12.1.1). Raises WireError if its Contact or route set is unreadable."""
+        invite.contact  # noqa: B018  # an address that cannot be read is refused before anything begins
         self.remote_tag = invite.from_tag
         self.remote = value_of(invite.first[b"from"])
         self.local = b"%b;tag=%b" % (value_of(invite.first[b"to"]), self.local_tag)
         self.remote_cseq = self.uas_cseq = invite.cseq
-        self.routes = tuple(invite.values(b"record-route"))
+        self.routes = route_set(invite)
         behind_nat = flow.host != invite.via.address
         self.aim(invite, stay=behind_nat)
         self.caller = True
 
     def answered_by(self, response: Message) -> None:
-        """The peer answered our INVITE, provisionally or for good (§12.1.2)."""
+        """The peer answered our INVITE, provisionally or for good (§12.1.2).
+
+        A route set that cannot be read is left out: the call goes on, and its requests go to the Contact.
+        """
         self.remote_tag = response.to_tag
         self.remote = value_of(response.first[b"to"])
-        self.routes = tuple(reversed(response.values(b"record-route")))
+        if response.status >= 200:
+            self.success_cseq = response.cseq
+        try:
+            self.routes = route_set(response)[::-1]
+        except WireError:
+            self.routes = ()
         self.aim(response)
 
     def aim(self, message: Message, *, stay: bool = False) -> None:
@@ -133,6 +145,15 @@ class Leg:
         else:
             self.to = hop
 
+    def heard_over(self, flow: Target) -> None:
+        """A request of the peer came over this flow. A peer that calls us over a stream and has opened another one is
+        reached over the new one from now on (RFC 5626 §5.3): the old one is gone, or soon will be."""
+        old = self.reached
+        if isinstance(flow, Flow) and isinstance(old, Flow) and flow.connection != old.connection:
+            self.reached = replace(flow, sent_by=old.sent_by)
+            if self.to == old:
+                self.to = self.reached
+
     def request_lines(self, method: bytes, cseq: int, branch: bytes, max_forwards: int, contact: bool) -> bytes:
         """Start line and our lines for a request inside this dialog, joined by CRLF (§12.2.1.1). On the path."""
         uri, routes = self.target, self.routes
@@ -162,6 +183,14 @@ class Leg:
         return f"<Leg of call {self.call}, {side} side, Call-ID {self.call_id.decode('latin-1')}, at {self.to}>"
 
 
+def route_set(message: Message) -> tuple[bytes, ...]:
+    """The Record-Route values in their order (§12.1). Raises WireError for one that nobody could follow."""
+    routes = tuple(message.values(b"record-route"))
+    for route in routes:
+        NameAddr.parse(route)
+    return routes
+
+
 def contact_line(user: bytes, ours: Target) -> bytes:
     """Our Contact towards a peer: the user that the other side has, at our address on this path."""
     transport = b"" if not ours.reliable else b";transport=" + ours.transport.encode()
@@ -188,14 +217,21 @@ def next_hop(uri: bytes, reached: Target) -> Target:
         return reached
     host, port = address.address, address.port or SIP_PORT
     if host == reached.host:
-        return reached if port == reached.port else reached.at(host, port)
+        return reached if port == reached.port else _elsewhere(reached, host, port)
     try:
         there, here = ip_address(host), ip_address(reached.host)
     except ValueError:
         return reached
     if there.version != here.version or (there.is_private and not here.is_private) or there.is_unspecified:
         return reached
-    return reached.at(str(there), port)
+    return _elsewhere(reached, str(there), port)
+
+
+def _elsewhere(reached: Target, host: str, port: int) -> Target:
+    """The same path to another address. Not over the connection that leads to the first one."""
+    if reached.reliable:
+        return Target(reached.transport, host, port, reached.sent_by, reached.local)
+    return reached.at(host, port)
 
 
 def _host_port(target: Target) -> bytes:

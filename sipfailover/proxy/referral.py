@@ -53,7 +53,7 @@ def event(request: Message, leg: Leg) -> tuple[bytes, bytes] | None:
     value = request.get(EVENT) or b""
     package, semicolon, params = value.partition(b";")
     number = param(semicolon + params, b"id")
-    if package.strip().lower() != b"refer" or not number or not number.isdigit():
+    if package.strip().lower() != b"refer" or not number or not number.isdigit() or len(number) > 10:
         return None
     theirs = leg.refers.get(int(number))
     if theirs is None:

@@ -166,16 +166,14 @@ class Layer:
     def lost(self, where: Target, reason: str, now: float) -> None:
         """What was sent to this peer did not arrive, or its connection is gone.
 
-        Every request that waits there is told so. An INVITE that has a provisional answer over UDP goes on: what was
-        refused was another message; its user is told and may think otherwise. An answer that should have gone over a
-        broken connection is sent again to where its Via points (§18.2.2), unless its ACK has come.
+        Every request that waits there is told so. An INVITE that has a provisional answer goes on: what was refused was
+        another message, and over a stream the peer answers on a new connection (§18.2.2); its user is told and may
+        think otherwise. An answer that should have gone over a broken connection is sent again to where its Via points
+        (§18.2.2), unless its ACK has come.
         """
         for tx in list(self.waiting.get(where.peer, {}).values()):
             tx.reason = reason
-            if tx.state == invite_client.PROCEEDING and tx.key[2] == INVITE and not where.reliable:
-                self.raised.append((tx, Input.LOST, None))
-            else:
-                step(tx, Input.LOST, None, now)
+            step(tx, Input.LOST, None, now)
         if isinstance(where, Flow) and where.reliable:
             for tx in [tx for tx in self.servers.values() if tx.to == where]:
                 self._move(tx, where)

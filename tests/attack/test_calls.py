@@ -1,0 +1,297 @@
+"""Calls that must not be lost, and calls that must not stay: one test for each fault that was found by attacking."""
+
+import pytest
+
+from sipfailover.flow import Flow
+from sipfailover.wire import Message
+from tests.attack.office import BACKUP, MAIN, PHONE, play
+from tests.kit import Playbook, ack, after, answer, bye, flow, invite, lost, received, resolved, send, target
+from tests.kit.sip import in_dialog
+
+GATEWAY = flow("gateway", "198.51.100.77")
+PHONE_TCP = flow("phone", "192.0.2.10", 40001, "tcp", connection=1)
+PHONE_AGAIN = flow("phone again", "192.0.2.10", 40002, "tcp", connection=2)
+PHONE_LISTENS = target(flow("phone's listener", "192.0.2.10", 5060, "tcp"))
+STRANGER = flow("stranger", "198.51.100.78")
+
+
+def talking(book: Playbook) -> Playbook:
+    """A call from the PBX over main is up."""
+    assert (
+        book
+        >> received(PHONE, invite())
+        << send(PHONE, 100) << send(MAIN, "INVITE")
+        >> received(MAIN, answer(200))
+        << send(PHONE, 200)
+        >> received(PHONE, ack())
+        << send(MAIN, "ACK")
+    )  # fmt: skip
+    return book
+
+
+def inside(book: Playbook, method: str, cseq: int, body: bytes = b"") -> bytes:
+    """A request of the PBX in the call."""
+    invited = book.seen(PHONE).given("INVITE", where=lambda message: not message.to_tag)
+    return in_dialog(method, invited, book.seen(PHONE).last(200, where=of_invite), cseq=cseq, body=body)
+
+
+def of_invite(message: Message) -> bool:
+    return message.cseq_method == b"INVITE"
+
+
+@pytest.mark.parametrize("uri", [b"urn:service:sos", b"URN:service:SOS.police"])
+def test_a_telephone_that_asks_for_help_by_urn_makes_an_emergency_call(uri: bytes) -> None:
+    book = play()
+    call = invite().replace(b"INVITE sip:+41443210019@192.0.2.1:5060", b"INVITE " + uri)
+    assert (
+        book
+        >> received(PHONE, call)
+        << send(PHONE, 100) << send(MAIN, "INVITE")
+        >> received(MAIN, answer(404))  # for a number it would go to the caller
+        << send(MAIN, "ACK") << send(BACKUP, "INVITE")
+    )  # fmt: skip
+
+
+def test_a_queue_that_says_183_every_minute_may_keep_a_caller_longer_than_the_ring_timeout() -> None:
+    book = play()
+    assert book >> received(PHONE, invite()) << send(PHONE, 100) << send(MAIN, "INVITE")
+    for _ in range(5):
+        assert book >> received(MAIN, answer(183, to="INVITE")) << send(PHONE, 183) >> after(60)
+    assert book >> received(MAIN, answer(200, to="INVITE")) << send(PHONE, 200)
+
+
+def test_a_telephone_that_says_nothing_for_the_ring_timeout_is_given_up() -> None:
+    book = play()
+    assert (
+        book
+        >> received(PHONE, invite())
+        << send(PHONE, 100) << send(MAIN, "INVITE")
+        >> received(MAIN, answer(180))
+        << send(PHONE, 180)
+        >> after(179.9)
+        >> after(0.2)
+        << send(MAIN, "CANCEL") << send(PHONE, 408)
+    )  # fmt: skip
+
+
+def test_a_reinvite_that_gets_100_and_then_nothing_is_given_up_and_the_next_one_passes() -> None:
+    book = talking(play())
+    assert (
+        book
+        >> received(PHONE, inside(book, "INVITE", 2))
+        << send(PHONE, 100) << send(MAIN, "INVITE")
+        >> received(MAIN, answer(100, to="INVITE"))
+        >> after(180)
+        << send(MAIN, "CANCEL")
+        >> after(32)
+        << send(PHONE, 408)
+        >> received(PHONE, lambda seen: ack_of_failure(seen))
+        >> received(PHONE, inside(book, "INVITE", 3))
+        << send(PHONE, 100) << send(MAIN, "INVITE")
+    )  # fmt: skip
+
+
+def ack_of_failure(seen: object) -> bytes:
+    return ack()(seen)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("final", [0, 200, 487])
+def test_a_bye_during_a_reinvite_ends_both_and_nothing_is_left(final: int) -> None:
+    book = talking(play())
+    assert (
+        book
+        >> received(PHONE, inside(book, "INVITE", 2))
+        << send(PHONE, 100) << send(MAIN, "INVITE")
+        >> received(MAIN, answer(100, to="INVITE"))
+        >> received(PHONE, inside(book, "BYE", 3))
+        << send(PHONE, 200) << send(PHONE, 487) << send(MAIN, "CANCEL") << send(MAIN, "BYE")
+        >> received(PHONE, lambda seen: ack_of_failure(seen))
+    )  # fmt: skip
+    if final == 487:
+        assert book >> received(MAIN, answer(487, to="INVITE")) << send(MAIN, "ACK")
+    if final == 200:
+        assert book >> received(MAIN, answer(200, to="INVITE")) << send(MAIN, "ACK", lambda m: m.cseq == 2)
+    assert book >> received(MAIN, answer(200, to="BYE")) >> after(40)
+    nothing_is_left(book)
+
+
+def nothing_is_left(book: Playbook) -> None:
+    engine = book.engine
+    core = engine.core  # type: ignore[attr-defined]
+    probes = [key for key in core.layer.clients if key[2] == b"OPTIONS"]
+    assert (len(core.layer) - len(probes), core.legs, core.calls, engine.inside.invites) == (0, {}, {}, {})  # type: ignore[attr-defined]
+
+
+def test_no_ack_is_sent_for_a_reinvite_that_was_refused() -> None:
+    book = talking(play())
+    assert (
+        book
+        >> received(PHONE, inside(book, "INVITE", 2))
+        << send(PHONE, 100) << send(MAIN, "INVITE")
+        >> received(MAIN, answer(488, to="INVITE"))
+        << send(MAIN, "ACK") << send(PHONE, 488)
+        >> received(PHONE, lambda seen: ack_of_failure(seen))
+        >> received(PHONE, inside(book, "BYE", 3))
+        << send(PHONE, 200) << send(MAIN, "BYE")
+    )  # fmt: skip
+
+
+def test_a_callers_bye_before_its_ack_still_acknowledges_the_carrier() -> None:
+    book = play()
+    assert (
+        book
+        >> received(PHONE, invite())
+        << send(PHONE, 100) << send(MAIN, "INVITE")
+        >> received(MAIN, answer(200))
+        << send(PHONE, 200)
+        >> received(PHONE, bye())
+        << send(PHONE, 200) << send(MAIN, "ACK") << send(MAIN, "BYE")
+    )  # fmt: skip
+
+
+def elsewhere(book: Playbook) -> Playbook:
+    """A call is up in which the carrier's Contact is another machine of the carrier, and no trunk of ours."""
+    assert (
+        book
+        >> received(PHONE, invite())
+        << send(PHONE, 100) << send(MAIN, "INVITE")
+        >> received(MAIN, answer(200, contact=f"<sip:callee@{GATEWAY.host}:5060>"))
+        << send(PHONE, 200)
+        >> received(PHONE, ack())
+        << send(GATEWAY, "ACK")
+    )  # fmt: skip
+    return book
+
+
+def test_a_machine_to_which_a_contact_sent_us_may_hang_up() -> None:
+    book = elsewhere(play())
+    assert (
+        book
+        >> received(GATEWAY, lambda _: bye(callee=True)(book.seen(MAIN)))
+        << send(GATEWAY, 200) << send(PHONE, "BYE")
+        >> received(PHONE, answer(200, to="BYE"))
+        >> after(40)
+    )  # fmt: skip
+    nothing_is_left(book)
+
+
+def test_a_machine_to_which_a_contact_sent_us_may_answer() -> None:
+    book = elsewhere(play())
+    assert (
+        book
+        >> received(PHONE, inside(book, "INVITE", 2))
+        << send(PHONE, 100) << send(GATEWAY, "INVITE")
+        >> received(GATEWAY, answer(200, to="INVITE"))
+        << send(PHONE, 200)
+    )  # fmt: skip
+
+
+def test_a_guest_may_begin_nothing_and_nobody_else_may_speak_for_it() -> None:
+    book = elsewhere(play())
+    assert book >> received(GATEWAY, invite(host="198.51.100.77:5060"))
+    assert book >> received(STRANGER, lambda _: bye(callee=True)(book.seen(MAIN)))
+    assert book >> received(STRANGER, lambda _: answer(200, to="ACK")(book.seen(GATEWAY)))
+    assert len(book.engine.core.calls) == 1  # type: ignore[attr-defined]
+
+
+def test_an_answer_from_another_address_of_the_carrier_is_heard() -> None:
+    book = play()
+    assert (
+        book
+        >> received(PHONE, invite())
+        << send(PHONE, 100) << send(MAIN, "INVITE")
+        >> received(GATEWAY, lambda _: answer(180)(book.seen(MAIN)))
+        << send(PHONE, 180)
+    )  # fmt: skip
+
+
+def over_tcp(book: Playbook, contact: str) -> Playbook:
+    """A call is up whose PBX came over a connection of its own."""
+    call = invite(host="192.0.2.10:40001", transport="TCP").replace(
+        b"Contact: <sip:+41441112233@192.0.2.10:40001>", b"Contact: <%s>" % contact.encode()
+    )
+    assert (
+        book
+        >> received(PHONE_TCP, call)
+        << send(PHONE_TCP, 100) << send(MAIN, "INVITE")
+        >> received(MAIN, answer(200))
+        << send(PHONE_TCP, 200)
+        >> received(PHONE_TCP, ack())
+        << send(MAIN, "ACK")
+    )  # fmt: skip
+    return book
+
+
+def test_a_pbx_that_closed_its_connection_is_reached_at_its_contact() -> None:
+    book = over_tcp(play(), "sip:office@192.0.2.10:5060;transport=tcp")
+    assert (
+        book
+        >> received(MAIN, bye(callee=True))
+        << send(MAIN, 200) << send(PHONE_TCP, "BYE")
+        >> lost(PHONE_TCP, "closed")
+        << send(PHONE_LISTENS, "BYE")
+    )  # fmt: skip
+    last = book.sent[-1][0]
+    assert not isinstance(last, Flow), "the shell would look for the connection that is gone"
+
+
+def test_a_pbx_that_came_back_over_another_connection_is_reached_over_that_one() -> None:
+    book = over_tcp(play(), "sip:office@192.0.2.10:40001;transport=tcp")
+    info = in_dialog("INFO", book.seen(PHONE_TCP).given("INVITE"), book.seen(PHONE_TCP).last(200), cseq=2)
+    assert (
+        book
+        >> lost(PHONE_TCP, "closed")
+        >> received(PHONE_AGAIN, info)
+        << send(MAIN, "INFO")
+        >> received(MAIN, answer(200, to="INFO"))
+        << send(PHONE_AGAIN, 200)
+        >> received(MAIN, bye(callee=True))
+        << send(MAIN, 200) << send(PHONE_AGAIN, "BYE")
+    )  # fmt: skip
+    assert book.sent[-1][0] == PHONE_AGAIN
+
+
+MAIN_TCP = flow("main", "198.51.100.1", transport="tcp", connection=7)
+
+
+def test_a_carrier_whose_connection_breaks_after_100_is_cancelled_over_another_one() -> None:
+    """It has the INVITE: without the CANCEL its telephone rings beside the one that the backup rings."""
+    book = play()
+    assert book >> resolved("main", target(MAIN_TCP))
+    assert (
+        book
+        >> received(PHONE, invite())
+        << send(PHONE, 100) << send(MAIN_TCP, "INVITE")
+        >> received(MAIN_TCP, answer(100))
+        >> lost(MAIN_TCP, "reset")
+        << send(MAIN_TCP, "CANCEL") << send(BACKUP, "INVITE")
+    )  # fmt: skip
+
+
+def test_a_carrier_whose_connection_breaks_while_it_rings_may_answer_over_another_one() -> None:
+    """§18.2.2: it answers to where our Via points. The caller hears ringing as before."""
+    book = play()
+    assert book >> resolved("main", target(MAIN_TCP))
+    assert (
+        book
+        >> received(PHONE, invite())
+        << send(PHONE, 100) << send(MAIN_TCP, "INVITE")
+        >> received(MAIN_TCP, answer(180))
+        << send(PHONE, 180)
+        >> lost(MAIN_TCP, "reset")
+        >> received(MAIN_TCP, answer(200))
+        << send(PHONE, 200)
+    )  # fmt: skip
+
+
+def test_an_icmp_error_during_a_reinvite_that_is_being_served_loses_nothing() -> None:
+    book = talking(play())
+    assert (
+        book
+        >> received(PHONE, inside(book, "INVITE", 2))
+        << send(PHONE, 100) << send(MAIN, "INVITE")
+        >> received(MAIN, answer(100, to="INVITE"))
+        >> lost(target(MAIN), "refused")
+        >> received(MAIN, answer(200, to="INVITE"))
+        << send(PHONE, 200)
+    )  # fmt: skip
