@@ -7,7 +7,8 @@ its ACK comes (§13.3.1.4), because only the two ends of a leg can know what was
 
 from dataclasses import dataclass
 
-from sipfailover.flow import Send
+from sipfailover.errors import WireError
+from sipfailover.flow import Send, Target
 from sipfailover.proxy.call import Call, Clock
 from sipfailover.proxy.core import Core
 from sipfailover.proxy.leg import Leg
@@ -74,7 +75,7 @@ class Inside:
             core.respond(tx, 100, now=now)
             leg.uas_cseq = request.cseq
         if request.method in WITH_CONTACT:
-            leg.aim(request, stay=leg.to == leg.reached and leg.reached.host != request.via.address)
+            leg.asked_by(request, tx.to)
         self._relay(tx, request, leg, partner, now)
 
     def _glare(self, leg: Leg) -> int:
@@ -128,9 +129,8 @@ class Inside:
         """A request that we sent on has an answer, or will have none."""
         core = self.core
         leg = core.legs.get(relayed.leg)
-        if what is Input.LOST and leg is not None and leg.fallback is not None and not relayed.fallback:
+        if what is Input.LOST and leg is not None and not relayed.fallback and self._other_way(leg, tx.to):
             relayed.fallback = True
-            leg.to, leg.fallback = leg.fallback, None
             core.layer.request(tx.key[0], relayed.method, tx.data, leg.to, relayed, now)
             return
         if what is not Input.PROVISIONAL and relayed.method == BYE:
@@ -138,9 +138,9 @@ class Inside:
                 core.remove(leg)
             return
         if what is not Input.PROVISIONAL and relayed.method == INVITE:
-            for key in (relayed.origin, relayed.leg):
-                if self.invites.get(key) is relayed:
-                    del self.invites[key]
+            self._settled(relayed)
+            if what is not Input.SUCCESS and leg is not None:
+                leg.uac_cseq = leg.ack_cseq  # as if it had never been: nothing waits for an ACK of ours
         server = core.layer.servers.get(relayed.server) if relayed.server is not None else None
         origin = core.legs.get(relayed.origin)
         if message is None:
@@ -154,7 +154,9 @@ class Inside:
                 core.out.append(Send(leg.to, leg.ack))  # said again: the peer lost our ACK
                 return
             if relayed.method in WITH_CONTACT and b"contact" in message.first:
-                leg.aim(message, stay=leg.to == leg.reached)
+                leg.aim(message)
+            if relayed.method == INVITE and not leg.call:
+                self._acknowledge_for_nobody(leg)  # our BYE was on its way
         if server is None:
             return
         data = answer_inside(server, origin, message)
@@ -163,6 +165,19 @@ class Inside:
                 self.answer(origin, server, message.status, data, now)
             return
         core.layer.respond(server, message.status, data, now)
+
+    def _settled(self, relayed: Relayed) -> None:
+        """This INVITE is pending no longer."""
+        for key in (relayed.origin, relayed.leg):
+            if self.invites.get(key) is relayed:
+                del self.invites[key]
+
+    @staticmethod
+    def _other_way(leg: Leg, lost: Target) -> bool:
+        """True if the leg has, or takes now, another address than the one where something was lost."""
+        if leg.to == lost and leg.fallback is not None:
+            leg.to, leg.fallback = leg.fallback, None
+        return leg.to != lost
 
     # -- 2xx and ACK --------------------------------------------------------------------------------------------------
 
@@ -205,14 +220,25 @@ class Inside:
         if leg.give_up is not None:
             leg.give_up.stop()
         leg.answer, leg.again, leg.give_up = b"", None, None
+        tx = core.layer.servers.get(leg.answer_key)
+        if tx is not None:
+            tx.data = b""  # it has arrived: not to be said again if its connection breaks
         partner = core.legs.get(leg.partner)
         if partner is None or partner.ack_cseq == partner.uac_cseq:
             return
-        forwards = ack.max_forwards
+        try:
+            forwards = ack.max_forwards
+        except WireError:
+            forwards = None  # nobody can be told, and both sides wait for it
         beginning = partner.request_lines(
             ACK, partner.uac_cseq, core.chance.branch(), MAX_FORWARDS if not forwards else forwards - 1, False
         )
         self._acknowledge(partner, rewrite(ack, beginning))
+
+    def _acknowledge_for_nobody(self, leg: Leg) -> None:
+        """The ACK that no caller will send any more."""
+        lines = leg.request_lines(ACK, leg.uac_cseq, self.core.chance.branch(), MAX_FORWARDS, False)
+        self._acknowledge(leg, lines + b"\r\nContent-Length: 0\r\n\r\n")
 
     def _acknowledge(self, leg: Leg, data: bytes) -> None:
         leg.ack, leg.ack_cseq = data, leg.uac_cseq
@@ -239,10 +265,11 @@ class Inside:
     def hang_up(self, leg: Leg, now: float, bye: Message | None = None) -> None:
         """Send BYE on a leg, and before it the ACK that its 2xx still waits for. `bye`: what to carry over."""
         core = self.core
-        if leg.uac_cseq and leg.ack_cseq != leg.uac_cseq:
-            branch = core.chance.branch()
-            lines = leg.request_lines(ACK, leg.uac_cseq, branch, MAX_FORWARDS, False)
-            self._acknowledge(leg, lines + b"\r\nContent-Length: 0\r\n\r\n")
+        pending = self.invites.get(leg.key)
+        if pending is not None:
+            self._interrupt(pending, now)
+        elif leg.uac_cseq and leg.ack_cseq != leg.uac_cseq:
+            self._acknowledge_for_nobody(leg)
         branch = core.chance.branch()
         cseq = leg.next_cseq()
         if bye is None:
@@ -261,6 +288,16 @@ class Inside:
         leg.call = 0  # from now on it is nobody's: `core.end` leaves it until the BYE is answered
         core.legs[leg.key] = leg
         core.layer.request(branch, BYE, data, leg.to, Relayed(BYE, b"", leg.key, None, branch), now)
+
+    def _interrupt(self, pending: Relayed, now: float) -> None:
+        """The call ends while an INVITE inside it is pending: who asked is told (§15.1.2), who was asked need not
+        answer any more, and whether it does or not, nothing is left of it in 64*T1."""
+        core = self.core
+        self._settled(pending)
+        server = core.layer.servers.get(pending.server) if pending.server is not None else None
+        if server is not None:
+            core.respond(server, 487, now=now)
+        core.layer.cancel(pending.branch, now)
 
 
 def answer_inside(tx: Transaction, leg: Leg | None, message: Message) -> bytes:
