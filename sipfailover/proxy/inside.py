@@ -7,7 +7,8 @@ its ACK comes (§13.3.1.4), because only the two ends of a leg can know what was
 
 from dataclasses import dataclass
 
-from sipfailover.flow import Send
+from sipfailover.errors import WireError
+from sipfailover.flow import Send, Target
 from sipfailover.proxy.call import Call, Clock
 from sipfailover.proxy.core import Core
 from sipfailover.proxy.leg import Leg
@@ -77,7 +78,7 @@ class Inside:
             core.respond(tx, 100, now=now)
             leg.uas_cseq = request.cseq
         if request.method in WITH_CONTACT:
-            leg.aim(request, stay=leg.to == leg.reached and leg.reached.host != request.via.address)
+            leg.asked_by(request, tx.to)
         self._relay(tx, request, leg, partner, now)
 
     def _glare(self, leg: Leg) -> int:
@@ -127,16 +128,6 @@ class Inside:
         its copy is cancelled, whose 487 then comes back."""
         self.core.layer.cancel(relayed.branch, now)
 
-    def _end_pending(self, leg: Leg, now: float) -> None:
-        """The dialog ends while an INVITE in it has no final answer: it gets 487 (§15.1.2), its copy a CANCEL."""
-        relayed = self.invites.get(leg.key)
-        if relayed is None:
-            return
-        server = self.core.layer.servers.get(relayed.server) if relayed.server is not None else None
-        if server is not None:
-            self.core.respond(server, 487, now=now)
-        self.cancelled(relayed, now)
-
     # -- answers ------------------------------------------------------------------------------------------------------
 
     def heard(self, tx: Transaction, relayed: Relayed, what: Input, message: Message | None, now: float) -> None:
@@ -145,9 +136,8 @@ class Inside:
         leg = core.legs.get(relayed.leg)
         if what is Input.LOST and relayed.method == INVITE and tx.state == 1:
             return  # the peer has it, and its answer needs nothing that was lost
-        if what is Input.LOST and leg is not None and leg.fallback is not None and not relayed.fallback:
+        if what is Input.LOST and leg is not None and not relayed.fallback and self._other_way(leg, tx.to):
             relayed.fallback = True
-            leg.to, leg.fallback = leg.fallback, None
             core.layer.request(tx.key[0], relayed.method, tx.data, leg.to, relayed, now)
             return
         if what is not Input.PROVISIONAL and relayed.method == BYE:
@@ -155,11 +145,9 @@ class Inside:
                 core.remove(leg)
             return
         if what is not Input.PROVISIONAL and relayed.method == INVITE:
-            if relayed.clock is not None:
-                relayed.clock.stop()
-            for key in (relayed.origin, relayed.leg):
-                if self.invites.get(key) is relayed:
-                    del self.invites[key]
+            self._settled(relayed)
+            if what is not Input.SUCCESS and leg is not None:
+                leg.uac_cseq = leg.ack_cseq  # as if it had never been: nothing waits for an ACK of ours
         server = core.layer.servers.get(relayed.server) if relayed.server is not None else None
         origin = core.legs.get(relayed.origin)
         if message is None:
@@ -178,7 +166,7 @@ class Inside:
                     self._acknowledge_alone(leg)
                     return
             if relayed.method in WITH_CONTACT and b"contact" in message.first:
-                leg.aim(message, stay=leg.to == leg.reached)
+                leg.aim(message)
         if server is None:
             return
         data = answer_inside(server, origin, message)
@@ -187,6 +175,21 @@ class Inside:
                 self.answer(origin, server, message.status, data, now)
             return
         core.layer.respond(server, message.status, data, now)
+
+    def _settled(self, relayed: Relayed) -> None:
+        """This INVITE is pending no longer."""
+        if relayed.clock is not None:
+            relayed.clock.stop()
+        for key in (relayed.origin, relayed.leg):
+            if self.invites.get(key) is relayed:
+                del self.invites[key]
+
+    @staticmethod
+    def _other_way(leg: Leg, lost: Target) -> bool:
+        """True if the leg has, or takes now, another address than the one where something was lost."""
+        if leg.to == lost and leg.fallback is not None:
+            leg.to, leg.fallback = leg.fallback, None
+        return leg.to != lost
 
     # -- 2xx and ACK --------------------------------------------------------------------------------------------------
 
@@ -229,10 +232,16 @@ class Inside:
         if leg.give_up is not None:
             leg.give_up.stop()
         leg.answer, leg.again, leg.give_up = b"", None, None
+        tx = core.layer.servers.get(leg.answer_key)
+        if tx is not None:
+            tx.data = b""  # it has arrived: not to be said again if its connection breaks
         partner = core.legs.get(leg.partner)
         if partner is None or partner.ack_cseq == partner.uac_cseq:
             return
-        forwards = ack.max_forwards
+        try:
+            forwards = ack.max_forwards
+        except WireError:
+            forwards = None  # nobody can be told, and both sides wait for it
         beginning = partner.request_lines(
             ACK, partner.uac_cseq, core.chance.branch(), MAX_FORWARDS if not forwards else forwards - 1, False
         )
@@ -269,7 +278,9 @@ class Inside:
     def hang_up(self, leg: Leg, now: float, bye: Message | None = None) -> None:
         """Send BYE on a leg, and before it the ACK that its 2xx still waits for. `bye`: what to carry over."""
         core = self.core
-        self._end_pending(leg, now)
+        pending = self.invites.get(leg.key)
+        if pending is not None:
+            self._interrupt(pending, now)
         if leg.ack_cseq != leg.success_cseq:
             self._acknowledge_alone(leg)
         branch = core.chance.branch()
@@ -290,6 +301,16 @@ class Inside:
         leg.call = 0  # from now on it is nobody's: `core.end` leaves it until the BYE is answered
         core.legs[leg.key] = leg
         core.layer.request(branch, BYE, data, leg.to, Relayed(BYE, b"", leg.key, None, branch), now)
+
+    def _interrupt(self, pending: Relayed, now: float) -> None:
+        """The call ends while an INVITE inside it is pending: who asked is told (§15.1.2), who was asked need not
+        answer any more, and whether it does or not, nothing is left of it in 64*T1."""
+        core = self.core
+        self._settled(pending)
+        server = core.layer.servers.get(pending.server) if pending.server is not None else None
+        if server is not None:
+            core.respond(server, 487, now=now)
+        core.layer.cancel(pending.branch, now)
 
 
 def answer_inside(tx: Transaction, leg: Leg | None, message: Message) -> bytes:

@@ -175,8 +175,10 @@ class Layer:
             tx.reason = reason
             step(tx, Input.LOST, None, now)
         if isinstance(where, Flow) and where.reliable:
-            for tx in [tx for tx in self.servers.values() if tx.to == where]:
-                self._move(tx, where)
+            number = where.connection
+            for tx in self.servers.values():
+                if type(tx.to) is Flow and tx.to.connection == number:
+                    self._move(tx, where)
 
     def _move(self, tx: Transaction, broken: Flow) -> None:
         assert tx.request is not None

@@ -105,7 +105,8 @@ class Transaction:
         return self.to.reliable
 
     def __repr__(self) -> str:
-        return f"<Transaction {self.key[2].decode('latin-1')} {self.state!r} {self.to}>"
+        method, way = self.key[2].decode("latin-1"), "to" if self.request is None else "from"
+        return f"<Transaction {method} {way} {self.to}: {self.state.name}>"
 
 
 def step(tx: Transaction, what: Input, message: Message | None, now: float) -> bool:

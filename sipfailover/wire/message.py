@@ -44,8 +44,8 @@ class Message:
     """
 
     __slots__ = (
-        "_contact", "_from", "_to", "_via", "body", "call_id", "cseq", "cseq_method", "fields", "first", "method",
-        "reason", "status", "uri",
+        "_contact", "_from", "_to", "_via", "body", "call_id", "cseq", "cseq_method", "fields", "first", "from_tag",
+        "method", "reason", "status", "to_tag", "uri",
     )  # fmt: skip
 
     def __init__(self, raw: bytes) -> None:
@@ -96,6 +96,10 @@ class Message:
         self.cseq, self.cseq_method = parse_cseq(value_of(first[b"cseq"]))
         if self.method and self.cseq_method != self.method:
             raise WireError(f"{self.method[:SHOWN]!r} with a CSeq of {self.cseq_method[:SHOWN]!r}")
+        self.from_tag = tag_of(first[b"from"])
+        """b"" if there is none (RFC 2543)."""
+        self.to_tag = tag_of(first[b"to"])
+        """b"" if there is none: the request is outside a dialog."""
         length = first.get(b"content-length")
         self.body: bytes = raw[end + 4 :] if length is None else _body(raw, end + 4, value_of(length))
         self._via: Via | None = None
@@ -169,16 +173,6 @@ class Message:
         if self._to is None:
             self._to = NameAddr.parse(value_of(self.first[b"to"]))
         return self._to
-
-    @property
-    def from_tag(self) -> bytes:
-        """b"" if there is none (RFC 2543)."""
-        return tag_of(self.first[b"from"])
-
-    @property
-    def to_tag(self) -> bytes:
-        """b"" if there is none: the request is outside a dialog."""
-        return tag_of(self.first[b"to"])
 
     @property
     def contact(self) -> NameAddr | None:
