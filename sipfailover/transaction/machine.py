@@ -119,6 +119,17 @@ def step(tx: Transaction, what: Input, message: Message | None, now: float) -> b
     return True
 
 
+MAX_METHODS = 32
+"""Methods that are counted one by one. RFCs know 14; others come from whoever makes them up."""
+
+
+def count(counter: dict[bytes, int], method: bytes) -> None:
+    """One more of this method; b"other" once there are `MAX_METHODS`."""
+    if method not in counter and len(counter) >= MAX_METHODS:
+        method = b"other"
+    counter[method] = counter.get(method, 0) + 1
+
+
 # -- effects ----------------------------------------------------------------------------------------------------------
 
 
@@ -130,7 +141,7 @@ def send(tx: Transaction, _message: Message | None, _now: float) -> None:
 def resend(tx: Transaction, _message: Message | None, _now: float) -> None:
     """The same bytes once more."""
     tx.sends += 1
-    tx.layer.repeats_out[tx.key[2]] = tx.layer.repeats_out.get(tx.key[2], 0) + 1
+    count(tx.layer.repeats_out, tx.key[2])
     tx.layer.out.append(Send(tx.to, tx.data))
 
 

@@ -11,7 +11,8 @@ MAX_HEADER_LINES = 256
 """Header lines of one message, folded lines counted each. The longest real one we have seen has 60."""
 
 MAX_LINE_BYTES = 8_192
-"""One line with its continuations. Identity headers (RFC 8224) are the longest in practice, up to about 2 kB."""
+"""One line with its continuations, and all lines of a list that is taken apart. Identity headers (RFC 8224) are the
+longest in practice, up to about 2 kB."""
 
 MAX_DELIMITERS = 4_096
 """Quotes, commas, semicolons and angle brackets in one value that has to be taken apart step by step."""
