@@ -177,7 +177,7 @@ class Engine:
                     core.respond(tx, 481, now=now)
                 elif request.max_forwards == 0:
                     core.respond(tx, 483, now=now)
-                elif request.method == b"BYE" and self._is_early(leg.call):
+                elif request.method == b"BYE" and self._is_early(leg.call) and request.call_id == leg.call_id:
                     self._early_bye(tx, leg.caller, leg.call, now)
                 else:
                     self.inside.request(tx, request, leg, now)
