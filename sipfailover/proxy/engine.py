@@ -71,6 +71,7 @@ class Engine:
         try:
             message = Message(data)
             self.count.received(source.role, message)
+            _ = message.max_forwards  # on the path every room needs it; an ACK that cannot be passed on never came
             core.layer.receive(flow, message, now)
         except WireError as error:
             self._refuse(flow, data, error)
@@ -138,30 +139,43 @@ class Engine:
 
     def _settle(self, now: float, flow: Flow | None = None, source: Line | None = None) -> None:
         """Hand on what transactions have raised. `flow`, `source`: where the message came from that raised it."""
-        raised = self.core.layer.raised
+        core = self.core
+        raised = core.layer.raised
         at = 0
         while at < len(raised):  # handling one may raise more
             tx, what, message = raised[at]
             at += 1
-            if tx is None:
-                assert message is not None
-                if what is Input.ACK:
-                    self.inside.acknowledged(message, now)
-                elif flow is not None:
-                    self.stray.heard(what, message, flow, now)
-                continue
-            user = tx.user
-            if isinstance(user, Attempt):
-                self.ladder.heard(tx, user, what, message, now)
-            elif isinstance(user, Relayed) and tx.request is None:
-                self.inside.heard(tx, user, what, message, now)
-            elif isinstance(user, Asked):
-                self.watch.heard(tx, user, what, message, now)
-            elif what is Input.REQUEST and message is not None and flow is not None and source is not None:
-                self._request(tx, message, flow, source, now)
-            elif what is Input.ACK and message is not None:
-                self.inside.acknowledged(message, now)
+            try:
+                self._hand_on(tx, what, message, now, flow, source)
+            except WireError as error:  # nobody can be answered: it is a response, or an ACK
+                self.count.rejected("malformed")
+                if core.debug:
+                    core.log("debug", "a message cannot be read", source=str(flow), why=error.text)
         raised.clear()
+
+    def _hand_on(
+        self, tx: Transaction | None, what: Input, message: Message | None, now: float, flow: Flow | None,
+        source: Line | None,
+    ) -> None:  # fmt: skip
+        """One thing that a transaction has raised. Raises WireError for what can be read only in part."""
+        if tx is None:
+            assert message is not None
+            if what is Input.ACK:
+                self.inside.acknowledged(message, now)
+            elif flow is not None:
+                self.stray.heard(what, message, flow, now)
+            return
+        user = tx.user
+        if isinstance(user, Attempt):
+            self.ladder.heard(tx, user, what, message, now)
+        elif isinstance(user, Relayed) and tx.request is None:
+            self.inside.heard(tx, user, what, message, now)
+        elif isinstance(user, Asked):
+            self.watch.heard(tx, user, what, message, now)
+        elif what is Input.REQUEST and message is not None and flow is not None and source is not None:
+            self._request(tx, message, flow, source, now)
+        elif what is Input.ACK and message is not None:
+            self.inside.acknowledged(message, now)
 
     def _request(self, tx: Transaction, request: Message, flow: Flow, source: Line, now: float) -> None:
         """A new request."""
@@ -199,13 +213,15 @@ class Engine:
         """§9.2: answered 200 if there is something to cancel, whatever comes of it."""
         core = self.core
         invite = core.layer.cancelled_by(cancel)
-        core.respond(tx, 200 if invite is not None else 481, now=now)
         if invite is None:
+            core.respond(tx, 481, now=now)
             return
         user = invite.user
+        call = core.calls.get(user) if isinstance(user, int) else None
+        core.respond(tx, 200, now=now, tag=call.a.local_tag if call is not None else b"")
         if isinstance(user, Relayed):
             self.inside.cancelled(user, now)
-        elif isinstance(user, int) and (call := core.calls.get(user)) is not None and call.answered_at is None:
+        elif call is not None and call.answered_at is None:
             self.ladder.cancelled(call, now, cancel.get(b"reason") or b"")
 
     def _is_early(self, number: int) -> bool:

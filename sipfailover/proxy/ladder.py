@@ -35,7 +35,7 @@ from sipfailover.routing import (
 )
 from sipfailover.transaction import Input, Transaction
 from sipfailover.trunk import request_uri
-from sipfailover.wire import OWNED, Message, compose, reason_phrase, rewrite
+from sipfailover.wire import OWNED, Message, NameAddr, compose, reason_phrase, rewrite
 from sipfailover.wire.compose import Header
 from sipfailover.wire.uri import user
 
@@ -68,7 +68,8 @@ class Ladder:
         number = user(request.uri)
         caller, called = request.from_, number.decode("latin-1")
         # What cannot be read is refused before anything begins.
-        _ = (request.to, request.contact, request.max_forwards, request.values(b"record-route"))
+        _ = (request.to, request.contact)
+        check_routes(request)
         core.respond(tx, 100, now=now)
         core.call_count += 1
         ours = flow
@@ -143,19 +144,18 @@ class Ladder:
     # -- what an attempt says -----------------------------------------------------------------------------------------
 
     def heard(self, tx: Transaction, attempt: Attempt, what: Input, message: Message | None, now: float) -> None:
-        """The client transaction of an attempt has something to tell."""
+        """The client transaction of an attempt has something to tell. Raises WireError for a route that cannot be read:
+        such an answer is as good as none, because nothing could be said inside its dialog."""
         if message is not None and not attempt.heard:
             attempt.heard = True
             trunk = attempt.line.trunk
             trip = now - attempt.sent_at
             if trip <= trunk.no_answer_within:
                 trunk.roundtrip.observe(trip, call=True)
-        if what is Input.PROVISIONAL:
+        if what is Input.PROVISIONAL or what is Input.SUCCESS:
             assert message is not None
-            self._provisional(attempt, message, now)
-        elif what is Input.SUCCESS:
-            assert message is not None
-            self._success(attempt, message, now)
+            check_routes(message)
+            (self._provisional if what is Input.PROVISIONAL else self._success)(attempt, message, now)
         elif attempt.over:
             return
         elif what is Input.FAILURE:
@@ -391,9 +391,8 @@ class Ladder:
             core.respond(tx, final.status, final.reason, final.headers, now=now, tag=call.a.local_tag)
         if final.index is None and final is not RANG_IN_VAIN:
             result = TRUNK_FAILED if call.direction == OUTBOUND else PBX_FAILED
-            noun = "trunk" if call.direction == OUTBOUND else "PBX"
-            said = "; ".join(f"{one.trunk}: {one.words}" for one in call.said) or f"no {noun} was fit to try"
-            core.log("error", f"call {call.number} could not be carried", to=call.called, why=said)
+            why = _after(call) or final.reason.decode()
+            core.log("error", f"call {call.number} could not be carried", to=call.called, why=why)
         core.end(call, final.status, "", now, result)
 
     def cancelled(self, call: Call, now: float, reason: bytes = b"") -> None:
@@ -427,6 +426,12 @@ def answer_for(
         lines += request.lines(b"record-route")  # §12.1.1
     lines += [b"%b: %b" % (name.title(), value) for name, value in more]
     return rewrite(message, b"\r\n".join(lines), dropped)
+
+
+def check_routes(message: Message) -> None:
+    """Raises WireError if a route that a dialog would get from this message cannot be read (§12.1)."""
+    for value in message.values(b"record-route"):
+        NameAddr.parse(value)
 
 
 def flow_as(flow: Flow, sent_by: bytes) -> Flow:

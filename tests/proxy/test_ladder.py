@@ -1,4 +1,4 @@
-"""The ladder: one attempt after the other, its clocks, its verdicts, and what the caller is told (DESIGN.md §5.3, 5.4)."""
+"""The ladder: attempts, their clocks and verdicts, and what the caller is told in the end (DESIGN.md §5.3, §5.4)."""
 
 import pytest
 
@@ -626,6 +626,7 @@ def test_cancel_is_carried_over_with_its_reason(first: int) -> None:
     for name in (b"via", b"from", b"to", b"call-id"):
         assert cancelled.first[name] == asked.first[name]
     assert (cancelled.uri, cancelled.cseq) == (asked.uri, asked.cseq)
+    assert sent(book, PBX, 200)[0].to_tag == sent(book, PBX, 487)[0].to_tag  # §9.2
     book.done()
 
 
