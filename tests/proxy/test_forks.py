@@ -1,4 +1,4 @@
-"""Carriers that fork: every callee has a dialog of its own on both sides, and only one of them gets the call (§12.1)."""
+"""Carriers that fork: every callee has a dialog of its own on both sides, and one gets the call (§12.1)."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Late answers, after every transaction has forgotten them: whatever wakes up is sent to sleep, and nobody is fooled."""
+"""Late answers, after every transaction has forgotten them: what wakes up is sent to sleep, nobody is fooled."""
 
 import pytest
 
@@ -75,7 +75,7 @@ def test_an_answer_with_a_route_hours_later_is_hung_up_along_it() -> None:
     book = given_up()
     route = answer(200, to="INVITE", headers=((b"record-route", b"<sip:198.51.100.1;lr>"),))(book.seen(MAIN))
     assert book >> received(MAIN, route) << send(MAIN, "ACK") << send(MAIN, "BYE")
-    assert [value for value in sent(book, MAIN, "BYE")[0].values(b"route")] == [b"<sip:198.51.100.1;lr>"]
+    assert sent(book, MAIN, "BYE")[0].values(b"route") == [b"<sip:198.51.100.1;lr>"]
     assert book >> received(MAIN, answer(481, to="BYE"))
     book.done()
 
