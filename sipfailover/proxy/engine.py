@@ -75,6 +75,8 @@ class Engine:
         try:
             message = Message(data)
             self.count.received(source.role, message)
+            if message.method != b"ACK":  # which nobody answers, and both sides wait for it
+                _ = message.max_forwards
             core.layer.receive(flow, message, now)
         except WireError as error:
             self._refuse(flow, data, error)
@@ -189,7 +191,7 @@ class Engine:
                     core.respond(tx, 481, now=now)
                 elif request.max_forwards == 0:
                     core.respond(tx, 483, now=now)
-                elif request.method == b"BYE" and self._is_early(leg.call):
+                elif request.method == b"BYE" and self._is_early(leg.call) and request.call_id == leg.call_id:
                     self._early_bye(tx, leg.caller, leg.call, now)
                 else:
                     self.inside.request(tx, request, leg, now)
@@ -213,13 +215,15 @@ class Engine:
         """§9.2: answered 200 if there is something to cancel, whatever comes of it."""
         core = self.core
         invite = core.layer.cancelled_by(cancel)
-        core.respond(tx, 200 if invite is not None else 481, now=now)
         if invite is None:
+            core.respond(tx, 481, now=now)
             return
         user = invite.user
+        call = core.calls.get(user) if isinstance(user, int) else None
+        core.respond(tx, 200, now=now, tag=call.a.local_tag if call is not None else b"")
         if isinstance(user, Relayed):
             self.inside.cancelled(user, now)
-        elif isinstance(user, int) and (call := core.calls.get(user)) is not None and call.answered_at is None:
+        elif call is not None and call.answered_at is None:
             self.ladder.cancelled(call, now, cancel.get(b"reason") or b"")
 
     def _is_early(self, number: int) -> bool:

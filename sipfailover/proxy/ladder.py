@@ -5,12 +5,14 @@ told in the end is `routing.best`'s. This room acts: it sends, runs the clocks, 
 over is cancelled, and what it still says is absorbed here or in `stray`; the caller never sees it.
 """
 
+from dataclasses import replace
+
 from sipfailover.flow import Flow
 from sipfailover.proxy.call import INBOUND, OUTBOUND, Attempt, Call, Clock, Progress
-from sipfailover.proxy.core import Core, phrase
+from sipfailover.proxy.core import PBX_FAILED, TRUNK_FAILED, Core, phrase
 from sipfailover.proxy.facts import AttemptEnded
 from sipfailover.proxy.inside import Inside
-from sipfailover.proxy.leg import Leg, contact_line, without_tag
+from sipfailover.proxy.leg import Leg, contact_line, route_set, without_tag
 from sipfailover.proxy.line import Line
 from sipfailover.proxy.referral import translate
 from sipfailover.proxy.stray import Stray
@@ -19,6 +21,7 @@ from sipfailover.routing import (
     Answered,
     Cancelled,
     Candidate,
+    Final,
     NoRinging,
     Outcome,
     Rejected,
@@ -45,6 +48,8 @@ REDIRECTED = OWNED - {b"contact"}
 """What stays behind of a 3xx or a failure: its Contact says where else to ask, and is not ours to change."""
 DRAIN_RETRY_AFTER = (b"retry-after", b"30")
 """Seconds a caller is asked to wait while we are shutting down."""
+RANG_IN_VAIN = Final(None, 408, b"", ())
+"""A telephone rang until the ring timeout: whatever another trunk said before, this tells the caller more."""
 
 
 class Ladder:
@@ -63,7 +68,8 @@ class Ladder:
         core = self.core
         number = user(request.uri)
         caller, called = request.from_, number.decode("latin-1")
-        request.to  # noqa: B018  # an address that cannot be read is refused before anything begins
+        # What cannot be read is refused before anything begins.
+        _ = (request.to, request.contact, route_set(request))
         core.respond(tx, 100, now=now)
         core.call_count += 1
         ours = flow
@@ -79,7 +85,7 @@ class Ladder:
         call = Call(core.call_count, direction, source, request, a, now)
         call.caller, call.called = user(caller.uri).decode("latin-1"), called
         call.emergency = direction == OUTBOUND and (
-            number in core.emergency_numbers or request.uri[: len(SOS)].lower() == SOS
+            number in core.emergency_numbers or request.uri.lower().startswith(SOS)
         )
         call.invite_key = tx.key
         tx.user = call.number
@@ -102,7 +108,7 @@ class Ladder:
             if candidate.name not in call.tried:
                 self._try(call, core.lines[candidate.name], candidate, now)
                 return
-        self._fail(call, now)
+        self._fail(call, self._final(call), now)
 
     def _try(self, call: Call, line: Line, candidate: Candidate, now: float) -> None:
         """Send the INVITE to one line, shaped for it, and start its clock."""
@@ -152,12 +158,9 @@ class Ladder:
             trip = now - attempt.sent_at
             if trip <= trunk.no_answer_within:
                 trunk.roundtrip.observe(trip, call=True)
-        if what is Input.PROVISIONAL:
+        if what is Input.PROVISIONAL or what is Input.SUCCESS:
             assert message is not None
-            self._provisional(attempt, message, now)
-        elif what is Input.SUCCESS:
-            assert message is not None
-            self._success(attempt, message, now)
+            (self._provisional if what is Input.PROVISIONAL else self._success)(attempt, message, now)
         elif attempt.over:
             return
         elif what is Input.FAILURE:
@@ -174,11 +177,11 @@ class Ladder:
         call = self.core.call_of(attempt)
         if attempt.over or call is None:
             return  # late: the transaction cancels it
+        if attempt.clock is not None and attempt.clock.name == Clock.NO_ANSWER:
+            self._restart(attempt, self.core.settings.failover.no_ringing_within, Clock.NO_RINGING, now)
         if message.status == 100:
-            if attempt.clock is not None and attempt.clock.name == Clock.NO_ANSWER:
-                self._restart(attempt, self.core.settings.failover.no_ringing_within, Clock.NO_RINGING, now)
             return
-        if attempt.ringing_at is None and message.status != 199:
+        if attempt.ringing_at is None and message.status != 199:  # RFC 6228: an early dialog is over, the call is not
             attempt.ringing_at = now
             if call.ringing_at is None:
                 call.ringing_at = now
@@ -278,37 +281,45 @@ class Ladder:
             self._end(attempt, RingingThenSilent(rang), None, now)
 
     def give_up(self, call: Call, now: float) -> None:
-        """The caller has waited long enough."""
+        """The caller has waited long enough. The clocks of a first attempt are shorter, so this is a later one."""
         attempt = call.attempt
         call.give_up_at = now
-        if attempt is None:
-            self._fail(call, now)
-            return
+        assert attempt is not None
         after = now - attempt.sent_at
-        self._end(attempt, NoRinging(after) if attempt.heard else Silent(after), None, now)
+        outcome = NoRinging(after) if attempt.heard else Silent(after)
+        self._end(attempt, outcome, None, now, cut_short=True)
 
     # -- an attempt ends ----------------------------------------------------------------------------------------------
 
-    def _end(self, attempt: Attempt, outcome: Outcome, message: Message | None, now: float) -> None:
-        """An attempt has failed: the next one, or the end of the ladder."""
+    def _end(
+        self, attempt: Attempt, outcome: Outcome, message: Message | None, now: float, *, cut_short: bool = False
+    ) -> None:
+        """An attempt has failed: the next one, or the end of the ladder. `cut_short`: it did not have its time, because
+        those before it used that up; then it is evidence of nothing."""
         call = self.core.call_of(attempt)
         if attempt.over or call is None:
             return
         verdict = self._judge(outcome, attempt, call)
+        if cut_short:
+            verdict = replace(verdict, sign=None)
         status = message.status if message is not None else 0
-        call.said.append(Said(attempt.line.name, status, verdict.said))
+        call.said.append(Said(attempt.line.name, status, verdict.said, verdict.as_is))
         call.finals.append(message)
-        goes_on = verdict.next_trunk and (now < call.give_up_at or call.emergency)
-        words = "next trunk" if goes_on and self._is_left(call, now) else "gave up" if verdict.next_trunk else "relayed"
-        self._close(attempt, call, outcome, message, words, now, verdict)
         if isinstance(outcome, Silent | Unreachable):
             attempt.line.trunk.avoid(attempt.leg.reached)
-        if words == "next trunk":
+        if verdict.next_trunk and (now < call.give_up_at or call.emergency) and self._is_left(call, now):
+            self._close(attempt, call, outcome, message, "next trunk", now, verdict)
             why = verdict.said
             self.core.log("info", f"call {call.number} moves on from {attempt.line.name}", why=why, to=call.called)
             self._climb(call, now)
-        else:
-            self._fail(call, now, rang_in_vain=isinstance(outcome, RingingThenSilent))
+            return
+        final = RANG_IN_VAIN if isinstance(outcome, RingingThenSilent) else self._final(call)
+        words = "relayed" if final.index == attempt.number - 1 else "gave up"
+        self._close(attempt, call, outcome, message, words, now, verdict)
+        self._fail(call, final, now)
+
+    def _final(self, call: Call) -> Final:
+        return best(call.said, "trunk" if call.direction == OUTBOUND else "PBX")
 
     def _is_left(self, call: Call, now: float) -> bool:
         lines = self.core.trunks if call.direction == OUTBOUND else self.core.pbxs
@@ -370,26 +381,25 @@ class Ladder:
 
     # -- the call ends without an answer ------------------------------------------------------------------------------
 
-    def _fail(self, call: Call, now: float, *, rang_in_vain: bool = False) -> None:
+    def _fail(self, call: Call, final: Final, now: float) -> None:
         """Tell the caller the most informative thing that was said (§16.7)."""
         core = self.core
         tx = core.layer.servers.get(call.invite_key)
-        final = best(call.said, "trunk" if call.direction == OUTBOUND else "PBX")
-        status = 408 if rang_in_vain and final.index is None else final.status
-        headers: tuple[Header, ...] = final.headers if status == final.status else ()
-        if tx is not None and final.index is not None:
+        result = ""
+        if final.index is not None:
+            call.line = core.lines[call.said[final.index].trunk]
             message = call.finals[final.index]
             assert message is not None
-            data = answer_for(tx, call.a, message, dropped=REDIRECTED, more=headers)
-            core.layer.respond(tx, status, data, now)
+            if tx is not None:
+                data = answer_for(tx, call.a, message, dropped=REDIRECTED, more=final.headers)
+                core.layer.respond(tx, final.status, data, now)
         elif tx is not None:
-            reason = final.reason if status == final.status else b""
-            core.respond(tx, status, reason, headers, now=now, tag=call.a.local_tag)
-        ours = final.index is None and not rang_in_vain
-        if ours:
-            said = "; ".join(f"{one.trunk}: {one.words}" for one in call.said) or "no trunk was fit to try"
-            core.log("error", f"call {call.number} could not be carried", to=call.called, why=said)
-        core.end(call, status, "", now, "trunk failed" if ours else "")
+            core.respond(tx, final.status, final.reason, final.headers, now=now, tag=call.a.local_tag)
+        if final.index is None and final is not RANG_IN_VAIN:
+            result = TRUNK_FAILED if call.direction == OUTBOUND else PBX_FAILED
+            why = _after(call) or final.reason.decode()
+            core.log("error", f"call {call.number} could not be carried", to=call.called, why=why)
+        core.end(call, final.status, "", now, result)
 
     def cancelled(self, call: Call, now: float, reason: bytes = b"") -> None:
         """The caller hung up before the answer (§9.2). `reason`: its Reason line, to be carried over (RFC 3326)."""
