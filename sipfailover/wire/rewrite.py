@@ -13,7 +13,7 @@ HOP = frozenset({
 
 PRIVATE = frozenset({
     b"authorization", b"proxy-authorization", b"www-authenticate", b"proxy-authenticate", b"authentication-info",
-    b"path", b"service-route",
+    b"proxy-authentication-info", b"path", b"service-route",
 })  # fmt: skip
 """What one side said to us alone: credentials and challenges are not for the other side."""
 
