@@ -931,13 +931,6 @@ def test_a_strict_router_gets_its_own_uri_and_the_target_as_last_route() -> None
     )
 
 
-@pytest.mark.parametrize("garbage", [b'"a <sip:198.51.100.1;lr>', b"<sip:198.51.100.1;lr", b"lr", b"<tel:1>;x"])
-def test_a_route_that_cannot_be_read_does_not_lose_the_call(garbage: bytes) -> None:
-    book = accepted(last=answer(200, headers=((b"record-route", garbage),)))
-    assert book >> received(PBX, ack()) << send(MAIN, "ACK")
-    assert book >> received(PBX, inside("BYE", 2)) << send(PBX, 200) << send(MAIN, "BYE")
-
-
 # -- streams ----------------------------------------------------------------------------------------------------------
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from sipfailover.flow import Flow, Target
-from sipfailover.proxy.leg import Leg, contact_line, next_hop, without_tag
+from sipfailover.proxy.leg import Leg, contact_line, next_hop, route_set, without_tag
 from sipfailover.wire import Message, NameAddr, compose
 from tests.kit import ack, after, answer, flow, invite, received, send, sends_nothing
 from tests.kit.sip import US
@@ -227,10 +227,11 @@ def test_a_request_with_an_unreadable_address_is_refused_and_the_call_goes_on(he
     assert book >> received(PBX, byes[0][1]) << send(PBX, 200) << send(MAIN, "BYE")
 
 
-def test_an_answer_whose_record_route_cannot_be_read_connects_all_the_same() -> None:
-    final = answer(200, headers=((b"record-route", b'"open <sip:p;lr>'),))
-    book = accepted(last=final)
-    assert book >> received(PBX, inside("ACK", 1, contact=b"")) << send(MAIN, "ACK", lambda m: not m.lines(b"route"))
+@pytest.mark.parametrize("garbage", [b'"a <sip:198.51.100.1;lr>', b"<sip:198.51.100.1;lr", b"lr"])
+def test_a_route_set_with_an_unreadable_value_is_none(garbage: bytes) -> None:
+    routes = ((b"record-route", b"<sip:10.1.1.1;lr>"), (b"record-route", garbage))
+    assert route_set(Message(invite(headers=routes[:1]))) == (b"<sip:10.1.1.1;lr>",)
+    assert route_set(Message(invite(headers=routes))) == ()
 
 
 def test_a_reply_goes_to_the_port_the_via_says() -> None:
