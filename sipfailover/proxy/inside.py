@@ -7,7 +7,6 @@ its ACK comes (§13.3.1.4), because only the two ends of a leg can know what was
 
 from dataclasses import dataclass
 
-from sipfailover.errors import WireError
 from sipfailover.flow import Send, Target
 from sipfailover.proxy.call import Call, Clock
 from sipfailover.proxy.core import Core
@@ -238,10 +237,7 @@ class Inside:
         partner = core.legs.get(leg.partner)
         if partner is None or partner.ack_cseq == partner.uac_cseq:
             return
-        try:
-            forwards = ack.max_forwards
-        except WireError:
-            forwards = None  # nobody can be told, and both sides wait for it
+        forwards = ack.max_forwards
         beginning = partner.request_lines(
             ACK, partner.uac_cseq, core.chance.branch(), MAX_FORWARDS if not forwards else forwards - 1, False
         )
