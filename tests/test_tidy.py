@@ -35,6 +35,7 @@ TESTED_ELSEWHERE = {
     "healthcheck.py": ("tests/test_cli.py", "it is a verb too"),
     "ledger/queries.py": ("tests/ledger/test_store.py", "what was stored is known by asking for it"),
     "proxy/facts.py": ("tests/web/test_metrics.py", "records; the one derived field is what metrics count"),
+    "proxy/answers.py": ("tests/proxy/test_ladder.py", "what a caller hears is seen at the end of a ladder"),
     "proxy/call.py": ("tests/proxy/test_ladder.py", "values; what they are for is seen in a call"),
     "proxy/core.py": ("tests/proxy/test_engine.py", "the tables that all rooms share; seen wherever a call ends"),
     "proxy/line.py": ("tests/proxy/test_engine.py", "what the settings say, seen in how a line is used"),

@@ -8,12 +8,13 @@ its ACK comes (§13.3.1.4), because only the two ends of a leg can know what was
 from dataclasses import dataclass
 
 from sipfailover.flow import Send, Target
+from sipfailover.proxy.answers import answer_inside
 from sipfailover.proxy.call import Call, Clock
 from sipfailover.proxy.core import Core
 from sipfailover.proxy.leg import Leg
 from sipfailover.proxy.referral import remember, translate
 from sipfailover.transaction import LIFE, T1, T2, Input, Timer, Transaction
-from sipfailover.wire import OWNED, Message, reason_phrase, rewrite
+from sipfailover.wire import OWNED, Message, rewrite
 
 INVITE, BYE, ACK = b"INVITE", b"BYE", b"ACK"
 WITH_CONTACT = frozenset({INVITE, b"UPDATE", b"SUBSCRIBE", b"NOTIFY", b"REFER"})
@@ -307,18 +308,3 @@ class Inside:
         if server is not None:
             core.respond(server, 487, now=now)
         core.layer.cancel(pending.branch, now)
-
-
-def answer_inside(tx: Transaction, leg: Leg | None, message: Message) -> bytes:
-    """A response to a relayed request, as the side that asked gets it."""
-    request = tx.request
-    assert request is not None
-    lines = [
-        b"SIP/2.0 %d %b" % (message.status, message.reason or reason_phrase(message.status)),
-        tx.lines,
-        request.first[b"to"],
-    ]
-    invited = request.method == INVITE and message.status > 100
-    if leg is not None and message.status < 300 and (invited or b"contact" in message.first):
-        lines.append(leg.contact)
-    return rewrite(message, b"\r\n".join(lines))

@@ -8,6 +8,7 @@ over is cancelled, and what it still says is absorbed here or in `stray`; the ca
 from dataclasses import replace
 
 from sipfailover.flow import Flow
+from sipfailover.proxy.answers import REDIRECTED, answer_for
 from sipfailover.proxy.call import INBOUND, OUTBOUND, Attempt, Call, Clock, Progress
 from sipfailover.proxy.core import PBX_FAILED, TRUNK_FAILED, Core, phrase
 from sipfailover.proxy.facts import AttemptEnded
@@ -36,16 +37,13 @@ from sipfailover.routing import (
 )
 from sipfailover.transaction import Input, Transaction
 from sipfailover.trunk import request_uri
-from sipfailover.wire import OWNED, Message, compose, parse_reasons, reason_phrase, rewrite, value_of
-from sipfailover.wire.compose import Header
+from sipfailover.wire import OWNED, Message, parse_reasons, rewrite, value_of
 from sipfailover.wire.uri import user
 
 INVITE = b"INVITE"
 SOS = b"urn:service:sos"
 """How a telephone asks for help without a number (RFC 5031 §4.2), with `.police` and the like behind it."""
 MAX_FORWARDS = 70
-REDIRECTED = OWNED - {b"contact"}
-"""What stays behind of a 3xx or a failure: its Contact says where else to ask, and is not ours to change."""
 DRAIN_RETRY_AFTER = (b"retry-after", b"30")
 """Seconds a caller is asked to wait while we are shutting down."""
 RANG_IN_VAIN = Final(None, 408, b"", ())
@@ -412,25 +410,6 @@ class Ladder:
         if tx is not None:
             core.respond(tx, 487, now=now, tag=call.a.local_tag)
         core.end(call, 487, "caller", now)
-
-
-def answer_for(
-    tx: Transaction, leg: Leg, message: Message, *, dropped: frozenset[bytes] = OWNED, more: tuple[Header, ...] = ()
-) -> bytes:
-    """A response of one side as the other side gets it: its own Via, dialog and Contact, everything else as it came."""
-    request = tx.request
-    assert request is not None
-    status = message.status
-    lines = [
-        b"SIP/2.0 %d %b" % (status, message.reason or reason_phrase(status)),
-        tx.lines,
-        compose.to_line(request, leg.local_tag),
-    ]
-    if status < 300:
-        lines.append(leg.contact)  # also where the other side forgot its own: without it no dialog can be used
-        lines += request.lines(b"record-route")  # §12.1.1
-    lines += [b"%b: %b" % (name.title(), value) for name, value in more]
-    return rewrite(message, b"\r\n".join(lines), dropped)
 
 
 def flow_as(flow: Flow, sent_by: bytes) -> Flow:

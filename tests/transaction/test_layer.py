@@ -333,21 +333,26 @@ class TestLost:
         world.after(33)
         world.assert_empty()
 
-    def test_ringing_invite_over_a_stream_is_lost_with_it(self) -> None:
+    def test_ringing_invite_goes_on_when_its_connection_is_gone(self) -> None:
+        """§18.2.2: the answer comes over another one."""
         world = World()
         tx = world.call(to=TCP_TRUNK)
         world.answered(180)
         world.lost(Flow("tcp", "198.51.100.7", 5060, US, connection=3), "reset")
         assert world.told[-1][1:3] == (tx, Input.LOST)
+        world.answered(486)
+        assert world.inputs() == [Input.PROVISIONAL, Input.LOST, Input.FAILURE]
+        world.after(40.0)
         world.assert_empty()
 
-    def test_cancel_is_lost_with_its_invite(self) -> None:
+    def test_cancelled_invite_whose_connection_is_gone_ends_in_its_time(self) -> None:
         world = World()
         world.call(to=TCP_TRUNK)
         world.answered(180)
         world.cancel()
         world.lost(TCP_TRUNK)
-        assert world.inputs() == [Input.PROVISIONAL, Input.LOST, Input.LOST]
+        world.after(33.0)
+        assert world.inputs() == [Input.PROVISIONAL, Input.LOST, Input.LOST, Input.TIMER_B]
         world.assert_empty()
 
     @pytest.mark.parametrize(
