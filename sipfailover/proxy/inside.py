@@ -152,12 +152,14 @@ class Inside:
             if relayed.method == INVITE and leg.ack and leg.ack_cseq == message.cseq:
                 core.out.append(Send(leg.to, leg.ack))  # said again: the peer lost our ACK
                 return
+            if relayed.method == INVITE and message.cseq < leg.uac_cseq:
+                return  # of an INVITE before the last one
             if relayed.method in WITH_CONTACT and b"contact" in message.first:
                 leg.aim(message)
             if relayed.method == INVITE and not leg.call:
                 self._acknowledge_for_nobody(leg)  # our BYE was on its way
-        if server is None:
-            return
+        if server is None or server.request is None:
+            return  # nobody asks any more
         data = answer_inside(server, origin, message)
         if what is Input.SUCCESS and relayed.method == INVITE and origin is not None:
             if not origin.answer:
@@ -221,7 +223,7 @@ class Inside:
         leg.answer, leg.again, leg.give_up = b"", None, None
         tx = core.layer.servers.get(leg.answer_key)
         if tx is not None:
-            tx.data = b""  # it has arrived: not to be said again if its connection breaks
+            core.layer.arrived(tx)
         partner = core.legs.get(leg.partner)
         if partner is None or partner.ack_cseq == partner.uac_cseq:
             return
