@@ -158,17 +158,19 @@ class Inside:
             return
         if what is Input.SUCCESS and leg is not None:
             if relayed.method == INVITE:
-                leg.success_cseq = message.cseq
                 if leg.ack and leg.ack_cseq == message.cseq:
                     core.out.append(Send(leg.to, leg.ack))  # said again: the peer lost our ACK
                     return
+                if message.cseq < leg.uac_cseq:
+                    return  # of an INVITE before the last one
+                leg.success_cseq = message.cseq
                 if leg.call == 0:  # it crossed our BYE: nobody else will acknowledge it
                     self._acknowledge_alone(leg)
                     return
             if relayed.method in WITH_CONTACT and b"contact" in message.first:
                 leg.aim(message)
-        if server is None:
-            return
+        if server is None or server.request is None:
+            return  # nobody asks any more
         data = answer_inside(server, origin, message)
         if what is Input.SUCCESS and relayed.method == INVITE and origin is not None:
             if not origin.answer:
@@ -234,7 +236,7 @@ class Inside:
         leg.answer, leg.again, leg.give_up = b"", None, None
         tx = core.layer.servers.get(leg.answer_key)
         if tx is not None:
-            tx.data = b""  # it has arrived: not to be said again if its connection breaks
+            core.layer.arrived(tx)
         partner = core.legs.get(leg.partner)
         if partner is None or partner.ack_cseq == partner.uac_cseq:
             return

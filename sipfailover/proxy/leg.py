@@ -70,7 +70,7 @@ class Leg:
         self.again: Timer | None = None
         self.give_up: Timer | None = None
         self.interval = 0.0
-        self.refers: dict[int, int] = {}
+        self.refers: dict[int, int] | None = None
         """REFERs that we sent on: our number → the number it had on the other side (RFC 3515 §2.4.6)."""
         self.partner: bytes = b""
         """Key of the leg on the other side."""

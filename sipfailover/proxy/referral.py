@@ -43,7 +43,9 @@ def translate(request: Message, legs: Mapping[bytes, Leg], leg: Leg, partner: Le
 
 def remember(leg: Leg, ours: int, theirs: int) -> None:
     """A REFER with `theirs` as its CSeq on the other side left on this leg with `ours`."""
-    if len(leg.refers) >= REFERS_MAX:
+    if leg.refers is None:
+        leg.refers = {}
+    elif len(leg.refers) >= REFERS_MAX:
         del leg.refers[next(iter(leg.refers))]
     leg.refers[ours] = theirs
 
@@ -55,7 +57,7 @@ def event(request: Message, leg: Leg) -> tuple[bytes, bytes] | None:
     number = param(semicolon + params, b"id")
     if package.strip().lower() != b"refer" or not number or not number.isdigit() or len(number) > 10:
         return None
-    theirs = leg.refers.get(int(number))
+    theirs = leg.refers.get(int(number)) if leg.refers else None
     if theirs is None:
         return None
     rest = without_params(semicolon + params, (b"id",))

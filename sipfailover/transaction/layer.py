@@ -101,6 +101,12 @@ class Layer:
             tx.data = data
             step(tx, what, None, now)
 
+    def arrived(self, tx: Transaction) -> None:
+        """The 2xx to this INVITE has its ACK. What is left only absorbs what comes again (RFC 6026 §7.1), for 64*T1 of
+        every call: it needs neither the request nor the answer, which are most of its memory."""
+        tx.data = tx.lines = b""
+        tx.request = tx.user = None
+
     def request(
         self, branch: bytes, method: bytes, data: bytes, to: Target, user: object, now: float,
         *, t1: float = T1, life: float = LIFE,
@@ -177,7 +183,7 @@ class Layer:
         if isinstance(where, Flow) and where.reliable:
             number = where.connection
             for tx in self.servers.values():
-                if type(tx.to) is Flow and tx.to.connection == number:
+                if tx.request is not None and type(tx.to) is Flow and tx.to.connection == number:
                     self._move(tx, where)
 
     def _move(self, tx: Transaction, broken: Flow) -> None:
@@ -189,10 +195,10 @@ class Layer:
 
     def forget(self, tx: Transaction) -> None:
         """It is over."""
-        if tx.request is None:
-            self.clients.pop(tx.key, None)
-        else:
-            self.servers.pop(tx.key, None)
+        if self.clients.get(tx.key) is tx:
+            del self.clients[tx.key]
+        elif self.servers.get(tx.key) is tx:
+            del self.servers[tx.key]
             if tx.merge_key is not None:
                 self.merged.pop(tx.merge_key, None)
 

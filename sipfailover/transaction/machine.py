@@ -91,7 +91,7 @@ class Transaction:
         self.user: object = None
         """Whose it is; given back with everything that is passed up."""
         self.request: Message | None = None
-        """The request (server)."""
+        """The request (server); None when its 2xx has been acknowledged."""
         self.lines = b""
         """The lines that every answer begins with (server); the Reason of the CANCEL (INVITE client)."""
         self.merge_key: tuple[bytes, bytes, int] | None = None
@@ -105,7 +105,7 @@ class Transaction:
         return self.to.reliable
 
     def __repr__(self) -> str:
-        method, way = self.key[2].decode("latin-1"), "to" if self.request is None else "from"
+        method, way = self.key[2].decode("latin-1"), "to" if self.layer.clients.get(self.key) is self else "from"
         return f"<Transaction {method} {way} {self.to}: {self.state.name}>"
 
 
@@ -218,10 +218,14 @@ def settle(tx: Transaction, _message: Message | None, _now: float) -> None:
             del tx.layer.waiting[tx.to.peer]
 
 
+def release(tx: Transaction, _message: Message | None, _now: float) -> None:
+    """Nothing is sent again: let go of it. A call has its INVITE for 64*T1 otherwise."""
+    tx.data = b""
+
+
 def drop(tx: Transaction, message: Message | None, now: float) -> None:
     """It is over: forget it."""
     stop_again(tx, message, now)
     stop_end(tx, message, now)
-    if tx.request is None:
-        settle(tx, message, now)
+    settle(tx, message, now)
     tx.layer.forget(tx)

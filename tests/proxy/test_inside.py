@@ -411,6 +411,43 @@ def test_an_answer_repeated_after_its_transaction_is_over_is_still_acknowledged(
     assert book >> after(40.0) >> received(MAIN, again) << send(MAIN, "ACK")
 
 
+def test_an_answer_to_a_former_reinvite_that_comes_again_moves_nothing() -> None:
+    book = talking()
+    for number, user in ((2, b"first"), (3, b"second")):
+        contact = b"<sip:%b@198.51.100.1>" % user
+        assert (
+            book
+            >> received(PBX, inside("INVITE", number, body=HOLD))
+            << send(PBX, 100)
+            << send(MAIN, "INVITE")
+            >> received(MAIN, reply(200, "INVITE", body=SDP, contact=contact))
+            << send(PBX, 200)
+            >> received(PBX, acknowledge(number))
+            << send(MAIN, "ACK")
+        )
+    again = [data for who, data in book.got if who.peer == MAIN.peer and b"sip:first@" in data][-1]
+    assert (
+        book
+        >> received(MAIN, again)
+        << sends_nothing()
+        >> received(PBX, inside("BYE", 4))
+        << send(PBX, 200)
+        << send(MAIN, "BYE", lambda m: m.uri == b"sip:second@198.51.100.1")
+    )
+
+
+def test_what_is_left_of_an_invite_after_its_ack_holds_neither_request_nor_answer() -> None:
+    book = talking()
+    layer = book.engine.core.layer  # type: ignore[attr-defined]
+    left = [tx for tx in (*layer.clients.values(), *layer.servers.values()) if tx.key[2] == b"INVITE"]
+    assert [(tx.state.name, tx.data, tx.request) for tx in left] == [("ACCEPTED", b"", None)] * 2
+    begun = next(data for who, data in book.got if who.peer == PBX.peer)
+    assert book >> received(PBX, begun) << sends_nothing()  # and absorbs what comes again
+    assert book >> after(32.1)
+    assert not layer.servers
+    assert not layer.merged
+
+
 def test_an_ack_that_comes_again_is_not_passed_on_again() -> None:
     book = talking()
     again = next(data for who, data in reversed(book.got) if who.peer == PBX.peer)

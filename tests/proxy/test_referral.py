@@ -90,6 +90,7 @@ def test_refers_are_remembered_up_to_a_bound_and_the_oldest_go_first() -> None:
     leg, _ = pair(3)
     for number in range(1, REFERS_MAX + 3):
         remember(leg, number, 100 + number)
+    assert leg.refers is not None
     assert len(leg.refers) == REFERS_MAX
 
     def told(value: bytes) -> tuple[bytes, bytes] | None:
