@@ -19,6 +19,9 @@ from sipfailover.wire import OWNED, Message, rewrite
 INVITE, BYE, ACK = b"INVITE", b"BYE", b"ACK"
 WITH_CONTACT = frozenset({INVITE, b"UPDATE", b"SUBSCRIBE", b"NOTIFY", b"REFER"})
 """Requests that (may) move the remote target, so that they carry our Contact (§12.2, RFC 3311, 6665, 3515)."""
+MUST_BE_KNOWN = frozenset({INVITE, b"UPDATE"})
+"""Requests whose 481 says that the call is gone. To NOTIFY it means a subscription only (RFC 5057 §5.1), and INFO and
+OPTIONS are refused with it by some who talk on."""
 RAISED = OWNED | {b"rack"}
 MAX_FORWARDS = 70
 
@@ -177,6 +180,19 @@ class Inside:
                 self.answer(origin, server, message.status, data, now)
             return
         core.layer.respond(server, message.status, data, now)
+        if message.status == 481 and relayed.method in MUST_BE_KNOWN and leg is not None and self._is_answered(leg):
+            self._lost_by(leg, now)
+
+    def _lost_by(self, leg: Leg, now: float) -> None:
+        """The peer knows nothing of this call any more (§12.2.1.2): it restarted, or its BYE was lost. Who asked should
+        hang up now, but some do not; then nobody ever would."""
+        core = self.core
+        call, partner = core.calls[leg.call], core.legs.get(leg.partner)
+        core.log("warning", f"call {call.number}: the other side has lost it, so it is ended", leg=str(leg))
+        self.hang_up(leg, now)
+        if partner is not None:
+            self.hang_up(partner, now)
+        core.end(call, 200, "sipfailover", now)
 
     def _settled(self, relayed: Relayed) -> None:
         """This INVITE is pending no longer."""

@@ -295,3 +295,29 @@ def test_an_icmp_error_during_a_reinvite_that_is_being_served_loses_nothing() ->
         >> received(MAIN, answer(200, to="INVITE"))
         << send(PHONE, 200)
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
+def test_a_call_that_one_side_has_lost_is_ended_on_both(method: str) -> None:
+    """Else it stays for ever, and takes a channel, when the side that asked does not hang up."""
+    book = talking(play())
+    book >> received(PHONE, inside(book, method, 2)) << send(MAIN, method)
+    if method == "INVITE":
+        book << send(PHONE, 100)
+    book >> received(MAIN, answer(481, to=method)) << send(PHONE, 481)
+    if method == "INVITE":
+        book << send(MAIN, "ACK")
+    assert book << send(PHONE, "BYE") << send(MAIN, "BYE")
+    assert not book.engine.core.calls  # type: ignore[attr-defined]
+
+
+def test_a_subscription_that_is_lost_ends_no_call() -> None:
+    book = talking(play())
+    assert (
+        book
+        >> received(PHONE, inside(book, "NOTIFY", 2))
+        << send(MAIN, "NOTIFY")
+        >> received(MAIN, answer(481, to="NOTIFY"))
+        << send(PHONE, 481)
+    )  # fmt: skip
+    assert len(book.engine.core.calls) == 1  # type: ignore[attr-defined]

@@ -236,7 +236,8 @@ async def test_a_crowd_gets_no_more_than_the_bound(office: Office, monkeypatch: 
     try:
         reader, writer = await asyncio.open_connection(*server.address)
         with contextlib.suppress(ConnectionResetError):  # The usual way: an abort.
-            assert await reader.read() == b""
+            async with asyncio.timeout(5):
+                assert await reader.read() == b""
         writer.close()
         pairs[0][1].write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         assert b"200 OK" in await pairs[0][0].read()
