@@ -16,6 +16,8 @@ from sipfailover.wire.limits import MAX_CSEQ, MAX_DELIMITERS
 
 TOKEN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-.!%*_+`'~"
 """What a token is made of (§25.1)."""
+SEPARATORS = b'()<>@,;:\\/[]?={}"'
+"""What a display name cannot have without quotes (§25.1). Letters beyond ASCII cannot either, but mislead nobody."""
 HOST = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._"
 """What a host name or IPv4 address is made of, and the underscore that PBXs put in theirs."""
 IPV6 = b"0123456789ABCDEFabcdef:."
@@ -150,8 +152,12 @@ class NameAddr(NamedTuple):
         return unquote(self.display)
 
     def to_bytes(self) -> bytes:
-        """The form with angle brackets, which is always right."""
-        return b"%b%b<%b>%b" % (self.display, b" " if self.display else b"", self.uri, self.params)
+        """The form with angle brackets, which is always right. A name that needs quotes gets them (RFC 4475 §3.1.2.15):
+        a comma without them would be two addresses for the next reader."""
+        display = self.display
+        if display and display[0] != QUOTE and display.translate(None, SEPARATORS) != display:
+            display = quote(display)
+        return b"%b%b<%b>%b" % (display, b" " if display else b"", self.uri, self.params)
 
 
 def split_commas(value: bytes) -> list[bytes]:

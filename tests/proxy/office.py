@@ -1,6 +1,7 @@
 """An office with its PBX and its trunks, for playbooks: addresses, settings, and the usual beginnings of a call."""
 
 from collections.abc import Callable
+from functools import cache
 
 from sipfailover.chance import Chance
 from sipfailover.config import parse
@@ -80,11 +81,15 @@ def office(
     for number, name in enumerate(trunks):
         limit = f", channels: {channels}" if channels and not number else ""
         lines.append(f"  - {{name: {name}, host: {ADDRESSES[name].host}, port: 5060, register: no{limit}}}")
-    book = Office(Engine(parse("\n".join([*lines, more])), Chance(2018), 0.0))
+    book = Office(Engine(settings("\n".join([*lines, more])), Chance(2018), 0.0))
     if known:
         for name in (*trunks, *pbxs):
             assert book >> resolved(name, target(ADDRESSES[name]))
     return book
+
+
+settings = cache(parse)
+"""Settings are frozen: who asks for the same ones again gets them at once."""
 
 
 def calling(book: Playbook, at: Flow = MAIN, called: str = "+41443210019", data: bytes | None = None) -> Playbook:

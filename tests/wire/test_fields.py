@@ -148,7 +148,8 @@ class TestNameAddr:
     def test_address_is_read_and_printed(self, value: bytes, display: bytes, uri: bytes, tag: bytes) -> None:
         address = NameAddr.parse(value)
         assert (address.display, address.uri, address.tag) == (display, uri, tag)
-        assert NameAddr.parse(address.to_bytes()) == address
+        again = NameAddr.parse(address.to_bytes())
+        assert (again.name, again.uri, again.params) == (address.name, address.uri, address.params)
 
     def test_name_is_the_text_without_quotes(self) -> None:
         assert NameAddr.parse(b'"J \\\\\\"" <sip:a@b>').name == b'J \\"'
@@ -293,3 +294,18 @@ class TestCSeq:
     def test_nonsense_is_a_400(self, value: bytes) -> None:
         with pytest.raises(WireError):
             parse_cseq(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (b"Bell, Alexander <sip:a@b>;tag=1", b'"Bell, Alexander" <sip:a@b>;tag=1'),
+        (b"M\xc3\xbcller <sip:a@b>", b"M\xc3\xbcller <sip:a@b>"),
+        (b'Bell "Alec" <sip:a@b>', b'"Bell \\"Alec\\"" <sip:a@b>'),
+        (b"Watson T. <sip:a@b>", b"Watson T. <sip:a@b>"),
+        (b'"Bell, Alexander" <sip:a@b>', b'"Bell, Alexander" <sip:a@b>'),
+        (b"<sip:a@b>", b"<sip:a@b>"),
+    ],
+)
+def test_a_name_that_needs_quotes_is_written_with_them(value: bytes, written: bytes) -> None:
+    assert NameAddr.parse(value).to_bytes() == written
