@@ -38,9 +38,11 @@ TESTED_ELSEWHERE = {
     "simulator/": ("tests/simulator/test_endpoints.py", "its parts judge others only together, so together they are"),
     "simulator/peers.py": ("tests/simulator/test_demo.py", "real sockets and a loop: the demo is their only user"),
     "simulator/screen.py": ("tests/simulator/test_demo.py", "what the demo shows"),
+    "trunk/answers.py": ("tests/trunk/test_registration.py", "they are inputs of that table"),
     "trunk/counters.py": ("tests/trunk/test_health.py", "effects of the rows of that table"),
     "trunk/evidence.py": ("tests/trunk/test_health.py", "inputs of that table"),
     "trunk/identity.py": ("tests/trunk/test_trunk.py", "a trunk's Request-URI is seen at the trunk"),
+    "trunk/lease.py": ("tests/trunk/test_registration.py", "effects of the rows of that table"),
     "web/page.py": ("tests/web/test_server.py", "the page as a browser gets it"),
     "web/views.py": ("tests/web/test_server.py", "the answers as a client gets them"),
 }
