@@ -47,9 +47,11 @@ TESTED_ELSEWHERE = {
     "transport/naming.py": ("tests/transport/test_resolve.py", "how we name ourselves, seen in the targets"),
     "transport/pool.py": ("tests/transport/test_udp.py", "the sockets are only met through it"),
     "transport/sockets.py": ("tests/transport/test_udp.py", "options of sockets, seen in what they do"),
+    "trunk/answers.py": ("tests/trunk/test_registration.py", "they are inputs of that table"),
     "trunk/counters.py": ("tests/trunk/test_health.py", "effects of the rows of that table"),
     "trunk/evidence.py": ("tests/trunk/test_health.py", "inputs of that table"),
     "trunk/identity.py": ("tests/trunk/test_trunk.py", "a trunk's Request-URI is seen at the trunk"),
+    "trunk/lease.py": ("tests/trunk/test_registration.py", "effects of the rows of that table"),
     "web/page.py": ("tests/web/test_server.py", "the page as a browser gets it"),
     "web/views.py": ("tests/web/test_server.py", "the answers as a client gets them"),
 }
