@@ -135,7 +135,7 @@ def test_public_addresses_as_people_read_them() -> None:
     assert str(PublicAddress("2001:db8::1", 1)) == "[2001:db8::1]:1"
 
 
-@given(st.binary(max_size=80).filter(lambda value: b"\r" not in value and b"\n" not in value))
+@given(st.binary(max_size=80).map(lambda value: value.translate(None, b"\r\n\0\x0b\x0c")))
 def test_no_contact_raises(value: bytes) -> None:
     sort_out(answer(b"Contact: " + value, b"Expires: " + value, b"Flow-Timer: " + value).bindings, OURS)
 
