@@ -202,7 +202,8 @@ class Ladder:
         """The two legs (calling side, called side) of the early or confirmed dialog that a response speaks of.
 
         Every callee behind a forking carrier has a dialog of its own on both sides: the first has the tag that the
-        caller knows already, further ones get new tags (§12.1).
+        caller knows already, further ones get new tags (§12.1). So does another trunk after one that rang, which only
+        emergency calls go to: within one dialog the caller would keep to the first SDP (RFC 3264 §4, RFC 3262 §3).
         """
         core = self.core
         b = attempt.forks.get(message.to_tag)
@@ -210,7 +211,7 @@ class Ladder:
             return core.legs[b.partner], b
         b = attempt.leg.fork(attempt.leg.local_tag, message.to_tag)
         b.answered_by(message)
-        a = call.a if call.a.key not in core.legs else call.a.fork(core.chance.tag(), call.a.remote_tag)
+        a = call.a if call.a.key not in call.keys else call.a.fork(core.chance.tag(), call.a.remote_tag)
         a.partner, b.partner = b.key, a.key
         core.add(a, call)
         core.add(b, call)

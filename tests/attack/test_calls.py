@@ -321,3 +321,42 @@ def test_a_subscription_that_is_lost_ends_no_call() -> None:
         << send(PHONE, 481)
     )  # fmt: skip
     assert len(book.engine.core.calls) == 1  # type: ignore[attr-defined]
+
+
+def test_an_emergency_call_that_goes_on_after_early_media_is_another_dialog_for_the_caller() -> None:
+    """Within one dialog the PBX would go on sending its voice to the first trunk, which refused the call."""
+    book = play()
+    assert (
+        book
+        >> received(PHONE, invite("112"))
+        << send(PHONE, 100) << send(MAIN, "INVITE")
+        >> received(MAIN, answer(183))
+        << send(PHONE, 183)
+        >> received(MAIN, answer(503))
+        << send(MAIN, "ACK") << send(BACKUP, "INVITE")
+    )  # fmt: skip
+    first = book.seen(PHONE).last(183).to_tag
+    assert (
+        book
+        >> received(BACKUP, answer(200))
+        << send(PHONE, 200, lambda message: message.to_tag not in (b"", first))
+        >> received(PHONE, ack())
+        << send(BACKUP, "ACK")
+        >> received(PHONE, bye())
+        << send(PHONE, 200) << send(BACKUP, "BYE")
+        >> received(BACKUP, answer(200, to="BYE"))
+        >> after(40)
+    )  # fmt: skip
+    nothing_is_left(book)
+
+
+def test_a_2xx_without_contact_reaches_the_pbx_with_ours() -> None:
+    book = play()
+    theirs = b"Contact: <sip:callee@198.51.100.1:5060>\r\n"
+    assert (
+        book
+        >> received(PHONE, invite())
+        << send(PHONE, 100) << send(MAIN, "INVITE")
+        >> received(MAIN, lambda seen: answer(200)(seen).replace(theirs, b""))
+        << send(PHONE, 200, lambda message: message.contact is not None)
+    )  # fmt: skip
