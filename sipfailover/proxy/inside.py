@@ -132,6 +132,8 @@ class Inside:
             relayed.fallback = True
             core.layer.request(tx.key[0], relayed.method, tx.data, leg.to, relayed, now)
             return
+        if what is Input.LOST and self.invites.get(relayed.leg) is relayed and tx.key in core.layer.clients:
+            return  # it goes on: what was refused was another message (see `Layer.lost`)
         if what is not Input.PROVISIONAL and relayed.method == BYE:
             if leg is not None and not relayed.origin:
                 core.remove(leg)
@@ -266,7 +268,8 @@ class Inside:
         pending = self.invites.get(leg.key)
         if pending is not None:
             self._interrupt(pending, now)
-        elif leg.uac_cseq and leg.ack_cseq != leg.uac_cseq:
+        asked = pending is not None and pending.leg == leg.key
+        if leg.uac_cseq and leg.ack_cseq != leg.uac_cseq and not asked:
             self._acknowledge_for_nobody(leg)
         branch = core.chance.branch()
         cseq = leg.next_cseq()
