@@ -619,6 +619,39 @@ def test_bye_while_a_reinvite_is_pending_ends_both(callee: bool, said: int | Non
     assert is_empty(book)
 
 
+def test_bye_while_the_callees_reinvite_crosses_the_callers_ack_acknowledges_the_answer() -> None:
+    book = accepted()
+    assert (
+        book
+        >> received(MAIN, inside("INVITE", 1, callee=True, body=HOLD))  # RFC 5407 §3.1.4: it may come first
+        << send(MAIN, 100)
+        << send(PBX, "INVITE")
+        >> received(PBX, inside("BYE", 2))
+        << send(PBX, 200)
+        << send(MAIN, 487)
+        << send(MAIN, "ACK", lambda m: m.cseq == 1)
+        << send(MAIN, "BYE")
+    )
+
+
+def test_a_closed_port_while_a_reinvite_is_being_thought_about_does_not_end_it() -> None:
+    book = talking()
+    assert (
+        book
+        >> received(PBX, inside("INVITE", 2, body=HOLD))
+        << send(PBX, 100)
+        << send(MAIN, "INVITE")
+        >> received(MAIN, reply(180, "INVITE"))
+        << send(PBX, 180)
+        >> lost(MAIN, "refused")
+        << sends_nothing()
+        >> received(MAIN, reply(200, "INVITE", body=SDP))
+        << send(PBX, 200)
+        >> received(PBX, acknowledge(2))
+        << send(MAIN, "ACK")
+    )
+
+
 def test_a_reinvite_that_is_answered_after_our_bye_is_acknowledged() -> None:
     book = talking()
     assert (
