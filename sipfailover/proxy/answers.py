@@ -25,7 +25,7 @@ def answer_for(
     if status < 300:
         lines.append(leg.contact)  # also where the other side forgot its own: without it no dialog can be used
         lines += request.lines(b"record-route")  # §12.1.1
-    lines += [b"%b: %b" % (name.title(), value) for name, value in more]
+    lines += compose.header_lines(more)
     return rewrite(message, b"\r\n".join(lines), dropped)
 
 

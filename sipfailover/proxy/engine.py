@@ -26,6 +26,7 @@ from sipfailover.proxy.count import Count
 from sipfailover.proxy.inside import Inside, Relayed
 from sipfailover.proxy.ladder import DRAIN_RETRY_AFTER, Ladder
 from sipfailover.proxy.line import Line
+from sipfailover.proxy.registering import Registering, Registers
 from sipfailover.proxy.stray import Stray
 from sipfailover.proxy.view import EngineView
 from sipfailover.proxy.watch import Asked, Watch
@@ -46,6 +47,7 @@ class Engine:
         self.core = core = Core(settings, chance, now)
         self.count = Count(core)
         self.watch = Watch(core)
+        self.registering = Registering(core, self.watch)
         self.inside = Inside(core)
         self.stray = Stray(core, self.inside)
         self.ladder = Ladder(core, self.watch, self.inside, self.stray)
@@ -59,6 +61,7 @@ class Engine:
             Clock.NO_ACK: self.inside.ring,
             Clock.NO_FINAL: lambda relayed, _clock, now: self.inside.cancelled(relayed, now),
             Clock.WATCH: lambda line, _clock, now: self.watch.wake(line, now),
+            Clock.REGISTER: lambda line, _clock, now: self.registering.wake(line, now),
         }
         self.watch.start(now)
 
@@ -99,6 +102,7 @@ class Engine:
         line.trunk.resolved(targets, why)
         self.core.admission.learn(line.peer, [(target.host, target.port) for target in targets])
         self.watch.resolved(line, now)
+        self.registering.resolved(line, now)
 
     def wake(self, now: float) -> None:
         """The deadline has come."""
@@ -172,6 +176,10 @@ class Engine:
             self.inside.heard(tx, user, what, message, now)
         elif isinstance(user, Asked):
             self.watch.heard(tx, user, what, message, now)
+            if message is not None and user.line.account is not None:
+                self.registering.address_seen(user.line, message, now)
+        elif isinstance(user, Registers):
+            self.registering.heard(tx, user, what, message, now)
         elif what is Input.REQUEST and message is not None and flow is not None and source is not None:
             self._request(tx, message, flow, source, now)
         elif what is Input.ACK and message is not None:

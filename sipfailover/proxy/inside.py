@@ -14,7 +14,7 @@ from sipfailover.proxy.core import Core
 from sipfailover.proxy.leg import Leg
 from sipfailover.proxy.referral import remember, translate
 from sipfailover.transaction import LIFE, T1, T2, Input, Timer, Transaction
-from sipfailover.wire import OWNED, Message, rewrite
+from sipfailover.wire import OWNED, Exchange, Message, Outcome, compose, rewrite
 
 INVITE, BYE, ACK = b"INVITE", b"BYE", b"ACK"
 WITH_CONTACT = frozenset({INVITE, b"UPDATE", b"SUBSCRIBE", b"NOTIFY", b"REFER"})
@@ -38,6 +38,10 @@ class Relayed:
     server: tuple[bytes, bytes, bytes] | None
     """Key of the transaction that wants the answer; None if nobody does."""
     branch: bytes
+    exchange: Exchange | None = None
+    """Its way through the carrier's challenges, where we have an account."""
+    request: Message | None = None
+    """What is sent on, while a challenge may come."""
     fallback: bool = False
     """It was sent once more, to the leg's other address."""
     clock: Timer | None = None
@@ -97,9 +101,21 @@ class Inside:
 
     def _relay(self, tx: Transaction, request: Message, leg: Leg, partner: Leg, now: float) -> None:
         """Send a request on, in the other dialog (§12.2.1.1)."""
+        relayed = Relayed(request.method, leg.key, partner.key, tx.key, b"", self._exchange(partner))
+        tx.user = relayed
+        self._send(relayed, request, leg, partner, now)
+
+    def _exchange(self, leg: Leg) -> Exchange | None:
+        """A way through challenges for a request on this leg; None where we have no account."""
+        call = self.core.calls.get(leg.call)
+        line = None if call is None else call.source if leg.caller else call.line
+        return line.account.wallet.exchange() if line is not None and line.account is not None else None
+
+    def _send(self, relayed: Relayed, request: Message, leg: Leg, partner: Leg, now: float) -> None:
+        """Send it, for the first time or with what its challenge wants (§22.2)."""
         core = self.core
         method = request.method
-        branch = core.chance.branch()
+        branch = relayed.branch = core.chance.branch()
         forwards = request.max_forwards
         cseq = partner.next_cseq()
         beginning = partner.request_lines(
@@ -118,12 +134,13 @@ class Inside:
             dropped = dropped | {name}
         if method == b"REFER":
             remember(partner, cseq, request.cseq)
-        relayed = Relayed(method, leg.key, partner.key, tx.key, branch)
+        if relayed.exchange is not None:
+            relayed.request = request
+            beginning = self._signed(beginning, relayed.exchange, method, request.body, partner)
         if method == INVITE:
             partner.uac_cseq = cseq
             self.invites[leg.key] = self.invites[partner.key] = relayed
             relayed.clock = core.timers.start(core.settings.failover.ring_timeout, now, Clock.NO_FINAL, relayed)
-        tx.user = relayed
         core.layer.request(branch, method, rewrite(request, beginning, dropped), partner.to, relayed, now)
 
     def cancelled(self, relayed: Relayed, now: float) -> None:
@@ -143,6 +160,8 @@ class Inside:
             relayed.fallback = True
             core.layer.request(tx.key[0], relayed.method, tx.data, leg.to, relayed, now)
             return
+        if what is Input.FAILURE and message is not None and self._answered_challenge(relayed, leg, message, now):
+            return
         if what is not Input.PROVISIONAL and relayed.method == BYE:
             if leg is not None and not relayed.origin:
                 core.remove(leg)
@@ -160,6 +179,10 @@ class Inside:
         if message.status == 100:
             return
         if what is Input.SUCCESS and leg is not None:
+            if relayed.exchange is not None:
+                relayed.exchange.accepted(message)
+                if relayed.method == INVITE:
+                    leg.credentials = tuple(relayed.exchange.sent)
             if relayed.method == INVITE:
                 if leg.ack and leg.ack_cseq == message.cseq:
                     core.out.append(Send(leg.to, leg.ack))  # said again: the peer lost our ACK
@@ -193,6 +216,31 @@ class Inside:
         if partner is not None:
             self.hang_up(partner, now)
         core.end(call, 200, "sipfailover", now)
+
+    def _answered_challenge(self, relayed: Relayed, leg: Leg | None, message: Message, now: float) -> bool:
+        """True if a failure was a challenge, and the request left again with its answer."""
+        exchange = relayed.exchange
+        if exchange is None or leg is None:
+            return False
+        if message.status not in (401, 407):
+            exchange.accepted(message)
+            return False
+        if exchange.challenged(message) is not Outcome.AGAIN:
+            self.core.log("error", f"a {relayed.method.decode()} is not let in", why=exchange.why, leg=str(leg))
+            return False
+        if relayed.method == BYE and not relayed.origin:
+            self._send_bye(relayed, leg, now)
+            return True
+        if relayed.request is None:
+            return False
+        if relayed.clock is not None:
+            relayed.clock.stop()
+        self._send(relayed, relayed.request, self.core.legs.get(relayed.origin, leg), leg, now)
+        return True
+
+    def _signed(self, beginning: bytes, exchange: Exchange, method: bytes, body: bytes, leg: Leg) -> bytes:
+        """The beginning of a request with what the carrier wants to see."""
+        return b"\r\n".join((beginning, *exchange.lines(method, leg.target, body, self.core.chance.token())))
 
     def _settled(self, relayed: Relayed) -> None:
         """This INVITE is pending no longer."""
@@ -260,6 +308,7 @@ class Inside:
         beginning = partner.request_lines(
             ACK, partner.uac_cseq, core.chance.branch(), MAX_FORWARDS if not forwards else forwards - 1, False
         )
+        beginning += shown(partner)
         self._acknowledge(partner, rewrite(ack, beginning))
 
     def _acknowledge(self, leg: Leg, data: bytes) -> None:
@@ -269,7 +318,7 @@ class Inside:
     def _acknowledge_alone(self, leg: Leg) -> None:
         """An ACK of our own, because the side that should send it is gone."""
         leg.uac_cseq = leg.success_cseq
-        lines = leg.request_lines(ACK, leg.uac_cseq, self.core.chance.branch(), MAX_FORWARDS, False)
+        lines = leg.request_lines(ACK, leg.uac_cseq, self.core.chance.branch(), MAX_FORWARDS, False) + shown(leg)
         self._acknowledge(leg, lines + b"\r\nContent-Length: 0\r\n\r\n")
 
     def acknowledge_again(self, leg: Leg, message: Message) -> None:
@@ -298,16 +347,7 @@ class Inside:
             self._interrupt(pending, now)
         if leg.ack_cseq != leg.success_cseq:
             self._acknowledge_alone(leg)
-        branch = core.chance.branch()
-        cseq = leg.next_cseq()
-        if bye is None:
-            lines = leg.request_lines(BYE, cseq, branch, MAX_FORWARDS, False)
-            data = lines + b"\r\nContent-Length: 0\r\n\r\n"
-        else:
-            forwards = bye.max_forwards
-            data = rewrite(
-                bye, leg.request_lines(BYE, cseq, branch, MAX_FORWARDS if not forwards else forwards - 1, False)
-            )
+        relayed = Relayed(BYE, b"", leg.key, None, b"", self._exchange(leg), bye)
         for timer in (leg.again, leg.give_up):
             if timer is not None:
                 timer.stop()
@@ -315,7 +355,18 @@ class Inside:
         leg.answer = b""
         leg.call = 0  # from now on it is nobody's: `core.end` leaves it until the BYE is answered
         core.legs[leg.key] = leg
-        core.layer.request(branch, BYE, data, leg.to, Relayed(BYE, b"", leg.key, None, branch), now)
+        self._send_bye(relayed, leg, now)
+
+    def _send_bye(self, relayed: Relayed, leg: Leg, now: float) -> None:
+        """Send a BYE of our own, or one that is carried over, for the first time or with what its challenge wants."""
+        core, bye = self.core, relayed.request
+        branch = relayed.branch = core.chance.branch()
+        forwards = bye.max_forwards if bye is not None else None
+        lines = leg.request_lines(BYE, leg.next_cseq(), branch, MAX_FORWARDS if not forwards else forwards - 1, False)
+        if relayed.exchange is not None:
+            lines = self._signed(lines, relayed.exchange, BYE, bye.body if bye is not None else b"", leg)
+        data = rewrite(bye, lines) if bye is not None else lines + b"\r\nContent-Length: 0\r\n\r\n"
+        core.layer.request(branch, BYE, data, leg.to, relayed, now)
 
     def _interrupt(self, pending: Relayed, now: float) -> None:
         """The call ends while an INVITE inside it is pending: who asked is told (§15.1.2), who was asked need not
@@ -326,3 +377,8 @@ class Inside:
         if server is not None:
             core.respond(server, 487, now=now)
         core.layer.cancel(pending.branch, now)
+
+
+def shown(leg: Leg) -> bytes:
+    """The credentials of the INVITE, which the ACK to its 2xx repeats (§22.1): lines, each with a CRLF in front."""
+    return b"".join([b"\r\n" + line for line in compose.header_lines(leg.credentials)])

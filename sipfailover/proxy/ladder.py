@@ -13,9 +13,9 @@ from sipfailover.proxy.call import INBOUND, OUTBOUND, Attempt, Call, Clock, Prog
 from sipfailover.proxy.core import PBX_FAILED, TRUNK_FAILED, Core, phrase
 from sipfailover.proxy.facts import AttemptEnded
 from sipfailover.proxy.inside import Inside
-from sipfailover.proxy.leg import Leg, contact_line, route_set, without_tag
+from sipfailover.proxy.invitation import called_uri, flow_as, invitation, offer
+from sipfailover.proxy.leg import Leg, contact_line, route_set
 from sipfailover.proxy.line import Line
-from sipfailover.proxy.referral import translate
 from sipfailover.proxy.stray import Stray
 from sipfailover.proxy.watch import WORDS, Watch
 from sipfailover.routing import (
@@ -36,8 +36,8 @@ from sipfailover.routing import (
     plan,
 )
 from sipfailover.transaction import Input, Transaction
-from sipfailover.trunk import request_uri
-from sipfailover.wire import OWNED, Message, parse_reasons, rewrite, value_of
+from sipfailover.wire import Exchange, Message, parse_reasons, value_of
+from sipfailover.wire import Outcome as Challenged
 from sipfailover.wire.uri import user
 
 INVITE = b"INVITE"
@@ -64,7 +64,8 @@ class Ladder:
     def invited(self, tx: Transaction, request: Message, flow: Flow, source: Line, now: float) -> None:
         """A new INVITE from a PBX or a trunk. Raises WireError for an address in it that cannot be read."""
         core = self.core
-        number = user(request.uri)
+        uri = called_uri(request, source)
+        number = user(uri)
         caller, called = request.from_, number.decode("latin-1")
         # What cannot be read is refused before anything begins.
         _ = (request.to, request.contact, route_set(request))
@@ -81,7 +82,7 @@ class Ladder:
         a.called_by(request, ours)
         direction = OUTBOUND if source.role == "pbx" else INBOUND
         call = Call(core.call_count, direction, source, request, a, now)
-        call.caller, call.called = user(caller.uri).decode("latin-1"), called
+        call.caller, call.called, call.uri = user(caller.uri).decode("latin-1"), called, uri
         call.emergency = direction == OUTBOUND and (
             number in core.emergency_numbers or request.uri.lower().startswith(SOS)
         )
@@ -114,36 +115,29 @@ class Ladder:
         target = trunk.target
         assert request is not None
         assert target is not None
-        chance = core.chance
-        branch = chance.branch()
-        contact = request.contact
-        leg = Leg(call.number, chance.call_id(), chance.tag(), target, b"")
-        leg.contact = contact_line(user(contact.uri) if contact is not None else user(request.from_.uri), target)
-        leg.local = b"%b;tag=%b" % (without_tag(request.from_), leg.local_tag)
-        to = request.to
-        leg.remote = without_tag(to._replace(uri=request_uri(to.uri, line.host, line.port)))
-        leg.target = request_uri(request.uri, line.host, line.port)
-        leg.cseq = leg.uac_cseq = 1
-        forwards = request.max_forwards
-        beginning = leg.request_lines(INVITE, 1, branch, MAX_FORWARDS if forwards is None else forwards - 1, True)
+        leg = offer(call.number, request, call.uri, line, target, core.chance)
         call.attempts += 1
         call.tried.add(line.name)
         call.first_choice = call.first_choice or line.name
         call.line = line
-        attempt = Attempt(call.number, call.attempts, line, candidate, leg, branch, now)
+        attempt = Attempt(call.number, call.attempts, line, candidate, leg, now)
         call.attempt = attempt
         trunk.calls_now += 1
         if candidate.trial:
             trunk.health.trial_started(now)
         if candidate.desperate:
             core.log("warning", f"call {call.number} tries {line.name} although it is unfit", why=candidate.reason)
-        dropped = OWNED
-        translated = translate(request, core.legs, leg, leg) if b"replaces" in request.first else None
-        if translated is not None:
-            beginning += b"\r\n%b: %b" % (translated[0].title(), translated[1])
-            dropped = OWNED | {translated[0]}
-        clock = trunk.no_answer()
-        core.layer.request(branch, INVITE, rewrite(request, beginning, dropped), target, attempt, now, t1=clock.t1)
+        self._send(call, attempt, now)
+
+    def _send(self, call: Call, attempt: Attempt, now: float) -> None:
+        """The INVITE of an attempt, for the first time or with what its challenge wants (§22.2), and its clock."""
+        core, request, leg = self.core, call.request, attempt.leg
+        assert request is not None
+        leg.uac_cseq = leg.next_cseq()
+        branch = attempt.branch = core.chance.branch()
+        data = invitation(request, leg, branch, attempt.exchange, core)
+        clock = attempt.line.trunk.no_answer()
+        core.layer.request(branch, INVITE, data, leg.reached, attempt, now, t1=clock.t1)
         attempt.clock = core.timers.start(clock.bound, now, Clock.NO_ANSWER, attempt)
 
     # -- what an attempt says -----------------------------------------------------------------------------------------
@@ -163,6 +157,8 @@ class Ladder:
             return
         elif what is Input.FAILURE:
             assert message is not None
+            if attempt.exchange is not None and self._answered_challenge(attempt, attempt.exchange, message, now):
+                return
             rang = attempt.ringing_at is not None
             outcome = Rejected(message.status, message.retry_after, rang, phrase(message))
             self._end(attempt, outcome, message, now)
@@ -170,6 +166,23 @@ class Ladder:
             self._lost(tx, attempt, now)
         else:
             self._end(attempt, Silent(now - attempt.sent_at), None, now)
+
+    def _answered_challenge(self, attempt: Attempt, exchange: Exchange, message: Message, now: float) -> bool:
+        """True if a failure was a challenge, and the INVITE left again with its answer."""
+        if message.status not in (401, 407):
+            exchange.accepted(message)
+            return False
+        call = self.core.call_of(attempt)
+        if call is None:
+            return False
+        if exchange.challenged(message) is not Challenged.AGAIN:
+            self.core.log("error", f"{attempt.line.name} does not let us call", why=exchange.why, call=call.number)
+            return False
+        if attempt.clock is not None:
+            attempt.clock.stop()
+        self._drop_forks(attempt)
+        self._send(call, attempt, now)
+        return True
 
     def _provisional(self, attempt: Attempt, message: Message, now: float) -> None:
         call = self.core.call_of(attempt)
@@ -236,6 +249,9 @@ class Ladder:
             return
         a, b = self._pair(call, attempt, message)
         b.answered_by(message)
+        if attempt.exchange is not None:
+            attempt.exchange.accepted(message)
+            b.credentials = tuple(attempt.exchange.sent)
         attempt.won = b
         tx = core.layer.servers.get(call.invite_key)
         call.b, call.a = b, a
@@ -353,11 +369,7 @@ class Ladder:
         if message is None:
             core.layer.cancel(attempt.branch, now)
         if attempt.won is None:
-            for b in attempt.forks.values():
-                core.remove(b)
-                partner = core.legs.get(b.partner)
-                if partner is not None:
-                    core.remove(partner)
+            self._drop_forks(attempt)
         ringing_at = attempt.ringing_at
         core.record(
             AttemptEnded(
@@ -377,6 +389,15 @@ class Ladder:
             )
         )
         self.watch.observe(attempt.line, evidence, now)
+
+    def _drop_forks(self, attempt: Attempt) -> None:
+        """The early dialogs of an attempt lead nowhere any more."""
+        for b in attempt.forks.values():
+            self.core.remove(b)
+            partner = self.core.legs.get(b.partner)
+            if partner is not None:
+                self.core.remove(partner)
+        attempt.forks.clear()
 
     # -- the call ends without an answer ------------------------------------------------------------------------------
 
@@ -411,11 +432,6 @@ class Ladder:
         if tx is not None:
             core.respond(tx, 487, now=now, tag=call.a.local_tag)
         core.end(call, 487, "caller", now)
-
-
-def flow_as(flow: Flow, sent_by: bytes) -> Flow:
-    """The same flow under another name of ours: how a carrier sees us behind NAT."""
-    return Flow(flow.transport, flow.host, flow.port, sent_by, flow.local, flow.connection)
 
 
 def _reason(outcome: Outcome, message: Message | None) -> str:

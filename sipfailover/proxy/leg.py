@@ -11,6 +11,7 @@ from sipfailover.errors import WireError
 from sipfailover.flow import Flow, Target
 from sipfailover.transaction import Timer
 from sipfailover.wire import Message, NameAddr, compose, value_of
+from sipfailover.wire.compose import Header
 from sipfailover.wire.fields import param, without_params
 from sipfailover.wire.uri import SipUri
 
@@ -23,8 +24,8 @@ class Leg:
 
     __slots__ = (
         "ack", "ack_cseq", "again", "answer", "answer_key", "behind_nat", "call", "call_id", "caller", "contact",
-        "cseq", "fallback", "give_up", "interval", "local", "local_tag", "partner", "reached", "refers", "remote",
-        "remote_cseq", "remote_tag", "routes", "success_cseq", "target", "to", "uac_cseq", "uas_cseq",
+        "credentials", "cseq", "fallback", "give_up", "interval", "local", "local_tag", "partner", "reached", "refers",
+        "remote", "remote_cseq", "remote_tag", "routes", "success_cseq", "target", "to", "uac_cseq", "uas_cseq",
     )  # fmt: skip
 
     def __init__(self, call: int, call_id: bytes, local_tag: bytes, reached: Target, contact: bytes) -> None:
@@ -72,6 +73,8 @@ class Leg:
         self.interval = 0.0
         self.refers: dict[int, int] | None = None
         """REFERs that we sent on: our number → the number it had on the other side (RFC 3515 §2.4.6)."""
+        self.credentials: tuple[Header, ...] = ()
+        """What the INVITE showed to be let in; the ACK to its 2xx repeats it (§22.1)."""
         self.partner: bytes = b""
         """Key of the leg on the other side."""
         self.caller = False

@@ -7,6 +7,7 @@ from .evidence import Sign as Sign
 from .evidence import State as State
 from .evidence import duration as duration
 from .health import Health as Health
+from .identity import caller_uri as caller_uri
 from .identity import request_uri as request_uri
 from .lease import ANSWER_WITHIN as ANSWER_WITHIN
 from .lease import RegistrationRules as RegistrationRules

@@ -168,7 +168,12 @@ def via_value(transport: str, sent_by: bytes, branch: bytes) -> bytes:
     return Via(transport.upper().encode(), sent_by, None, b";branch=%b;rport" % branch).to_bytes()
 
 
+def header_lines(headers: Iterable[Header]) -> list[bytes]:
+    """Headers as lines, their names as the RFCs print them."""
+    return [b"%b: %b" % (pretty(name), value) for name, value in headers]
+
+
 def _message(lines: list[bytes], headers: Iterable[Header], body: bytes) -> bytes:
-    lines += [b"%b: %b" % (pretty(name), value) for name, value in headers]
+    lines += header_lines(headers)
     lines.append(b"Content-Length: %d\r\n\r\n" % len(body))
     return b"\r\n".join(lines) + body
