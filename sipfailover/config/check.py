@@ -25,6 +25,9 @@ class Finding:
     """Other paths whose values led to this."""
 
 
+RINGS_AGAIN = frozenset({"486", "600"})
+"""Busy. (603 is declined, but some carriers say it for "no route", so whoever writes it knows.)"""
+
 Rule = Callable[[Settings], Iterator[Finding]]
 
 
@@ -92,6 +95,12 @@ def outcomes_decided_once(settings: Settings) -> Iterator[Finding]:
     for i, trunk in enumerate(settings.trunks):
         sections.append((("trunks", i, "failover"), trunk.failover.next_trunk_on, trunk.failover.never_retry))
     for path, retried, relayed in sections:
+        for j, word in enumerate(retried):
+            if word in RINGS_AGAIN:
+                text = (
+                    f"'{word}' is the answer of the person called, whose telephone will ring once more for each trunk"
+                )
+                yield Finding((*path, "next_trunk_on", j), text, warning=True)
         for j, word in enumerate(relayed):
             at = (*path, "never_retry", j)
             if word in retried:
@@ -140,6 +149,27 @@ def transports_are_served(settings: Settings) -> Iterator[Finding]:
         else:
             text = f"{who} uses tcp, but 'listen' has no tcp address: it can open no connection to us"
             yield Finding(path, text, warning=True, compared=(("listen",),))
+
+
+def families_are_served(settings: Settings) -> Iterator[Finding]:
+    """An IPv6 address is reached from an IPv6 address only, and IPv4 likewise."""
+    served = {(listen.transport, ":" in listen.host) for listen in settings.listen}
+    peers = [(("trunks", i, "host"), trunk.host, trunk.transport) for i, trunk in enumerate(settings.trunks)]
+    peers += [(("pbx", i, "host"), pbx.host, pbx.transport) for i, pbx in enumerate(settings.pbx)]
+    for path, host, transport in peers:
+        six = ":" in host
+        if is_address(host) and (transport, six) not in served and (transport, not six) in served:
+            family, example = ("IPv6", "[2001:db8::6]") if six else ("IPv4", "192.168.10.6")
+            text = f"no call can go there: 'listen' has no {family} address for {transport}; add one of this machine, "
+            both = (("listen",), (*path[:-1], "transport"))
+            yield Finding(path, text + f"as in {transport} {example}:{SIP_PORT}", warning=True, compared=both)
+
+
+def emergency_numbers_are_known(settings: Settings) -> Iterator[Finding]:
+    """An empty list is read as it stands: no call is an emergency then."""
+    if not settings.emergency.numbers:
+        text = "is empty: a call for help is then a call like any other"
+        yield Finding(("emergency", "numbers"), text, warning=True)
 
 
 def peers_are_not_ourselves(settings: Settings) -> Iterator[Finding]:
@@ -200,6 +230,8 @@ RULES: tuple[Rule, ...] = (
     listeners_are_addresses,
     listeners_differ,
     transports_are_served,
+    families_are_served,
+    emergency_numbers_are_known,
     peers_are_not_ourselves,
     trunks_lead_elsewhere,
     one_trunk_is_no_backup,

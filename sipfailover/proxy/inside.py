@@ -68,7 +68,8 @@ class Inside:
             core.respond(tx, 500, b"CSeq out of order", now=now)  # §12.2.2
             return
         leg.remote_cseq = request.cseq
-        leg.heard_over(tx.to)
+        if tx.to.reliable or request.via.rport is not None:  # else `tx.to` is where answers go, not where it came from
+            leg.heard_over(tx.to)
         call = core.calls.get(leg.call)
         if request.method == BYE:
             self._bye(tx, request, leg, call, now)

@@ -1,17 +1,51 @@
-"""How a call is offered to one line: shaped afresh for each trunk or PBX, from the INVITE that began it."""
+"""The INVITE that begins a call, and how the call is offered to one line: shaped afresh for each trunk or PBX."""
 
 from sipfailover.chance import Chance
 from sipfailover.flow import Flow, Target
+from sipfailover.proxy.call import INBOUND, OUTBOUND, Call
 from sipfailover.proxy.core import Core
-from sipfailover.proxy.leg import Leg, contact_line, without_tag
+from sipfailover.proxy.leg import Leg, contact_line, route_set, without_tag
 from sipfailover.proxy.line import Line
 from sipfailover.proxy.referral import translate
+from sipfailover.transaction import Transaction
 from sipfailover.trunk import caller_uri, request_uri
 from sipfailover.wire import OWNED, Exchange, Message, rewrite
 from sipfailover.wire.uri import user
 
 INVITE = b"INVITE"
 MAX_FORWARDS = 70
+SOS = b"urn:service:sos"
+"""How a telephone asks for help without a number (RFC 5031 §4.2), with `.police` and the like behind it."""
+NUMBER_SHOWN = 64
+"""Bytes of a number that are kept for log, page and history; what is longer is none, and would fill them."""
+
+
+def begin(core: Core, tx: Transaction, request: Message, flow: Flow, source: Line, now: float) -> Call:
+    """A call from its INVITE: 100 is said, the caller's leg is there, nothing is sent on yet.
+
+    Raises WireError before that for an address that cannot be read.
+    """
+    uri = called_uri(request, source)
+    number, caller = user(uri), user(request.from_.uri)
+    _ = (request.to, request.contact, route_set(request))  # what cannot be read is refused before anything begins
+    core.respond(tx, 100, now=now)
+    core.call_count += 1
+    target = source.trunk.target
+    ours = flow
+    if source.role == "trunk" and target is not None and target.transport == flow.transport:
+        ours = flow_as(flow, target.sent_by)
+    a = Leg(core.call_count, request.call_id, core.chance.tag(), ours, contact_line(number, ours))
+    a.called_by(request, ours)
+    direction = OUTBOUND if source.role == "pbx" else INBOUND
+    call = Call(core.call_count, direction, source, request, a, now)
+    call.uri = uri
+    call.caller, call.called = (text[:NUMBER_SHOWN].decode("latin-1") for text in (caller, number))
+    call.emergency = direction == OUTBOUND and (number in core.emergency_numbers or request.uri.lower().startswith(SOS))
+    call.invite_key = tx.key
+    tx.user = call.number
+    core.calls[call.number] = call
+    source.trunk.calls_now += 1
+    return call
 
 
 def called_uri(request: Message, source: Line) -> bytes:

@@ -9,12 +9,12 @@ from dataclasses import replace
 
 from sipfailover.flow import Flow
 from sipfailover.proxy.answers import REDIRECTED, answer_for
-from sipfailover.proxy.call import INBOUND, OUTBOUND, Attempt, Call, Clock, Progress
+from sipfailover.proxy.call import OUTBOUND, Attempt, Call, Clock, Progress
 from sipfailover.proxy.core import PBX_FAILED, TRUNK_FAILED, Core, phrase
 from sipfailover.proxy.facts import AttemptEnded
 from sipfailover.proxy.inside import Inside
-from sipfailover.proxy.invitation import called_uri, flow_as, invitation, offer
-from sipfailover.proxy.leg import Leg, contact_line, route_set
+from sipfailover.proxy.invitation import begin, invitation, offer
+from sipfailover.proxy.leg import Leg
 from sipfailover.proxy.line import Line
 from sipfailover.proxy.stray import Stray
 from sipfailover.proxy.watch import WORDS, Watch
@@ -38,11 +38,8 @@ from sipfailover.routing import (
 from sipfailover.transaction import Input, Transaction
 from sipfailover.wire import Exchange, Message, parse_reasons, value_of
 from sipfailover.wire import Outcome as Challenged
-from sipfailover.wire.uri import user
 
 INVITE = b"INVITE"
-SOS = b"urn:service:sos"
-"""How a telephone asks for help without a number (RFC 5031 §4.2), with `.police` and the like behind it."""
 MAX_FORWARDS = 70
 DRAIN_RETRY_AFTER = (b"retry-after", b"30")
 """Seconds a caller is asked to wait while we are shutting down."""
@@ -64,37 +61,12 @@ class Ladder:
     def invited(self, tx: Transaction, request: Message, flow: Flow, source: Line, now: float) -> None:
         """A new INVITE from a PBX or a trunk. Raises WireError for an address in it that cannot be read."""
         core = self.core
-        uri = called_uri(request, source)
-        number = user(uri)
-        caller, called = request.from_, number.decode("latin-1")
-        # What cannot be read is refused before anything begins.
-        _ = (request.to, request.contact, route_set(request))
-        core.respond(tx, 100, now=now)
-        core.call_count += 1
-        ours = flow
-        if (
-            source.role == "trunk"
-            and source.trunk.target is not None
-            and source.trunk.target.transport == flow.transport
-        ):
-            ours = flow_as(flow, source.trunk.target.sent_by)
-        a = Leg(core.call_count, request.call_id, core.chance.tag(), ours, contact_line(number, ours))
-        a.called_by(request, ours)
-        direction = OUTBOUND if source.role == "pbx" else INBOUND
-        call = Call(core.call_count, direction, source, request, a, now)
-        call.caller, call.called, call.uri = user(caller.uri).decode("latin-1"), called, uri
-        call.emergency = direction == OUTBOUND and (
-            number in core.emergency_numbers or request.uri.lower().startswith(SOS)
-        )
-        call.invite_key = tx.key
-        tx.user = call.number
-        core.calls[call.number] = call
-        source.trunk.calls_now += 1
+        call = begin(core, tx, request, flow, source, now)
         failover = core.settings.failover
         call.give_up_at = now + failover.give_up_after
         call.give_up = core.timers.start(failover.give_up_after, now, Clock.GIVE_UP, call)
         if call.emergency:
-            core.log("warning", f"emergency call to {called}", call=call.number)
+            core.log("warning", f"emergency call to {call.called}", call=call.number)
         self._climb(call, now)
 
     def _climb(self, call: Call, now: float) -> None:

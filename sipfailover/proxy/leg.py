@@ -157,10 +157,13 @@ class Leg:
             self.fallback = Target(hop.transport, hop.host, hop.port, hop.sent_by, hop.local)
 
     def heard_over(self, flow: Target) -> None:
-        """A request of the peer came over this flow. A peer that calls us over a stream and has opened another one is
-        reached over the new one from now on (RFC 5626 §5.3): the old one is gone, or soon will be."""
+        """A request of the peer came over this flow. A peer that called us over a stream and has opened another one is
+        reached over the new one from now on (RFC 5626 §5.3): the old one is gone, or soon will be. So is one behind a
+        NAT that gave it another port."""
         old = self.reached
-        if isinstance(flow, Flow) and isinstance(old, Flow) and flow.connection != old.connection:
+        if not isinstance(flow, Flow) or not isinstance(old, Flow) or flow.transport != old.transport:
+            return
+        if flow.connection != old.connection or (self.behind_nat and flow.peer != old.peer):
             self.reached = replace(flow, sent_by=old.sent_by)
             if self.to == old:
                 self.to = self.reached

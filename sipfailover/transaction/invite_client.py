@@ -82,7 +82,7 @@ TABLE: Table = {
     (PROCEEDING, Input.PROVISIONAL): (PROCEEDING, TELL_PROVISIONAL),
     (PROCEEDING, Input.CANCEL):      (PROCEEDING, cancel, start_end(Input.TIMER_B, LIFE)),
     (PROCEEDING, Input.TIMER_B):     (TERMINATED, drop, pass_up(Input.TIMER_B)),  # §9.1: cancelled, and no final came
-    (PROCEEDING, Input.LOST):        (PROCEEDING, pass_up(Input.LOST)),  # §18.2.2: the answer needs nothing of it
+    (PROCEEDING, Input.LOST):        (PROCEEDING, settle, pass_up(Input.LOST)),  # §18.2.2: the answer needs none
     (PROCEEDING, Input.SUCCESS):     (ACCEPTED, settle, release, TELL_SUCCESS, start_end(Input.TIMER_M, LIFE)),
     (PROCEEDING, Input.FAILURE):     (COMPLETED, settle, acknowledge, TELL_FAILURE,
                                       start_end(Input.TIMER_D, LIFE, 0.0)),

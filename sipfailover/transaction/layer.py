@@ -173,9 +173,9 @@ class Layer:
         """What was sent to this peer did not arrive, or its connection is gone.
 
         Every request that waits there is told so. An INVITE that has a provisional answer goes on: what was refused was
-        another message, and over a stream the peer answers on a new connection (§18.2.2); its user is told and may
-        think otherwise. An answer that should have gone over a broken connection is sent again to where its Via points
-        (§18.2.2), unless its ACK has come.
+        another message, and over a stream the peer answers on a new connection (§18.2.2); its user is told once, and
+        may think otherwise. An answer that should have gone over a broken connection is sent again to where its Via
+        points (§18.2.2), unless its ACK has come.
         """
         for tx in list(self.waiting.get(where.peer, {}).values()):
             tx.reason = reason

@@ -5,7 +5,7 @@ import pytest
 from sipfailover.flow import Flow
 from sipfailover.wire import Message
 from tests.attack.office import BACKUP, MAIN, PHONE, play
-from tests.kit import Playbook, ack, after, answer, bye, flow, invite, lost, received, resolved, send, target
+from tests.kit import Playbook, ack, after, answer, bye, flow, invite, logged, lost, received, resolved, send, target
 from tests.kit.sip import in_dialog
 
 GATEWAY = flow("gateway", "198.51.100.77")
@@ -360,3 +360,66 @@ def test_a_2xx_without_contact_reaches_the_pbx_with_ours() -> None:
         >> received(MAIN, lambda seen: answer(200)(seen).replace(theirs, b""))
         << send(PHONE, 200, lambda message: message.contact is not None)
     )  # fmt: skip
+
+
+def test_a_closed_port_is_told_once_to_each_call_that_rings_there() -> None:
+    """3,000 callers who give up while the carrier's port is closed would otherwise cost 3,000 times 3,000 looks."""
+    book = play()
+    for _ in range(20):
+        assert book >> received(PHONE, invite()) << send(PHONE, 100) << send(MAIN, "INVITE")
+        assert book >> received(MAIN, answer(180, to="INVITE")) << send(PHONE, 180)
+    core = book.engine.core  # type: ignore[attr-defined]
+    assert book >> lost(target(MAIN), "refused")
+    assert not [key for key in core.layer.waiting.get(MAIN.peer, {}) if key[2] == b"INVITE"]
+    assert len(core.calls) == 20
+
+
+def test_a_number_of_7000_digits_goes_out_whole_but_does_not_fill_log_and_history() -> None:
+    book = play()
+    assert (
+        book
+        >> received(PHONE, invite("1" * 7000))
+        << send(PHONE, 100) << send(MAIN, "INVITE", lambda message: len(message.uri) > 7000)
+        >> received(MAIN, answer(503))
+        << send(MAIN, "ACK") << send(BACKUP, "INVITE")
+        << logged("info", "moves on")
+    )  # fmt: skip
+    (call,) = book.engine.core.calls.values()  # type: ignore[attr-defined]
+    assert len(call.called) == 64
+
+
+def test_a_pbx_whose_nat_gave_it_another_port_is_reached_there() -> None:
+    before, now = flow("nat", "192.0.2.10", 34567), flow("nat, new port", "192.0.2.10", 44444)
+    book = play()
+    assert (
+        book
+        >> received(before, invite(host="10.0.0.5:5060"))
+        << send(before, 100) << send(MAIN, "INVITE")
+        >> received(MAIN, answer(200))
+        << send(before, 200)
+        >> received(before, ack())
+        << send(MAIN, "ACK")
+    )  # fmt: skip
+    info = in_dialog("INFO", book.seen(before).given("INVITE"), book.seen(before).last(200), cseq=2)
+    assert (
+        book
+        >> received(now, info)
+        << send(MAIN, "INFO")
+        >> received(MAIN, answer(200, to="INFO"))
+        << send(now, 200)
+        >> received(MAIN, bye(callee=True))
+        << send(MAIN, 200) << send(now, "BYE")
+    )  # fmt: skip
+
+
+def test_an_invite_that_replaces_a_call_of_ours_names_it_as_the_other_side_knows_it() -> None:
+    book = talking(play())
+    invited, answered = book.seen(PHONE).given("INVITE"), book.seen(PHONE).last(200)
+    theirs = book.seen(MAIN).last("INVITE").call_id
+    named = b"%b;to-tag=%b;from-tag=%b" % (invited.call_id, answered.to_tag, invited.from_tag)
+    assert (
+        book
+        >> received(PHONE, invite(headers=((b"replaces", named),)))
+        << send(PHONE, 100)
+        << send(MAIN, "INVITE", lambda message: (message.get(b"replaces") or b"").startswith(theirs))
+    )
