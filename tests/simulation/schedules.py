@@ -230,12 +230,19 @@ def _calls(story: Play) -> list[str]:
             wrong.append(f"{leg.number} got {leg.finals} final answers")
         if leg.open:
             wrong.append(f"{leg.number} is still open")
-        if leg.trouble and (not story.lossy or leg.trouble.startswith("no final answer")):
+        if leg.trouble and not _is_explained(story, leg.trouble):
             wrong.append(f"{leg.number}: {leg.trouble}")
         wrong += _waiting(story, leg)
     wrong += [f"the office got nonsense: {text}" for text in story.phone.trouble]
     wrong += [f"inbound call: {leg.finals} final answers" for leg in story.inbound if leg.finals > 1]
     return wrong
+
+
+def _is_explained(story: Play, trouble: str) -> bool:
+    """True if the network or a carrier may be the cause: what was lost, or a port that was closed for a while."""
+    if trouble.startswith("no final answer"):
+        return False
+    return story.lossy or ("re-INVITE" in trouble and any(story.disturbed.values()))
 
 
 def _waiting(story: Play, leg: Leg) -> list[str]:
@@ -298,7 +305,7 @@ def _ghosts(story: Play, carrier: Carrier, leg: Leg) -> list[str]:
             wrong.append(f"{carrier.name} answered {leg.number} in vain, and nobody hung up")
         rang = leg.ringing_at is not None and leg.answered_at is None
         gave_up = attempt.outcome in ("silent", "no ringing", "cancelled", "unanswered")
-        if rang and gave_up and leg.cancelled_at is None and _could_cancel(leg):
+        if rang and gave_up and _could_cancel(story, carrier, leg):
             wrong.append(f"{carrier.name} rings for {leg.number} ({attempt.outcome}), and nobody cancels")
         return wrong
     office = next((one for one in story.calls if _call_id_of(story, attempt.call) == one.call_id.decode()), None)
@@ -310,9 +317,15 @@ def _ghosts(story: Play, carrier: Carrier, leg: Leg) -> list[str]:
     return wrong
 
 
-def _could_cancel(leg: Leg) -> bool:
-    """True if there was time for a CANCEL between the ringing and the carrier's own end."""
-    return leg.status in (0, 480)
+def _could_cancel(story: Play, carrier: Carrier, leg: Leg) -> bool:
+    """True if there was time for a CANCEL between the ringing and the carrier's own end, and none was sent."""
+    mark = b"Call-ID: %b\r\n" % leg.call_id
+    talk = [passed for passed in story.world.passed if not passed.arrived and mark in passed.data]
+    if any(passed.to == carrier.at and passed.data.startswith(b"CANCEL ") for passed in talk):
+        return False
+    finals = [one.at for one in talk if one.source == carrier.at and b"SIP/2.0 2" <= one.data < b"SIP/2.0 7"]
+    assert leg.ringing_at is not None
+    return min(finals, default=OVER_AT) - leg.ringing_at > SLACK
 
 
 def _call_id_of(story: Play, call: int) -> str:
