@@ -1,3 +1,33 @@
-"""sipfailover stands between an office PBX and its carriers, and moves calls when a carrier fails."""
+"""sipfailover stands between an office PBX and its carriers, and moves calls when a carrier fails.
+
+The map, from the wire up. Imports point down this list only; a test holds it.
+
+`errors`       every error of ours on one page, named by whose fault it is
+`flow`         where bytes go and where they came from: Target, Flow, Send          `chance`  the sole user of dice
+`log`          structlog to standard error, which never makes a call wait
+`config`       one YAML file: `model` has every setting with its help, `load` tells all mistakes at once, at their place
+`wire`         SIP as bytes: `message` (a view), `rewrite` and `compose` (bytes again), `fields`, `uri`, `framing`;
+               `digest` (challenges and their answers), `wallet` (nonces kept, and when to stop trying)
+`transaction`  RFC 3261 §17 as four tables, `timers` A to M, and the `layer` that finds the transaction of a message
+`transport`    UDP and TCP sockets, names to addresses: the only asyncio for SIP
+`trunk`        what is known of a carrier: `health` as a table, `probe` (OPTIONS), `roundtrip` (the no-answer clock),
+               `registration` as a table (`register` on the wire, `answers` judged, `lease` the numbers)
+`routing`      decisions as pure functions: `plan` (who is tried), `verdict` (what an outcome means: the table), `best`
+               (what the caller is told), `admission` (who may talk to us)
+`proxy`        the engine, sans-IO: `engine` receives and hands on; `ladder` (attempts of one call), `inside` (requests
+               in a call), `stray` (answers that come too late), `outside` (OPTIONS to us), `watch` (probes, health)
+`ledger`       the evidence, in SQLite, written by one thread that no call waits for
+`web`          page, status, metrics and health over HTTP: pure functions of one frozen picture (`proxy.view`)
+`simulator`    telephones, carriers and networks in virtual time, with their own SIP; and the demo
+`app`          composition: engine, sockets, clock, ledger, page            `cli`  the verbs
+
+How a call goes: `transport` → `engine.receive` → `transaction.layer` → `ladder.invited` → `routing.plan` → an INVITE to
+the first trunk, with a clock → what comes back, or does not → `routing.verdict` → relayed, or the next trunk.
+
+Where is …? Timer B: `transaction/invite_client`. Why did it fail over: `routing/verdict`. How long is silence: `trunk/
+roundtrip`. When is a trunk Down: `trunk/health`. The OPTIONS interval: `trunk/probe`, its default in `config/model`.
+When do we register again: `trunk/lease`.
+Which answer wins: `routing/best`. A TCP stream cut in pieces: `wire/framing`. What is stored: `ledger/schema.sql`.
+"""
 
 __version__ = "0.1.0"

@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 
@@ -43,7 +44,7 @@ class App:
         chance = Chance()
         self.engine = Engine(settings, chance, time.monotonic())
         self.metrics = Metrics(version=__version__, loop=loop_name)
-        self.ledger = Ledger(settings.history.file, wall)
+        self.ledger = Ledger(settings.history.file, wall, keep=settings.history.keep)
         self.pool = Pool(loop, received=self._received, lost=self._lost, settled=self._settled, known=self.engine.knows)
         self.resolver = Resolver(loop, self._resolved, name_us=self.pool.local_for, chance=chance)
         self.web: WebServer | None = None
@@ -59,6 +60,7 @@ class App:
 
     async def start(self) -> None:
         """Bind everything. Raises TransportError if an address for SIP cannot be had: then nothing runs."""
+        self.loop.set_exception_handler(self._fault)
         for listen in self.settings.listen:
             self.pool.listen(listen.transport, listen.host, listen.port)
         self.ledger.start()
@@ -119,17 +121,21 @@ class App:
             self.ended.set()
             return
         self.engine.drain()
-        waiting = self.engine.setting_up
+        waiting = self._unfinished()
         self.log.info("draining: new calls are refused", being_set_up=waiting, calls=len(self.engine.core.calls))
         end = time.monotonic() + DRAIN_SECONDS
 
         def look() -> None:
-            if not self.engine.setting_up or time.monotonic() >= end:
+            if not self._unfinished() or time.monotonic() >= end:
                 self.ended.set()
             else:
                 self.loop.call_later(0.05, look)
 
         look()
+
+    def _unfinished(self) -> int:
+        """Calls that are not answered yet, or whose answer waits for its ACK: without it the carrier hangs up."""
+        return self.engine.setting_up + sum(bool(leg.answer) for leg in self.engine.core.legs.values())
 
     # -- between engine and world -------------------------------------------------------------------------------------
 
@@ -174,6 +180,10 @@ class App:
 
     def _write(self, command: Log) -> None:
         getattr(self.log, command.level)(command.text, **command.fields)
+
+    def _fault(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """An error that nobody has handled is ours: tell it, and go on. The loop hands it over."""
+        self.log.error(f"a fault of ours, please report it: {context['message']}", exc_info=context.get("exception"))
 
     # -- how late we are ----------------------------------------------------------------------------------------------
 

@@ -7,7 +7,6 @@ Exit codes: 0 good, 1 the service could not do it, 2 bad configuration or bad co
 import json
 import os
 import sys
-from importlib import import_module
 from typing import Annotated
 
 import typer
@@ -46,11 +45,10 @@ ConfigOption = Annotated[
 @app.command(epilog=EPILOG)
 def run(config: ConfigOption = None) -> None:
     """Run the service until SIGTERM or SIGINT; a second one ends it at once."""
+    from sipfailover.app import run as serve
     from sipfailover.config import find_file, load
 
-    settings = load(find_file(config))
-    code = import_module("sipfailover.app").run(settings)
-    raise typer.Exit(code if isinstance(code, int) else 0)
+    raise typer.Exit(serve(load(find_file(config))))
 
 
 @app.command(epilog=EPILOG)
@@ -97,8 +95,9 @@ def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave it running afterwards, to play with.")] = False,
 ) -> None:
     """Watch a failover: the service, simulated telephones and two simulated carriers that fail, in under a minute."""
-    code = import_module("sipfailover.simulator.demo").main(keep=keep)
-    raise typer.Exit(code if isinstance(code, int) else 0)
+    from sipfailover.simulator.demo import main as play
+
+    raise typer.Exit(play(keep=keep))
 
 
 def main() -> int:

@@ -74,12 +74,12 @@ def test_run_refuses_a_bad_file_before_anything_else(cli, tmp_path: Path) -> Non
     assert cli("run", "-c", "a.yaml") == 2
 
 
-def test_check_warns_that_accounts_have_no_effect(cli, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]
+def test_check_warns_of_an_account_without_a_password(cli, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]
     (tmp_path / "a.yaml").write_text(GOOD.replace("192.0.2.1}", "192.0.2.1, username: u}"))
     assert cli("check", "-c", "a.yaml") == 0
     out, err = capsys.readouterr()
     assert out.startswith("a.yaml: good, 1 warning\n")
-    assert err.startswith("warning: a.yaml:2:50: trunks.0.username: this version does not register")
+    assert err.startswith("warning: a.yaml:2:50: trunks.0.username: there is no password")
 
 
 def test_the_file_is_found_by_option_variable_or_place(cli, tmp_path: Path, monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]

@@ -35,12 +35,25 @@ TESTED_ELSEWHERE = {
     "healthcheck.py": ("tests/test_cli.py", "it is a verb too"),
     "ledger/queries.py": ("tests/ledger/test_store.py", "what was stored is known by asking for it"),
     "proxy/facts.py": ("tests/web/test_metrics.py", "records; the one derived field is what metrics count"),
+    "proxy/answers.py": ("tests/proxy/test_ladder.py", "what a caller hears is seen at the end of a ladder"),
+    "proxy/call.py": ("tests/proxy/test_ladder.py", "values; what they are for is seen in a call"),
+    "proxy/core.py": ("tests/proxy/test_engine.py", "the tables that all rooms share; seen wherever a call ends"),
+    "proxy/invitation.py": ("tests/proxy/test_ladder.py", "how a call is offered is seen at the trunk"),
+    "proxy/registering.py": ("tests/proxy/test_accounts.py", "an account is registered, challenged and called"),
+    "proxy/line.py": ("tests/proxy/test_engine.py", "what the settings say, seen in how a line is used"),
     "simulator/": ("tests/simulator/test_endpoints.py", "its parts judge others only together, so together they are"),
     "simulator/peers.py": ("tests/simulator/test_demo.py", "real sockets and a loop: the demo is their only user"),
     "simulator/screen.py": ("tests/simulator/test_demo.py", "what the demo shows"),
+    "transport/connections.py": ("tests/transport/test_stream.py", "stream connections, all together"),
+    "transport/lookup.py": ("tests/transport/test_resolve.py", "how a name is asked for, behind the resolver"),
+    "transport/naming.py": ("tests/transport/test_resolve.py", "how we name ourselves, seen in the targets"),
+    "transport/pool.py": ("tests/transport/test_udp.py", "the sockets are only met through it"),
+    "transport/sockets.py": ("tests/transport/test_udp.py", "options of sockets, seen in what they do"),
+    "trunk/answers.py": ("tests/trunk/test_registration.py", "they are inputs of that table"),
     "trunk/counters.py": ("tests/trunk/test_health.py", "effects of the rows of that table"),
     "trunk/evidence.py": ("tests/trunk/test_health.py", "inputs of that table"),
     "trunk/identity.py": ("tests/trunk/test_trunk.py", "a trunk's Request-URI is seen at the trunk"),
+    "trunk/lease.py": ("tests/trunk/test_registration.py", "effects of the rows of that table"),
     "web/page.py": ("tests/web/test_server.py", "the page as a browser gets it"),
     "web/views.py": ("tests/web/test_server.py", "the answers as a client gets them"),
 }
@@ -50,6 +63,7 @@ OPEN_ROOMS = {
     "sipfailover.proxy.commands": "records: who performs or simulates them need not load the engine",
     "sipfailover.proxy.facts": "records: who stores or counts them need not load the engine",
     "sipfailover.proxy.view": "records: who shows them need not load the engine",
+    "sipfailover.simulator.demo": "a program with a terminal of its own: tests of the simulator need not load it",
 }
 """Modules that other packages may import past the front door, besides those that the front door itself hands out."""
 

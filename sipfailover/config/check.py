@@ -211,16 +211,14 @@ def one_trunk_is_no_backup(settings: Settings) -> Iterator[Finding]:
         yield Finding(("trunks",), "there is only one trunk: when it fails, calls fail", warning=True)
 
 
-def accounts_have_no_effect(settings: Settings) -> Iterator[Finding]:
-    """Said plainly, because the file reads as if it worked."""
+def accounts_are_whole(settings: Settings) -> Iterator[Finding]:
+    """Registering needs a name; a name without a password answers no challenge."""
     for i, trunk in enumerate(settings.trunks):
-        if trunk.register or trunk.username:
-            key = "username" if trunk.username else "register"
-            text = (
-                f"this version does not register and sends calls over '{trunk.name}' without credentials: it works "
-                "with carriers that know your IP address"
-            )
-            yield Finding(("trunks", i, key), text, warning=True)
+        if trunk.register and not trunk.username:
+            yield Finding(("trunks", i, "register"), "needs a username: whom should the carrier register?")
+        elif trunk.register and trunk.password is None:
+            text = f"there is no password: '{trunk.name}' cannot answer when the carrier asks for one"
+            yield Finding(("trunks", i, "username"), text, warning=True)
 
 
 RULES: tuple[Rule, ...] = (
@@ -237,7 +235,7 @@ RULES: tuple[Rule, ...] = (
     peers_are_not_ourselves,
     trunks_lead_elsewhere,
     one_trunk_is_no_backup,
-    accounts_have_no_effect,
+    accounts_are_whole,
 )
 
 

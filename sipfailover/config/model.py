@@ -162,10 +162,20 @@ class TrunkSettings(Section):
     transport: Transport = "udp"
     """udp or tcp. Default udp."""
     register_: Annotated[YesNo, Field(alias="register")] = False
-    """Whether to register with the carrier; no means that it knows our IP address. Has no effect in this version,
-    which does not register. Default: yes with a username, no without."""
+    """Whether to register with the carrier; no means that it knows our IP address. Default: yes with a username, no
+    without."""
+    register_expires: Annotated[Seconds, Field(ge=60, le=86400)] = 300.0
+    """For how long we ask to be registered, 1m to 1d; what the carrier grants counts. Default 5m."""
+    domain: Host | None = None
+    """The carrier's SIP domain, when it differs from the host that we send to: in the account's address and in the
+    addresses of calls. Default: the host."""
     username: Text = ""
-    """The account's name. Has no effect in this version, which sends calls without credentials. Default: none."""
+    """The account's name: in the address that we register, and for the password unless auth_username is given.
+    Default: none."""
+    auth_username: Text = ""
+    """The name that goes with the password, when the carrier has another one for it. Default: the username."""
+    realm: Text = ""
+    """The only realm that gets the password. Default: whoever challenges us at the carrier's address."""
     password: Secret | None = None
     """The account's password; better ${NAME} or password_file than the password itself. Default: none."""
     password_file: Text = ""

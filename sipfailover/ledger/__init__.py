@@ -1,6 +1,7 @@
 """Evidence: every call, attempt, probe and change of health, in SQLite, and never in the way of a call.
 
     Ledger(path: str | None, wall: Callable[[float], datetime])     # None = keep nothing; ":memory:" = until the end
+        keep=seconds                  # how long records are kept; None: for ever
     ledger.start()                    # starts the writer thread; never blocks, never raises
     ledger.record(fact)               # < 1 µs; drops and counts when the disk cannot follow
     ledger.problem -> str             # what the operator should know, empty when all is well

@@ -23,6 +23,8 @@ LEDGER_QUEUE_MAX = 20_000
 BATCH_ROWS = 200
 BATCH_SECONDS = 0.5
 RETRY_SECONDS = 5.0
+FORGET_EVERY = 3600.0
+"""Seconds between two looks for records that have been kept long enough."""
 CLOSE_SECONDS = 5.0
 """How long `close` waits for the last batch. A disk that hangs longer costs that batch."""
 
@@ -38,6 +40,7 @@ class Ledger:
         queue_max: int = LEDGER_QUEUE_MAX,
         max_bytes: int = FILE_MAX_BYTES,
         retry_seconds: float = RETRY_SECONDS,
+        keep: float | None = None,
     ) -> None:
         self.path = path
         self.written = 0
@@ -49,6 +52,8 @@ class Ledger:
         self._queue_max = queue_max
         self._max_bytes = max_bytes
         self._retry_seconds = retry_seconds
+        self._keep = keep
+        self._forget_at = 0.0
         self._queue: deque[Fact] = deque()
         self._some = threading.Event()
         self._enough = threading.Event()
@@ -113,6 +118,7 @@ class Ledger:
             self._some.wait()
             self._enough.wait(BATCH_SECONDS)
             self._turn()
+            self._forget()
             if self._trouble:
                 self._closing.wait(self._retry_seconds)
         while self._queue and self._turn():
@@ -155,6 +161,19 @@ class Ledger:
         self.written += len(batch)
         self._recovered()
         return True
+
+    def _forget(self) -> None:
+        """Delete what has been kept for `keep` seconds, a little at a time, when its hour has come."""
+        now = time.monotonic()
+        if self._keep is None or self._store is None or now < self._forget_at:
+            return
+        before = self._wall(now).timestamp() - self._keep
+        try:
+            more = self._store.forget(round(before * 1000))
+        except StoreError as error:
+            self._refused(error)
+            return
+        self._forget_at = now if more else now + FORGET_EVERY
 
     def _open_if_needed(self) -> None:
         if self._store is not None and self._store.gone:

@@ -28,6 +28,9 @@ TEXT_MAX = 512
 BUSY_SECONDS = 2.0
 """How long a batch waits for somebody else's lock (a backup, a curious `sqlite3`)."""
 
+FORGET_ROWS = 500
+"""Calls that are forgotten in one transaction: some milliseconds, so that what is new never waits long."""
+
 MINUTE_MS = 60_000
 DAMAGED = frozenset((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB))
 Wall = Callable[[float], datetime]
@@ -116,6 +119,30 @@ class Store:
         number = self._db.execute("INSERT INTO runs (started_ms) VALUES (?)", (self._ms(at),)).lastrowid
         assert number is not None
         return number
+
+    def forget(self, before_ms: int, rows: int = FORGET_ROWS) -> bool:
+        """Delete the oldest records from before this moment (ms since 1970 UTC), at most `rows` calls at a time.
+
+        True if there may be more. Raises StoreError. Space in the file is used again, not given back.
+        """
+        db = self._db
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            old = db.execute(
+                "SELECT run, call FROM calls WHERE started_ms < ? ORDER BY started_ms LIMIT ?", (before_ms, rows)
+            ).fetchall()
+            for table in ("attempts", "calls"):
+                db.executemany(f"DELETE FROM {table} WHERE run = ? AND call = ?", old)
+            db.execute("DELETE FROM trunk_changes WHERE at_ms < ?", (before_ms,))
+            db.execute("DELETE FROM probes_minute WHERE minute_ms < ?", (before_ms,))
+            db.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise _translated(self.path, error) from error
+        finally:
+            if db.in_transaction:
+                with contextlib.suppress(sqlite3.Error):
+                    db.execute("ROLLBACK")
+        return len(old) == rows
 
     def close(self, at: float | None = None) -> None:
         """End the run at `at` (monotonic seconds, None: it does not end in an orderly way) and close the file."""

@@ -6,7 +6,7 @@ from sipfailover.proxy.leg import Leg
 from sipfailover.proxy.line import Line
 from sipfailover.routing import Candidate, Said
 from sipfailover.transaction import Timer
-from sipfailover.wire import Message
+from sipfailover.wire import Exchange, Message
 
 OUTBOUND = "outbound"
 INBOUND = "inbound"
@@ -45,17 +45,19 @@ class Clock(IntEnum):
     """An INVITE inside a dialog has had 100 or ringing, and then nothing (timer C)."""
     WATCH = 106
     """A trunk wants to be asked, or its health has a deadline."""
+    REGISTER = 108
+    """A registration wants to be renewed, or has a deadline."""
 
 
 class Attempt:
     """One INVITE to one trunk or PBX."""
 
     __slots__ = (
-        "branch", "call", "candidate", "clock", "forks", "heard", "leg", "line", "number", "over", "remote",
+        "branch", "call", "candidate", "clock", "exchange", "forks", "heard", "leg", "line", "number", "over", "remote",
         "ringing_at", "sent_at", "won",
     )  # fmt: skip
 
-    def __init__(self, call: int, number: int, line: Line, candidate: Candidate, leg: Leg, branch: bytes, now: float):
+    def __init__(self, call: int, number: int, line: Line, candidate: Candidate, leg: Leg, now: float):
         self.call = call
         """Number of its call."""
         self.number = number
@@ -64,7 +66,8 @@ class Attempt:
         self.candidate = candidate
         self.leg = leg
         """The pattern for the legs of its forks: it has no remote tag."""
-        self.branch = branch
+        self.branch = b""
+        """Of its last INVITE."""
         self.sent_at = now
         self.remote = str(leg.reached)
         self.heard = False
@@ -76,6 +79,8 @@ class Attempt:
         """It has its outcome. What it still says is late."""
         self.won: Leg | None = None
         """The leg that carries the call."""
+        self.exchange: Exchange | None = None if line.account is None else line.account.wallet.exchange()
+        """Its way through the carrier's challenges."""
         self.forks: dict[bytes, Leg] = {}
         """The peer's tag → leg."""
 
@@ -86,7 +91,7 @@ class Call:
     __slots__ = (
         "a", "answered_at", "attempt", "attempts", "b", "called", "caller", "direction", "emergency", "finals",
         "first_choice", "give_up", "give_up_at", "invite_key", "keys", "line", "number", "progress", "request",
-        "ringing_at", "said", "source", "started_at", "tried",
+        "ringing_at", "said", "source", "started_at", "tried", "uri",
     )  # fmt: skip
 
     def __init__(self, number: int, direction: str, source: Line, request: Message, a: Leg, now: float) -> None:
@@ -102,6 +107,8 @@ class Call:
         """The called side's leg, once it is answered."""
         self.caller = ""
         self.called = ""
+        self.uri = b""
+        """Who is called, as it came."""
         self.emergency = False
         self.invite_key: tuple[bytes, bytes, bytes] = (b"", b"", b"")
         """Key of the server transaction that wants an answer."""

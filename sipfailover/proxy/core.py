@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from sipfailover.chance import Chance
 from sipfailover.config import Settings
 from sipfailover.flow import Target
-from sipfailover.proxy.call import OUTBOUND, Attempt, Call, Progress
+from sipfailover.proxy.call import Attempt, Call, Progress
 from sipfailover.proxy.commands import Command, Log, Record
 from sipfailover.proxy.facts import CallEnded, Fact
 from sipfailover.proxy.leg import Leg
@@ -23,6 +23,8 @@ ALLOW = b"INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, REFER, NOTIFY,
 
 RESULTS = {486: "busy", 600: "busy", 408: "no answer", 480: "no answer", 487: "cancelled"}
 """Final status → result of a call."""
+TRUNK_FAILED, PBX_FAILED = "trunk failed", "PBX failed"
+"""Results of calls that nothing could carry, out and in: what a carrier owes us must not count our own PBX."""
 
 
 class Core:
@@ -98,7 +100,6 @@ class Core:
             leg = self.legs.get(key)
             if leg is not None and leg.call == call.number:
                 self.remove(leg)
-        carried = answered or call.direction != OUTBOUND
         self.record(
             CallEnded(
                 at=now,
@@ -108,7 +109,7 @@ class Core:
                 called=call.called,
                 result=result or ("answered" if answered else RESULTS.get(status, "rejected")),
                 status=status,
-                trunk=call.trunk if carried or status not in (503, 408) else "",
+                trunk="" if result == TRUNK_FAILED else call.trunk,
                 first_choice=call.first_choice,
                 attempts=call.attempts,
                 started_at=call.started_at,

@@ -26,12 +26,16 @@ from sipfailover.proxy.count import Count
 from sipfailover.proxy.inside import Inside, Relayed
 from sipfailover.proxy.ladder import DRAIN_RETRY_AFTER, Ladder
 from sipfailover.proxy.line import Line
+from sipfailover.proxy.registering import Registering, Registers
 from sipfailover.proxy.stray import Stray
 from sipfailover.proxy.view import EngineView
 from sipfailover.proxy.watch import Asked, Watch
 from sipfailover.transaction import Input, Transaction
 from sipfailover.wire import Message, compose
 
+CALLS_MAX = 20_000
+"""Calls in progress. A further one is refused with 503, which costs its caller a redial and nobody else anything."""
+BUSY_RETRY_AFTER = (b"retry-after", b"5")
 STRANGERS_TOLD_MAX = 256
 """Strange addresses that the log has told of. Further ones are only counted."""
 
@@ -43,6 +47,7 @@ class Engine:
         self.core = core = Core(settings, chance, now)
         self.count = Count(core)
         self.watch = Watch(core)
+        self.registering = Registering(core, self.watch)
         self.inside = Inside(core)
         self.stray = Stray(core, self.inside)
         self.ladder = Ladder(core, self.watch, self.inside, self.stray)
@@ -56,6 +61,7 @@ class Engine:
             Clock.NO_ACK: self.inside.ring,
             Clock.NO_FINAL: lambda relayed, _clock, now: self.inside.cancelled(relayed, now),
             Clock.WATCH: lambda line, _clock, now: self.watch.wake(line, now),
+            Clock.REGISTER: lambda line, _clock, now: self.registering.wake(line, now),
         }
         self.watch.start(now)
 
@@ -72,6 +78,8 @@ class Engine:
         try:
             message = Message(data)
             self.count.received(source.role, message)
+            if message.method != b"ACK":  # which nobody answers, and both sides wait for it
+                _ = message.max_forwards
             core.layer.receive(flow, message, now)
         except WireError as error:
             self._refuse(flow, data, error)
@@ -94,6 +102,7 @@ class Engine:
         line.trunk.resolved(targets, why)
         self.core.admission.learn(line.peer, [(target.host, target.port) for target in targets])
         self.watch.resolved(line, now)
+        self.registering.resolved(line, now)
 
     def wake(self, now: float) -> None:
         """The deadline has come."""
@@ -144,29 +153,26 @@ class Engine:
     def _settle(self, now: float, flow: Flow | None = None, source: Line | None = None) -> None:
         """Hand on what transactions have raised. `flow`, `source`: where the message came from that raised it."""
         raised = self.core.layer.raised
-        at = 0
-        try:
-            while at < len(raised):  # handling one may raise more
-                tx, what, message = raised[at]
-                at += 1
-                try:
+        while raised:  # handling one may raise more
+            tx, what, message = raised.pop(0)
+            try:
+                if tx is None:
+                    assert message is not None
+                    if what is Input.ACK:
+                        self.inside.acknowledged(message, now)
+                    elif flow is not None:
+                        self.stray.heard(what, message, flow, now)
+                else:
                     self._hand_on(tx, what, message, flow, source, now)
-                except WireError as error:  # nobody can be answered: an ACK or a response, with something unreadable
-                    self._drop(tx, error)
-        finally:
-            del raised[:at]  # whatever came of it: a message that is handed on twice stops all that come after it
+            except WireError as error:  # deep in a response: it counts as not said, and the clocks go on
+                self.count.rejected("malformed")
+                if self.core.debug:
+                    self.core.log("debug", "a message cannot be used", message=repr(message), why=error.text)
 
     def _hand_on(
-        self, tx: Transaction | None, what: Input, message: Message | None, flow: Flow | None, source: Line | None,
-        now: float,
-    ) -> None:  # fmt: skip
-        if tx is None:
-            assert message is not None
-            if what is Input.ACK:
-                self.inside.acknowledged(message, now)
-            elif flow is not None:
-                self.stray.heard(what, message, flow, now)
-            return
+        self, tx: Transaction, what: Input, message: Message | None, flow: Flow | None, source: Line | None, now: float
+    ) -> None:
+        """Something happened to a transaction: its user is told."""
         user = tx.user
         if isinstance(user, Attempt):
             self.ladder.heard(tx, user, what, message, now)
@@ -174,15 +180,14 @@ class Engine:
             self.inside.heard(tx, user, what, message, now)
         elif isinstance(user, Asked):
             self.watch.heard(tx, user, what, message, now)
+            if message is not None and user.line.account is not None:
+                self.registering.address_seen(user.line, message, now)
+        elif isinstance(user, Registers):
+            self.registering.heard(tx, user, what, message, now)
         elif what is Input.REQUEST and message is not None and flow is not None and source is not None:
             self._request(tx, message, flow, source, now)
         elif what is Input.ACK and message is not None:
             self.inside.acknowledged(message, now)
-
-    def _drop(self, tx: Transaction | None, error: WireError) -> None:
-        self.count.rejected("malformed")
-        if self.core.debug:
-            self.core.log("debug", "a message cannot be read", source=str(tx.to) if tx else "", why=error.text)
 
     def _request(self, tx: Transaction, request: Message, flow: Flow, source: Line, now: float) -> None:
         """A new request."""
@@ -198,7 +203,7 @@ class Engine:
                     core.respond(tx, 481, now=now)
                 elif request.max_forwards == 0:
                     core.respond(tx, 483, now=now)
-                elif request.method == b"BYE" and self._is_early(leg.call):
+                elif request.method == b"BYE" and self._is_early(leg.call) and request.call_id == leg.call_id:
                     self._early_bye(tx, leg.caller, leg.call, now)
                 else:
                     self.inside.request(tx, request, leg, now)
@@ -210,6 +215,8 @@ class Engine:
                 core.respond(tx, 482, now=now)  # §8.2.2.2
             elif core.draining:
                 core.respond(tx, 503, b"Shutting down", (DRAIN_RETRY_AFTER,), now=now)
+            elif len(core.calls) >= CALLS_MAX:
+                core.respond(tx, 503, b"Too many calls", (BUSY_RETRY_AFTER,), now=now)
             else:
                 self.ladder.invited(tx, request, flow, source, now)
         except WireError as error:
@@ -220,13 +227,15 @@ class Engine:
         """§9.2: answered 200 if there is something to cancel, whatever comes of it."""
         core = self.core
         invite = core.layer.cancelled_by(cancel)
-        core.respond(tx, 200 if invite is not None else 481, now=now)
         if invite is None:
+            core.respond(tx, 481, now=now)
             return
         user = invite.user
+        call = core.calls.get(user) if isinstance(user, int) else None
+        core.respond(tx, 200, now=now, tag=call.a.local_tag if call is not None else b"")
         if isinstance(user, Relayed):
             self.inside.cancelled(user, now)
-        elif isinstance(user, int) and (call := core.calls.get(user)) is not None and call.answered_at is None:
+        elif call is not None and call.answered_at is None:
             self.ladder.cancelled(call, now, cancel.get(b"reason") or b"")
 
     def _is_early(self, number: int) -> bool:

@@ -48,11 +48,11 @@ class CallEnded:
     caller: str
     called: str
     result: str
-    """`answered`, `busy`, `no answer`, `cancelled`, `rejected`, `trunk failed`."""
+    """`answered`, `busy`, `no answer`, `cancelled`, `rejected`, `trunk failed`, `PBX failed` (calls that come in)."""
     status: int
     """What the calling side was told in the end."""
     trunk: str
-    """The trunk that carried it, or that it came from; empty if none could."""
+    """The trunk that carried it, whose answer was relayed, or that it came from; empty if none could carry it."""
     first_choice: str
     """The trunk that was tried first."""
     attempts: int
@@ -61,7 +61,8 @@ class CallEnded:
     """Seconds the caller waited for the first 18x or 2xx."""
     answered_at: float | None
     ended_by: str
-    """`caller`, `called`, `sipfailover` (with the reason in the log), or empty when it was never answered."""
+    """`caller` (also before the answer), `called`, `sipfailover` (with the reason in the log), or empty when it was
+    refused."""
     call_id: str
     """Call-ID as the calling side knows it."""
 

@@ -7,13 +7,14 @@ its ACK comes (§13.3.1.4), because only the two ends of a leg can know what was
 
 from dataclasses import dataclass
 
-from sipfailover.flow import Send
+from sipfailover.flow import Send, Target
+from sipfailover.proxy.answers import answer_inside
 from sipfailover.proxy.call import Call, Clock
 from sipfailover.proxy.core import Core
 from sipfailover.proxy.leg import Leg
 from sipfailover.proxy.referral import remember, translate
 from sipfailover.transaction import LIFE, T1, T2, Input, Timer, Transaction
-from sipfailover.wire import OWNED, Message, reason_phrase, rewrite
+from sipfailover.wire import OWNED, Exchange, Message, Outcome, compose, rewrite
 
 INVITE, BYE, ACK = b"INVITE", b"BYE", b"ACK"
 WITH_CONTACT = frozenset({INVITE, b"UPDATE", b"SUBSCRIBE", b"NOTIFY", b"REFER"})
@@ -37,6 +38,10 @@ class Relayed:
     server: tuple[bytes, bytes, bytes] | None
     """Key of the transaction that wants the answer; None if nobody does."""
     branch: bytes
+    exchange: Exchange | None = None
+    """Its way through the carrier's challenges, where we have an account."""
+    request: Message | None = None
+    """What is sent on, while a challenge may come."""
     fallback: bool = False
     """It was sent once more, to the leg's other address."""
     clock: Timer | None = None
@@ -81,7 +86,7 @@ class Inside:
             core.respond(tx, 100, now=now)
             leg.uas_cseq = request.cseq
         if request.method in WITH_CONTACT:
-            leg.aim(request, stay=leg.to == leg.reached and leg.reached.host != request.via.address)
+            leg.asked_by(request, tx.to)
         self._relay(tx, request, leg, partner, now)
 
     def _glare(self, leg: Leg) -> int:
@@ -97,9 +102,21 @@ class Inside:
 
     def _relay(self, tx: Transaction, request: Message, leg: Leg, partner: Leg, now: float) -> None:
         """Send a request on, in the other dialog (§12.2.1.1)."""
+        relayed = Relayed(request.method, leg.key, partner.key, tx.key, b"", self._exchange(partner))
+        tx.user = relayed
+        self._send(relayed, request, leg, partner, now)
+
+    def _exchange(self, leg: Leg) -> Exchange | None:
+        """A way through challenges for a request on this leg; None where we have no account."""
+        call = self.core.calls.get(leg.call)
+        line = None if call is None else call.source if leg.caller else call.line
+        return line.account.wallet.exchange() if line is not None and line.account is not None else None
+
+    def _send(self, relayed: Relayed, request: Message, leg: Leg, partner: Leg, now: float) -> None:
+        """Send it, for the first time or with what its challenge wants (§22.2)."""
         core = self.core
         method = request.method
-        branch = core.chance.branch()
+        branch = relayed.branch = core.chance.branch()
         forwards = request.max_forwards
         cseq = partner.next_cseq()
         beginning = partner.request_lines(
@@ -118,28 +135,19 @@ class Inside:
             dropped = dropped | {name}
         if method == b"REFER":
             remember(partner, cseq, request.cseq)
-        relayed = Relayed(method, leg.key, partner.key, tx.key, branch)
+        if relayed.exchange is not None:
+            relayed.request = request
+            beginning = self._signed(beginning, relayed.exchange, method, request.body, partner)
         if method == INVITE:
             partner.uac_cseq = cseq
             self.invites[leg.key] = self.invites[partner.key] = relayed
             relayed.clock = core.timers.start(core.settings.failover.ring_timeout, now, Clock.NO_FINAL, relayed)
-        tx.user = relayed
         core.layer.request(branch, method, rewrite(request, beginning, dropped), partner.to, relayed, now)
 
     def cancelled(self, relayed: Relayed, now: float) -> None:
         """The INVITE inside a dialog that we relayed is cancelled, or has had no final answer for too long (timer C):
         its copy is cancelled, whose 487 then comes back."""
         self.core.layer.cancel(relayed.branch, now)
-
-    def _end_pending(self, leg: Leg, now: float) -> None:
-        """The dialog ends while an INVITE in it has no final answer: it gets 487 (§15.1.2), its copy a CANCEL."""
-        relayed = self.invites.get(leg.key)
-        if relayed is None:
-            return
-        server = self.core.layer.servers.get(relayed.server) if relayed.server is not None else None
-        if server is not None:
-            self.core.respond(server, 487, now=now)
-        self.cancelled(relayed, now)
 
     # -- answers ------------------------------------------------------------------------------------------------------
 
@@ -149,21 +157,20 @@ class Inside:
         leg = core.legs.get(relayed.leg)
         if what is Input.LOST and relayed.method == INVITE and tx.state == 1:
             return  # the peer has it, and its answer needs nothing that was lost
-        if what is Input.LOST and leg is not None and leg.fallback is not None and not relayed.fallback:
+        if what is Input.LOST and leg is not None and not relayed.fallback and self._other_way(leg, tx.to):
             relayed.fallback = True
-            leg.to, leg.fallback = leg.fallback, None
             core.layer.request(tx.key[0], relayed.method, tx.data, leg.to, relayed, now)
+            return
+        if what is Input.FAILURE and message is not None and self._answered_challenge(relayed, leg, message, now):
             return
         if what is not Input.PROVISIONAL and relayed.method == BYE:
             if leg is not None and not relayed.origin:
                 core.remove(leg)
             return
         if what is not Input.PROVISIONAL and relayed.method == INVITE:
-            if relayed.clock is not None:
-                relayed.clock.stop()
-            for key in (relayed.origin, relayed.leg):
-                if self.invites.get(key) is relayed:
-                    del self.invites[key]
+            self._settled(relayed)
+            if what is not Input.SUCCESS and leg is not None:
+                leg.uac_cseq = leg.ack_cseq  # as if it had never been: nothing waits for an ACK of ours
         server = core.layer.servers.get(relayed.server) if relayed.server is not None else None
         origin = core.legs.get(relayed.origin)
         if message is None:
@@ -173,18 +180,24 @@ class Inside:
         if message.status == 100:
             return
         if what is Input.SUCCESS and leg is not None:
+            if relayed.exchange is not None:
+                relayed.exchange.accepted(message)
+                if relayed.method == INVITE:
+                    leg.credentials = tuple(relayed.exchange.sent)
             if relayed.method == INVITE:
-                leg.success_cseq = message.cseq
                 if leg.ack and leg.ack_cseq == message.cseq:
                     core.out.append(Send(leg.to, leg.ack))  # said again: the peer lost our ACK
                     return
+                if message.cseq < leg.uac_cseq:
+                    return  # of an INVITE before the last one
+                leg.success_cseq = message.cseq
                 if leg.call == 0:  # it crossed our BYE: nobody else will acknowledge it
                     self._acknowledge_alone(leg)
                     return
             if relayed.method in WITH_CONTACT and b"contact" in message.first:
-                leg.aim(message, stay=leg.to == leg.reached)
-        if server is None:
-            return
+                leg.aim(message)
+        if server is None or server.request is None:
+            return  # nobody asks any more
         data = answer_inside(server, origin, message)
         if what is Input.SUCCESS and relayed.method == INVITE and origin is not None:
             if not origin.answer:
@@ -204,6 +217,46 @@ class Inside:
         if partner is not None:
             self.hang_up(partner, now)
         core.end(call, 200, "sipfailover", now)
+
+    def _answered_challenge(self, relayed: Relayed, leg: Leg | None, message: Message, now: float) -> bool:
+        """True if a failure was a challenge, and the request left again with its answer."""
+        exchange = relayed.exchange
+        if exchange is None or leg is None:
+            return False
+        if message.status not in (401, 407):
+            exchange.accepted(message)
+            return False
+        if exchange.challenged(message) is not Outcome.AGAIN:
+            self.core.log("error", f"a {relayed.method.decode()} is not let in", why=exchange.why, leg=str(leg))
+            return False
+        if relayed.method == BYE and not relayed.origin:
+            self._send_bye(relayed, leg, now)
+            return True
+        if relayed.request is None:
+            return False
+        if relayed.clock is not None:
+            relayed.clock.stop()
+        self._send(relayed, relayed.request, self.core.legs.get(relayed.origin, leg), leg, now)
+        return True
+
+    def _signed(self, beginning: bytes, exchange: Exchange, method: bytes, body: bytes, leg: Leg) -> bytes:
+        """The beginning of a request with what the carrier wants to see."""
+        return b"\r\n".join((beginning, *exchange.lines(method, leg.target, body, self.core.chance.token())))
+
+    def _settled(self, relayed: Relayed) -> None:
+        """This INVITE is pending no longer."""
+        if relayed.clock is not None:
+            relayed.clock.stop()
+        for key in (relayed.origin, relayed.leg):
+            if self.invites.get(key) is relayed:
+                del self.invites[key]
+
+    @staticmethod
+    def _other_way(leg: Leg, lost: Target) -> bool:
+        """True if the leg has, or takes now, another address than the one where something was lost."""
+        if leg.to == lost and leg.fallback is not None:
+            leg.to, leg.fallback = leg.fallback, None
+        return leg.to != lost
 
     # -- 2xx and ACK --------------------------------------------------------------------------------------------------
 
@@ -246,6 +299,9 @@ class Inside:
         if leg.give_up is not None:
             leg.give_up.stop()
         leg.answer, leg.again, leg.give_up = b"", None, None
+        tx = core.layer.servers.get(leg.answer_key)
+        if tx is not None:
+            core.layer.arrived(tx)
         partner = core.legs.get(leg.partner)
         if partner is None or partner.ack_cseq == partner.uac_cseq:
             return
@@ -253,6 +309,7 @@ class Inside:
         beginning = partner.request_lines(
             ACK, partner.uac_cseq, core.chance.branch(), MAX_FORWARDS if not forwards else forwards - 1, False
         )
+        beginning += shown(partner)
         self._acknowledge(partner, rewrite(ack, beginning))
 
     def _acknowledge(self, leg: Leg, data: bytes) -> None:
@@ -262,7 +319,7 @@ class Inside:
     def _acknowledge_alone(self, leg: Leg) -> None:
         """An ACK of our own, because the side that should send it is gone."""
         leg.uac_cseq = leg.success_cseq
-        lines = leg.request_lines(ACK, leg.uac_cseq, self.core.chance.branch(), MAX_FORWARDS, False)
+        lines = leg.request_lines(ACK, leg.uac_cseq, self.core.chance.branch(), MAX_FORWARDS, False) + shown(leg)
         self._acknowledge(leg, lines + b"\r\nContent-Length: 0\r\n\r\n")
 
     def acknowledge_again(self, leg: Leg, message: Message) -> None:
@@ -286,19 +343,12 @@ class Inside:
     def hang_up(self, leg: Leg, now: float, bye: Message | None = None) -> None:
         """Send BYE on a leg, and before it the ACK that its 2xx still waits for. `bye`: what to carry over."""
         core = self.core
-        self._end_pending(leg, now)
+        pending = self.invites.get(leg.key)
+        if pending is not None:
+            self._interrupt(pending, now)
         if leg.ack_cseq != leg.success_cseq:
             self._acknowledge_alone(leg)
-        branch = core.chance.branch()
-        cseq = leg.next_cseq()
-        if bye is None:
-            lines = leg.request_lines(BYE, cseq, branch, MAX_FORWARDS, False)
-            data = lines + b"\r\nContent-Length: 0\r\n\r\n"
-        else:
-            forwards = bye.max_forwards
-            data = rewrite(
-                bye, leg.request_lines(BYE, cseq, branch, MAX_FORWARDS if not forwards else forwards - 1, False)
-            )
+        relayed = Relayed(BYE, b"", leg.key, None, b"", self._exchange(leg), bye)
         for timer in (leg.again, leg.give_up):
             if timer is not None:
                 timer.stop()
@@ -306,18 +356,30 @@ class Inside:
         leg.answer = b""
         leg.call = 0  # from now on it is nobody's: `core.end` leaves it until the BYE is answered
         core.legs[leg.key] = leg
-        core.layer.request(branch, BYE, data, leg.to, Relayed(BYE, b"", leg.key, None, branch), now)
+        self._send_bye(relayed, leg, now)
+
+    def _send_bye(self, relayed: Relayed, leg: Leg, now: float) -> None:
+        """Send a BYE of our own, or one that is carried over, for the first time or with what its challenge wants."""
+        core, bye = self.core, relayed.request
+        branch = relayed.branch = core.chance.branch()
+        forwards = bye.max_forwards if bye is not None else None
+        lines = leg.request_lines(BYE, leg.next_cseq(), branch, MAX_FORWARDS if not forwards else forwards - 1, False)
+        if relayed.exchange is not None:
+            lines = self._signed(lines, relayed.exchange, BYE, bye.body if bye is not None else b"", leg)
+        data = rewrite(bye, lines) if bye is not None else lines + b"\r\nContent-Length: 0\r\n\r\n"
+        core.layer.request(branch, BYE, data, leg.to, relayed, now)
+
+    def _interrupt(self, pending: Relayed, now: float) -> None:
+        """The call ends while an INVITE inside it is pending: who asked is told (§15.1.2), who was asked need not
+        answer any more, and whether it does or not, nothing is left of it in 64*T1."""
+        core = self.core
+        self._settled(pending)
+        server = core.layer.servers.get(pending.server) if pending.server is not None else None
+        if server is not None:
+            core.respond(server, 487, now=now)
+        core.layer.cancel(pending.branch, now)
 
 
-def answer_inside(tx: Transaction, leg: Leg | None, message: Message) -> bytes:
-    """A response to a relayed request, as the side that asked gets it."""
-    request = tx.request
-    assert request is not None
-    lines = [
-        b"SIP/2.0 %d %b" % (message.status, message.reason or reason_phrase(message.status)),
-        tx.lines,
-        request.first[b"to"],
-    ]
-    if leg is not None and b"contact" in message.first and message.status < 300:
-        lines.append(leg.contact)
-    return rewrite(message, b"\r\n".join(lines))
+def shown(leg: Leg) -> bytes:
+    """The credentials of the INVITE, which the ACK to its 2xx repeats (§22.1): lines, each with a CRLF in front."""
+    return b"".join([b"\r\n" + line for line in compose.header_lines(leg.credentials)])

@@ -5,20 +5,24 @@ told in the end is `routing.best`'s. This room acts: it sends, runs the clocks, 
 over is cancelled, and what it still says is absorbed here or in `stray`; the caller never sees it.
 """
 
+from dataclasses import replace
+
 from sipfailover.flow import Flow
-from sipfailover.proxy.call import INBOUND, OUTBOUND, Attempt, Call, Clock, Progress
-from sipfailover.proxy.core import Core, phrase
+from sipfailover.proxy.answers import REDIRECTED, answer_for
+from sipfailover.proxy.call import OUTBOUND, Attempt, Call, Clock, Progress
+from sipfailover.proxy.core import PBX_FAILED, TRUNK_FAILED, Core, phrase
 from sipfailover.proxy.facts import AttemptEnded
 from sipfailover.proxy.inside import Inside
-from sipfailover.proxy.leg import Leg, contact_line, without_tag
+from sipfailover.proxy.invitation import begin, invitation, offer
+from sipfailover.proxy.leg import Leg
 from sipfailover.proxy.line import Line
-from sipfailover.proxy.referral import translate
 from sipfailover.proxy.stray import Stray
 from sipfailover.proxy.watch import WORDS, Watch
 from sipfailover.routing import (
     Answered,
     Cancelled,
     Candidate,
+    Final,
     NoRinging,
     Outcome,
     Rejected,
@@ -32,21 +36,15 @@ from sipfailover.routing import (
     plan,
 )
 from sipfailover.transaction import Input, Transaction
-from sipfailover.trunk import request_uri
-from sipfailover.wire import OWNED, Message, compose, reason_phrase, rewrite
-from sipfailover.wire.compose import Header
-from sipfailover.wire.uri import user
+from sipfailover.wire import Exchange, Message, parse_reasons, value_of
+from sipfailover.wire import Outcome as Challenged
 
 INVITE = b"INVITE"
-SOS = b"urn:service:sos"
-"""How a telephone asks for help without a number (RFC 5031 §4.2), with `.police` and the like behind it."""
-NUMBER_SHOWN = 64
-"""Bytes of a number that are kept for log, page and history; what is longer is none, and would fill them."""
 MAX_FORWARDS = 70
-REDIRECTED = OWNED - {b"contact"}
-"""What stays behind of a 3xx or a failure: its Contact says where else to ask, and is not ours to change."""
 DRAIN_RETRY_AFTER = (b"retry-after", b"30")
 """Seconds a caller is asked to wait while we are shutting down."""
+RANG_IN_VAIN = Final(None, 408, b"", ())
+"""A telephone rang until the ring timeout: whatever another trunk said before, this tells the caller more."""
 
 
 class Ladder:
@@ -63,35 +61,12 @@ class Ladder:
     def invited(self, tx: Transaction, request: Message, flow: Flow, source: Line, now: float) -> None:
         """A new INVITE from a PBX or a trunk. Raises WireError for an address in it that cannot be read."""
         core = self.core
-        number = user(request.uri)
-        caller, called = request.from_, number[:NUMBER_SHOWN].decode("latin-1")
-        request.to  # noqa: B018  # an address that cannot be read is refused before anything begins
-        core.respond(tx, 100, now=now)
-        core.call_count += 1
-        ours = flow
-        if (
-            source.role == "trunk"
-            and source.trunk.target is not None
-            and source.trunk.target.transport == flow.transport
-        ):
-            ours = flow_as(flow, source.trunk.target.sent_by)
-        a = Leg(core.call_count, request.call_id, core.chance.tag(), ours, contact_line(number, ours))
-        a.called_by(request, ours)
-        direction = OUTBOUND if source.role == "pbx" else INBOUND
-        call = Call(core.call_count, direction, source, request, a, now)
-        call.caller, call.called = user(caller.uri)[:NUMBER_SHOWN].decode("latin-1"), called
-        call.emergency = direction == OUTBOUND and (
-            number in core.emergency_numbers or request.uri[: len(SOS)].lower() == SOS
-        )
-        call.invite_key = tx.key
-        tx.user = call.number
-        core.calls[call.number] = call
-        source.trunk.calls_now += 1
+        call = begin(core, tx, request, flow, source, now)
         failover = core.settings.failover
         call.give_up_at = now + failover.give_up_after
         call.give_up = core.timers.start(failover.give_up_after, now, Clock.GIVE_UP, call)
         if call.emergency:
-            core.log("warning", f"emergency call to {called}", call=call.number)
+            core.log("warning", f"emergency call to {call.called}", call=call.number)
         self._climb(call, now)
 
     def _climb(self, call: Call, now: float) -> None:
@@ -104,7 +79,7 @@ class Ladder:
             if candidate.name not in call.tried:
                 self._try(call, core.lines[candidate.name], candidate, now)
                 return
-        self._fail(call, now)
+        self._fail(call, self._final(call), now)
 
     def _try(self, call: Call, line: Line, candidate: Candidate, now: float) -> None:
         """Send the INVITE to one line, shaped for it, and start its clock."""
@@ -112,37 +87,29 @@ class Ladder:
         target = trunk.target
         assert request is not None
         assert target is not None
-        chance = core.chance
-        branch = chance.branch()
-        contact = request.contact
-        leg = Leg(call.number, chance.call_id(), chance.tag(), target, b"")
-        leg.contact = contact_line(user(contact.uri) if contact is not None else user(request.from_.uri), target)
-        leg.local = b"%b;tag=%b" % (without_tag(request.from_), leg.local_tag)
-        to = request.to
-        leg.remote = without_tag(to._replace(uri=request_uri(to.uri, line.host, line.port)))
-        leg.target = request_uri(request.uri, line.host, line.port)
-        leg.cseq = leg.uac_cseq = 1
-        forwards = request.max_forwards
-        beginning = leg.request_lines(INVITE, 1, branch, MAX_FORWARDS if forwards is None else forwards - 1, True)
-        dropped = OWNED
-        translated = translate(request, core.legs, call.a, leg)  # it may replace another call of ours (RFC 3891)
-        if translated:
-            name, value = translated
-            beginning += b"\r\n%b: %b" % (name.title(), value)
-            dropped = dropped | {name}
+        leg = offer(call.number, request, call.uri, line, target, core.chance)
         call.attempts += 1
         call.tried.add(line.name)
         call.first_choice = call.first_choice or line.name
         call.line = line
-        attempt = Attempt(call.number, call.attempts, line, candidate, leg, branch, now)
+        attempt = Attempt(call.number, call.attempts, line, candidate, leg, now)
         call.attempt = attempt
         trunk.calls_now += 1
         if candidate.trial:
             trunk.health.trial_started(now)
         if candidate.desperate:
             core.log("warning", f"call {call.number} tries {line.name} although it is unfit", why=candidate.reason)
-        clock = trunk.no_answer()
-        core.layer.request(branch, INVITE, rewrite(request, beginning, dropped), target, attempt, now, t1=clock.t1)
+        self._send(call, attempt, now)
+
+    def _send(self, call: Call, attempt: Attempt, now: float) -> None:
+        """The INVITE of an attempt, for the first time or with what its challenge wants (§22.2), and its clock."""
+        core, request, leg = self.core, call.request, attempt.leg
+        assert request is not None
+        leg.uac_cseq = leg.next_cseq()
+        branch = attempt.branch = core.chance.branch()
+        data = invitation(request, leg, branch, attempt.exchange, core)
+        clock = attempt.line.trunk.no_answer()
+        core.layer.request(branch, INVITE, data, leg.reached, attempt, now, t1=clock.t1)
         attempt.clock = core.timers.start(clock.bound, now, Clock.NO_ANSWER, attempt)
 
     # -- what an attempt says -----------------------------------------------------------------------------------------
@@ -155,16 +122,15 @@ class Ladder:
             trip = now - attempt.sent_at
             if trip <= trunk.no_answer_within:
                 trunk.roundtrip.observe(trip, call=True)
-        if what is Input.PROVISIONAL:
+        if what is Input.PROVISIONAL or what is Input.SUCCESS:
             assert message is not None
-            self._provisional(attempt, message, now)
-        elif what is Input.SUCCESS:
-            assert message is not None
-            self._success(attempt, message, now)
+            (self._provisional if what is Input.PROVISIONAL else self._success)(attempt, message, now)
         elif attempt.over:
             return
         elif what is Input.FAILURE:
             assert message is not None
+            if attempt.exchange is not None and self._answered_challenge(attempt, attempt.exchange, message, now):
+                return
             rang = attempt.ringing_at is not None
             outcome = Rejected(message.status, message.retry_after, rang, phrase(message))
             self._end(attempt, outcome, message, now)
@@ -173,15 +139,32 @@ class Ladder:
         else:
             self._end(attempt, Silent(now - attempt.sent_at), None, now)
 
+    def _answered_challenge(self, attempt: Attempt, exchange: Exchange, message: Message, now: float) -> bool:
+        """True if a failure was a challenge, and the INVITE left again with its answer."""
+        if message.status not in (401, 407):
+            exchange.accepted(message)
+            return False
+        call = self.core.call_of(attempt)
+        if call is None:
+            return False
+        if exchange.challenged(message) is not Challenged.AGAIN:
+            self.core.log("error", f"{attempt.line.name} does not let us call", why=exchange.why, call=call.number)
+            return False
+        if attempt.clock is not None:
+            attempt.clock.stop()
+        self._drop_forks(attempt)
+        self._send(call, attempt, now)
+        return True
+
     def _provisional(self, attempt: Attempt, message: Message, now: float) -> None:
         call = self.core.call_of(attempt)
         if attempt.over or call is None:
             return  # late: the transaction cancels it
+        if attempt.clock is not None and attempt.clock.name == Clock.NO_ANSWER:
+            self._restart(attempt, self.core.settings.failover.no_ringing_within, Clock.NO_RINGING, now)
         if message.status == 100:
-            if attempt.clock is not None and attempt.clock.name == Clock.NO_ANSWER:
-                self._restart(attempt, self.core.settings.failover.no_ringing_within, Clock.NO_RINGING, now)
             return
-        if attempt.ringing_at is None and message.status != 199:
+        if attempt.ringing_at is None and message.status != 199:  # RFC 6228: an early dialog is over, the call is not
             attempt.ringing_at = now
             if call.ringing_at is None:
                 call.ringing_at = now
@@ -238,6 +221,9 @@ class Ladder:
             return
         a, b = self._pair(call, attempt, message)
         b.answered_by(message)
+        if attempt.exchange is not None:
+            attempt.exchange.accepted(message)
+            b.credentials = tuple(attempt.exchange.sent)
         attempt.won = b
         tx = core.layer.servers.get(call.invite_key)
         call.b, call.a = b, a
@@ -282,37 +268,45 @@ class Ladder:
             self._end(attempt, RingingThenSilent(rang), None, now)
 
     def give_up(self, call: Call, now: float) -> None:
-        """The caller has waited long enough."""
+        """The caller has waited long enough. The clocks of a first attempt are shorter, so this is a later one."""
         attempt = call.attempt
         call.give_up_at = now
-        if attempt is None:
-            self._fail(call, now)
-            return
+        assert attempt is not None
         after = now - attempt.sent_at
-        self._end(attempt, NoRinging(after) if attempt.heard else Silent(after), None, now)
+        outcome = NoRinging(after) if attempt.heard else Silent(after)
+        self._end(attempt, outcome, None, now, cut_short=True)
 
     # -- an attempt ends ----------------------------------------------------------------------------------------------
 
-    def _end(self, attempt: Attempt, outcome: Outcome, message: Message | None, now: float) -> None:
-        """An attempt has failed: the next one, or the end of the ladder."""
+    def _end(
+        self, attempt: Attempt, outcome: Outcome, message: Message | None, now: float, *, cut_short: bool = False
+    ) -> None:
+        """An attempt has failed: the next one, or the end of the ladder. `cut_short`: it did not have its time, because
+        those before it used that up; then it is evidence of nothing."""
         call = self.core.call_of(attempt)
         if attempt.over or call is None:
             return
         verdict = self._judge(outcome, attempt, call)
+        if cut_short:
+            verdict = replace(verdict, sign=None)
         status = message.status if message is not None else 0
-        call.said.append(Said(attempt.line.name, status, verdict.said))
+        call.said.append(Said(attempt.line.name, status, verdict.said, verdict.as_is))
         call.finals.append(message)
-        goes_on = verdict.next_trunk and (now < call.give_up_at or call.emergency)
-        words = "next trunk" if goes_on and self._is_left(call, now) else "gave up" if verdict.next_trunk else "relayed"
-        self._close(attempt, call, outcome, message, words, now, verdict)
         if isinstance(outcome, Silent | Unreachable):
             attempt.line.trunk.avoid(attempt.leg.reached)
-        if words == "next trunk":
+        if verdict.next_trunk and (now < call.give_up_at or call.emergency) and self._is_left(call, now):
+            self._close(attempt, call, outcome, message, "next trunk", now, verdict)
             why = verdict.said
             self.core.log("info", f"call {call.number} moves on from {attempt.line.name}", why=why, to=call.called)
             self._climb(call, now)
-        else:
-            self._fail(call, now, rang_in_vain=isinstance(outcome, RingingThenSilent))
+            return
+        final = RANG_IN_VAIN if isinstance(outcome, RingingThenSilent) else self._final(call)
+        words = "relayed" if final.index == attempt.number - 1 else "gave up"
+        self._close(attempt, call, outcome, message, words, now, verdict)
+        self._fail(call, final, now)
+
+    def _final(self, call: Call) -> Final:
+        return best(call.said, "trunk" if call.direction == OUTBOUND else "PBX")
 
     def _is_left(self, call: Call, now: float) -> bool:
         lines = self.core.trunks if call.direction == OUTBOUND else self.core.pbxs
@@ -347,11 +341,7 @@ class Ladder:
         if message is None:
             core.layer.cancel(attempt.branch, now)
         if attempt.won is None:
-            for b in attempt.forks.values():
-                core.remove(b)
-                partner = core.legs.get(b.partner)
-                if partner is not None:
-                    core.remove(partner)
+            self._drop_forks(attempt)
         ringing_at = attempt.ringing_at
         core.record(
             AttemptEnded(
@@ -372,28 +362,36 @@ class Ladder:
         )
         self.watch.observe(attempt.line, evidence, now)
 
+    def _drop_forks(self, attempt: Attempt) -> None:
+        """The early dialogs of an attempt lead nowhere any more."""
+        for b in attempt.forks.values():
+            self.core.remove(b)
+            partner = self.core.legs.get(b.partner)
+            if partner is not None:
+                self.core.remove(partner)
+        attempt.forks.clear()
+
     # -- the call ends without an answer ------------------------------------------------------------------------------
 
-    def _fail(self, call: Call, now: float, *, rang_in_vain: bool = False) -> None:
+    def _fail(self, call: Call, final: Final, now: float) -> None:
         """Tell the caller the most informative thing that was said (§16.7)."""
         core = self.core
         tx = core.layer.servers.get(call.invite_key)
-        final = best(call.said, "trunk" if call.direction == OUTBOUND else "PBX")
-        status = 408 if rang_in_vain and final.index is None else final.status
-        headers: tuple[Header, ...] = final.headers if status == final.status else ()
-        if tx is not None and final.index is not None:
+        result = ""
+        if final.index is not None:
+            call.line = core.lines[call.said[final.index].trunk]
             message = call.finals[final.index]
             assert message is not None
-            data = answer_for(tx, call.a, message, dropped=REDIRECTED, more=headers)
-            core.layer.respond(tx, status, data, now)
+            if tx is not None:
+                data = answer_for(tx, call.a, message, dropped=REDIRECTED, more=final.headers)
+                core.layer.respond(tx, final.status, data, now)
         elif tx is not None:
-            reason = final.reason if status == final.status else b""
-            core.respond(tx, status, reason, headers, now=now, tag=call.a.local_tag)
-        ours = final.index is None and not rang_in_vain
-        if ours:
-            said = "; ".join(f"{one.trunk}: {one.words}" for one in call.said) or "no trunk was fit to try"
-            core.log("error", f"call {call.number} could not be carried", to=call.called, why=said)
-        core.end(call, status, "", now, "trunk failed" if ours else "")
+            core.respond(tx, final.status, final.reason, final.headers, now=now, tag=call.a.local_tag)
+        if final.index is None and final is not RANG_IN_VAIN:
+            result = TRUNK_FAILED if call.direction == OUTBOUND else PBX_FAILED
+            why = _after(call) or final.reason.decode()
+            core.log("error", f"call {call.number} could not be carried", to=call.called, why=why)
+        core.end(call, final.status, "", now, result)
 
     def cancelled(self, call: Call, now: float, reason: bytes = b"") -> None:
         """The caller hung up before the answer (§9.2). `reason`: its Reason line, to be carried over (RFC 3326)."""
@@ -408,35 +406,16 @@ class Ladder:
         core.end(call, 487, "caller", now)
 
 
-def answer_for(
-    tx: Transaction, leg: Leg, message: Message, *, dropped: frozenset[bytes] = OWNED, more: tuple[Header, ...] = ()
-) -> bytes:
-    """A response of one side as the other side gets it: its own Via, dialog and Contact, everything else as it came."""
-    request = tx.request
-    assert request is not None
-    status = message.status
-    lines = [
-        b"SIP/2.0 %d %b" % (status, message.reason or reason_phrase(status)),
-        tx.lines,
-        compose.to_line(request, leg.local_tag),
-    ]
-    if 100 < status < 300:
-        lines.append(leg.contact)  # whether the other side has one or not: requests inside the dialog come to us
-        lines += request.lines(b"record-route")  # §12.1.1
-    lines += [b"%b: %b" % (name.title(), value) for name, value in more]
-    return rewrite(message, b"\r\n".join(lines), dropped)
-
-
-def flow_as(flow: Flow, sent_by: bytes) -> Flow:
-    """The same flow under another name of ours: how a carrier sees us behind NAT."""
-    return Flow(flow.transport, flow.host, flow.port, sent_by, flow.local, flow.connection)
-
-
 def _reason(outcome: Outcome, message: Message | None) -> str:
-    if message is not None:
-        given = message.get(b"reason")
-        return phrase(message) + (f" ({given.decode('utf-8', 'replace')})" if given else "")
-    return outcome.reason if isinstance(outcome, Unreachable) else ""
+    """The phrase, and what Reason headers say behind it: `Service Unavailable (Q.850 34 No circuit available)`."""
+    if message is None:
+        return outcome.reason if isinstance(outcome, Unreachable) else ""
+    said = [phrase(message)]
+    for line in message.lines(b"reason"):
+        for one in parse_reasons(value_of(line)):
+            parts = (one.protocol.decode(), str(one.cause or ""), one.text.decode("utf-8", "replace"))
+            said.append(f"({' '.join(part for part in parts if part)})")
+    return " ".join(said).strip()
 
 
 def _after(call: Call) -> str:

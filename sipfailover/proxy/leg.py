@@ -11,6 +11,7 @@ from sipfailover.errors import WireError
 from sipfailover.flow import Flow, Target
 from sipfailover.transaction import Timer
 from sipfailover.wire import Message, NameAddr, compose, value_of
+from sipfailover.wire.compose import Header
 from sipfailover.wire.fields import param, without_params
 from sipfailover.wire.uri import SipUri
 
@@ -23,8 +24,8 @@ class Leg:
 
     __slots__ = (
         "ack", "ack_cseq", "again", "answer", "answer_key", "behind_nat", "call", "call_id", "caller", "contact",
-        "cseq", "fallback", "give_up", "interval", "local", "local_tag", "partner", "reached", "refers", "remote",
-        "remote_cseq", "remote_tag", "routes", "success_cseq", "target", "to", "uac_cseq", "uas_cseq",
+        "credentials", "cseq", "fallback", "give_up", "interval", "local", "local_tag", "partner", "reached", "refers",
+        "remote", "remote_cseq", "remote_tag", "routes", "success_cseq", "target", "to", "uac_cseq", "uas_cseq",
     )  # fmt: skip
 
     def __init__(self, call: int, call_id: bytes, local_tag: bytes, reached: Target, contact: bytes) -> None:
@@ -43,21 +44,21 @@ class Leg:
         """Where the peer was when the dialog began: a flow, or the target we called."""
         self.to: Target = reached
         """Where requests inside the dialog go."""
-        self.behind_nat = False
-        """The peer called from another address than it writes."""
         self.fallback: Target | None = None
         """Where they go if that connection is gone."""
+        self.behind_nat = False
+        """The peer signs with another address than the one it comes from: its Contact is of no use to us."""
         self.target = b""
         """The peer's Contact URI: remote target (§12.2.1.1)."""
         self.routes: tuple[bytes, ...] = ()
-        """Route set, the first hop first."""
+        """Route set, the first hop first: URIs in angle brackets, nothing else (§12.1)."""
         self.cseq = 0
         """The last number that we used."""
         self.remote_cseq = -1
         """The last number that the peer used."""
         self.uac_cseq = 0
         """Number of the last INVITE that we sent."""
-        self.uas_cseq = 0
+        self.uas_cseq = -1
         """Number of the last INVITE that we were sent."""
         self.success_cseq = 0
         """Number of the last INVITE of ours that has a 2xx: it wants an ACK."""
@@ -70,8 +71,10 @@ class Leg:
         self.again: Timer | None = None
         self.give_up: Timer | None = None
         self.interval = 0.0
-        self.refers: dict[int, int] = {}
+        self.refers: dict[int, int] | None = None
         """REFERs that we sent on: our number → the number it had on the other side (RFC 3515 §2.4.6)."""
+        self.credentials: tuple[Header, ...] = ()
+        """What the INVITE showed to be let in; the ACK to its 2xx repeats it (§22.1)."""
         self.partner: bytes = b""
         """Key of the leg on the other side."""
         self.caller = False
@@ -88,9 +91,9 @@ class Leg:
         twin.local = self.local.removesuffix(self.local_tag) + local_tag if local_tag != self.local_tag else self.local
         twin.remote, twin.remote_tag = self.remote, remote_tag
         twin.to, twin.fallback, twin.target, twin.routes = self.to, self.fallback, self.target, self.routes
-        twin.cseq, twin.remote_cseq, twin.caller = self.cseq, self.remote_cseq, self.caller
-        twin.behind_nat = self.behind_nat
-        twin.uac_cseq, twin.uas_cseq = self.uac_cseq, self.uas_cseq
+        twin.caller, twin.behind_nat = self.caller, self.behind_nat
+        twin.cseq = twin.uac_cseq = self.uac_cseq
+        twin.remote_cseq = twin.uas_cseq = self.uas_cseq  # both sides count from the INVITE, in each dialog anew
         return twin
 
     def called_by(self, invite: Message, flow: Flow) -> None:
@@ -101,9 +104,13 @@ class Leg:
         self.local = b"%b;tag=%b" % (value_of(invite.first[b"to"]), self.local_tag)
         self.remote_cseq = self.uas_cseq = invite.cseq
         self.routes = route_set(invite)
-        self.behind_nat = flow.host != invite.via.address
-        self.aim(invite, stay=self.behind_nat)
         self.caller = True
+        self.asked_by(invite, flow)
+
+    def asked_by(self, request: Message, flow: Target) -> None:
+        """The peer sent a request from there that may move its target (§12.2.2)."""
+        self.behind_nat = flow.host != request.via.address
+        self.aim(request)
 
     def answered_by(self, response: Message) -> None:
         """The peer answered our INVITE, provisionally or for good (§12.1.2).
@@ -120,10 +127,10 @@ class Leg:
             self.routes = ()
         self.aim(response)
 
-    def aim(self, message: Message, *, stay: bool = False) -> None:
+    def aim(self, message: Message) -> None:
         """Take the peer's Contact as remote target (§12.1, §12.2.1.2), if the message has one that can be read.
 
-        stay: the peer is behind NAT, its Contact is of no use to us: requests go where its own came from.
+        Requests to a peer behind NAT go on to where its own came from.
         """
         try:
             contact = message.contact
@@ -131,8 +138,8 @@ class Leg:
                 self.target = contact.uri
             if not self.target:
                 self.target = self.from_uri(message)
-            if not stay:
-                self._choose_hop(self.routes[0] if self.routes else b"")
+            if not self.behind_nat:
+                self._choose_hop()
         except WireError:
             self.target = self.target or b"sip:" + _host_port(self.reached)
 
@@ -141,12 +148,13 @@ class Leg:
         """Whom to ask where no Contact was given (RFC 2543): the address of record."""
         return message.from_.uri if message.method else message.to.uri
 
-    def _choose_hop(self, route: bytes) -> None:
-        hop = next_hop(NameAddr.parse(route).uri if route else self.target, self.reached)
-        if isinstance(self.reached, Flow) and self.reached.reliable:
-            self.fallback = hop if hop.peer != self.reached.peer else None
-        else:
+    def _choose_hop(self) -> None:
+        reached = self.reached
+        hop = next_hop(self.routes[0][1:-1] if self.routes else self.target, reached)
+        if not (isinstance(reached, Flow) and reached.reliable):
             self.to = hop
+        elif hop.peer != reached.peer:  # no flow: its connection would be the one that is gone
+            self.fallback = Target(hop.transport, hop.host, hop.port, hop.sent_by, hop.local)
 
     def heard_over(self, flow: Target) -> None:
         """A request of the peer came over this flow. A peer that called us over a stream and has opened another one is
@@ -163,8 +171,8 @@ class Leg:
     def request_lines(self, method: bytes, cseq: int, branch: bytes, max_forwards: int, contact: bool) -> bytes:
         """Start line and our lines for a request inside this dialog, joined by CRLF (§12.2.1.1). On the path."""
         uri, routes = self.target, self.routes
-        if routes and param(b";" + routes[0].partition(b";")[2].replace(b">", b";"), b"lr") is None:
-            uri, routes = NameAddr.parse(routes[0]).uri, (*routes[1:], b"<%b>" % self.target)  # a strict router
+        if routes and param(b";" + routes[0][1:-1].partition(b";")[2], b"lr") is None:
+            uri, routes = routes[0][1:-1], (*routes[1:], b"<%b>" % self.target)  # a strict router
         lines = [
             b"%b %b SIP/2.0" % (method, uri),
             b"Via: " + compose.via_value(self.to.transport, self.to.sent_by, branch),
@@ -190,11 +198,10 @@ class Leg:
 
 
 def route_set(message: Message) -> tuple[bytes, ...]:
-    """The Record-Route values in their order (§12.1). Raises WireError for one that nobody could follow."""
-    routes = tuple(message.values(b"record-route"))
-    for route in routes:
-        NameAddr.parse(route)
-    return routes
+    """The URIs of Record-Route in their order, in angle brackets (§12.1). Raises WireError for an unreadable one."""
+    if b"record-route" not in message.first:
+        return ()
+    return tuple(b"<%b>" % NameAddr.parse(value).uri for value in message.values(b"record-route"))
 
 
 def contact_line(user: bytes, ours: Target) -> bytes:
@@ -211,8 +218,9 @@ def without_tag(address: NameAddr) -> bytes:
 def next_hop(uri: bytes, reached: Target) -> Target:
     """Where a request with this next URI goes: the IP address in it, or where its peer was reached before.
 
-    Names are not looked up on the path of a call; and a private address from a peer that we reached at a public one
-    is how a carrier behind NAT looks: both mean the address that is known to work.
+    Names are not looked up on the path of a call; a private address from a peer that we reached at a public one is
+    how a carrier behind NAT looks; 127.0.0.1 is how a PBX looks that does not know its own address. All of them mean
+    the address that is known to work.
     """
     try:
         address = SipUri.parse(uri)
@@ -228,7 +236,9 @@ def next_hop(uri: bytes, reached: Target) -> Target:
         there, here = ip_address(host), ip_address(reached.host)
     except ValueError:
         return reached
-    if there.version != here.version or (there.is_private and not here.is_private) or there.is_unspecified:
+    if there.version != here.version or there.is_unspecified or there.is_multicast:
+        return reached
+    if (here.is_global and not there.is_global) or (there.is_loopback and not here.is_loopback):
         return reached
     return _elsewhere(reached, str(there), port)
 

@@ -1,14 +1,32 @@
 """A line: one trunk or one PBX as the engine uses it, that is `Trunk` and what the settings say about calls there."""
 
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 from sipfailover.chance import Chance
-from sipfailover.config import Monitor, Settings
+from sipfailover.config import Monitor, Settings, TrunkSettings
 from sipfailover.routing import Peer, Rules
 from sipfailover.transaction import Timer
-from sipfailover.trunk import HealthRules, ProbeRules, Trunk
+from sipfailover.trunk import HealthRules, ProbeRules, Registration, Trunk
+from sipfailover.wire import Credentials, Wallet
 
-NOT_REGISTERED = "register is set, but this version does not register: the carrier must know our address"
+
+@dataclass(slots=True, eq=False)
+class Account:
+    """What we have at a carrier: whom we register, and what answers its challenges. Its repr shows no password."""
+
+    domain: bytes
+    """SIP domain of the account."""
+    aor: bytes
+    """Address of record, as a URI."""
+    wallet: Wallet
+    registers: bool
+    expires: int
+    """Seconds to ask for."""
+    token: bytes
+    """User part of the Contact that we register: by it calls that come in are recognised, also after a restart."""
+    registration: Registration | None = None
+    """Made when the carrier's address is known."""
 
 
 @dataclass(slots=True, eq=False)
@@ -24,6 +42,9 @@ class Line:
     peer: Peer = field(init=False)
     timer: Timer | None = None
     """When to look after it again."""
+    account: Account | None = None
+    """None: the carrier knows us by our address."""
+    registration_timer: Timer | None = None
 
     def __post_init__(self) -> None:
         self.peer = Peer(self.role, self.trunk.name)
@@ -48,9 +69,30 @@ def trunk_lines(settings: Settings, chance: Chance, now: float) -> list[Line]:
         health, probe = _monitor_rules(settings, settings.monitor_for(section))
         trunk = Trunk(section.name, section.tier, health, probe, failover.no_answer_within, chance, now)
         trunk.channels = section.channels
-        trunk.note = NOT_REGISTERED if section.register else ""
-        lines.append(Line("trunk", trunk, rules, section.host.encode("idna"), section.port))
+        host, port = (section.domain, None) if section.domain else (section.host, section.port)
+        line = Line("trunk", trunk, rules, host.encode("idna"), port)
+        line.account = _account(section, line.host)
+        lines.append(line)
     return lines
+
+
+def _account(section: TrunkSettings, domain: bytes) -> Account | None:
+    if not section.username:
+        return None
+    name, password = section.username, section.password
+    credentials = []
+    if password is not None:
+        known_as = section.auth_username or name
+        credentials.append(Credentials(known_as, password.get_secret_value(), section.realm or None))
+    aor = b"sip:%b@%b" % (name.encode(), b"[%b]" % domain if b":" in domain else domain)
+    return Account(
+        domain=domain,
+        aor=aor,
+        wallet=Wallet(credentials),
+        registers=section.register,
+        expires=int(section.register_expires),
+        token=b"sf" + sha256(section.name.encode() + b"\n" + aor).hexdigest()[:14].encode(),
+    )
 
 
 def pbx_lines(settings: Settings, chance: Chance, now: float) -> list[Line]:

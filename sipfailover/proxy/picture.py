@@ -25,8 +25,8 @@ def take(engine: Engine, now: float) -> EngineView:
     return EngineView(
         now=now,
         started_at=core.started_at,
-        trunks=tuple(_line(line) for line in sorted(core.trunks, key=lambda line: line.trunk.tier)),
-        pbxs=tuple(_line(line) for line in core.pbxs),
+        trunks=tuple(_line(line, now) for line in sorted(core.trunks, key=lambda line: line.trunk.tier)),
+        pbxs=tuple(_line(line, now) for line in core.pbxs),
         active_trunk=engine.watch.active,
         calls=tuple(_call(call) for call in reversed(calls)),
         calls_now=len(core.calls),
@@ -43,7 +43,7 @@ def take(engine: Engine, now: float) -> EngineView:
     )
 
 
-def _line(line: Line) -> TrunkView:
+def _line(line: Line, now: float) -> TrunkView:
     trunk = line.trunk
     health = trunk.health
     why = health.why or ("" if health.state is State.UP else "no reason is known")
@@ -62,8 +62,16 @@ def _line(line: Line) -> TrunkView:
         probe=health.progress,
         last_probe_at=trunk.probe.ended_at,
         loss_ratio=trunk.probe.loss_ratio,
+        registration=_registration(line, now),
         note=trunk.note,
     )
+
+
+def _registration(line: Line, now: float) -> str:
+    account = line.account
+    if account is None or not account.registers:
+        return ""
+    return account.registration.story(now) if account.registration is not None else "Not registered: no address yet"
 
 
 def _call(call: Call) -> CallView:

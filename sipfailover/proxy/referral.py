@@ -12,7 +12,7 @@ from sipfailover.errors import WireError
 from sipfailover.proxy.leg import Leg
 from sipfailover.wire import Message, NameAddr
 from sipfailover.wire.fields import param, without_params
-from sipfailover.wire.uri import SipUri
+from sipfailover.wire.uri import HOP_PARAMS, SipUri
 
 EVENT = b"event"
 REFER_TO = b"refer-to"
@@ -43,7 +43,9 @@ def translate(request: Message, legs: Mapping[bytes, Leg], leg: Leg, partner: Le
 
 def remember(leg: Leg, ours: int, theirs: int) -> None:
     """A REFER with `theirs` as its CSeq on the other side left on this leg with `ours`."""
-    if len(leg.refers) >= REFERS_MAX:
+    if leg.refers is None:
+        leg.refers = {}
+    elif len(leg.refers) >= REFERS_MAX:
         del leg.refers[next(iter(leg.refers))]
     leg.refers[ours] = theirs
 
@@ -55,7 +57,7 @@ def event(request: Message, leg: Leg) -> tuple[bytes, bytes] | None:
     number = param(semicolon + params, b"id")
     if package.strip().lower() != b"refer" or not number or not number.isdigit() or len(number) > 10:
         return None
-    theirs = leg.refers.get(int(number))
+    theirs = leg.refers.get(int(number)) if leg.refers else None
     if theirs is None:
         return None
     rest = without_params(semicolon + params, (b"id",))
@@ -66,19 +68,21 @@ def refer_to(value: bytes, legs: Mapping[bytes, Leg], leg: Leg, partner: Leg) ->
     """A Refer-To as the other side can follow it."""
     address = NameAddr.parse(value)
     uri = SipUri.parse(address.uri)
-    for header in uri.headers.split(b"&"):
+    headers = uri.headers.split(b"&")
+    for at, header in enumerate(headers):
         name, _, escaped = header.partition(b"=")
         if name.lower() == REPLACES:
-            found = replaces(unquote_to_bytes(escaped.decode("latin-1")), legs)
+            found = replaces(unquote_to_bytes(escaped), legs)
             if found is None:
                 return value
             wanted, target = found
-            kept = b"?Replaces=" + quote_from_bytes(wanted, safe="").encode()
-            return address._replace(uri=target.partition(b"?")[0] + kept).to_bytes()
+            headers[at] = b"%b=%b" % (name, quote_from_bytes(wanted, safe="").encode())
+            return address._replace(uri=b"%b?%b" % (target.partition(b"?")[0], b"&".join(headers))).to_bytes()
     if not _is_ours(uri, leg):
         return value
     there = SipUri.parse(partner.target)
-    return address._replace(uri=uri._replace(host=there.host, port=there.port).to_bytes()).to_bytes()
+    moved = uri._replace(host=there.host, port=there.port, params=without_params(uri.params, HOP_PARAMS))
+    return address._replace(uri=moved.to_bytes()).to_bytes()
 
 
 def replaces(value: bytes, legs: Mapping[bytes, Leg]) -> tuple[bytes, bytes] | None:
@@ -101,6 +105,7 @@ def replaces(value: bytes, legs: Mapping[bytes, Leg]) -> tuple[bytes, bytes] | N
 
 def _is_ours(uri: SipUri, leg: Leg) -> bool:
     """True if a URI points to our own address on this leg."""
-    port = b"" if uri.port is None else b":%d" % uri.port
     sent_by = leg.to.sent_by
-    return uri.host + port == sent_by or uri.host + b":5060" == sent_by
+    if uri.port is None:
+        return sent_by in (uri.host, uri.host + b":5060")
+    return sent_by == b"%b:%d" % (uri.host, uri.port)

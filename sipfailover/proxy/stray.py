@@ -67,7 +67,8 @@ class Stray:
         line = self.core.line_at(flow)
         target = line.trunk.target if line is not None else None
         ours = {flow.sent_by.lower(), target.sent_by.lower() if target is not None else b""}
-        return line is not None and via.sent_by in ours and len(via.branch) == len(b"z9hG4bK") + 16
+        known = line is not None and via.sent_by in ours and len(via.branch) == len(b"z9hG4bK") + 16
+        return known and len(message.values(b"via")) == 1  # §8.1.3.3
 
     def _hop_by_hop(self, method: bytes, message: Message) -> bytes:
         """ACK to a failure or CANCEL, from the response alone. To has the URI that was our Request-URI."""

@@ -33,6 +33,8 @@ class TrunkView:
     last_probe_at: float | None
     loss_ratio: float
     """Share of the last 20 probes without an answer that counts."""
+    registration: str = ""
+    """How our registration stands, as one line for people: `Registered for 4 min, …`; empty where none is used."""
     note: str = ""
     """Something the operator should know, e.g. that a setting has no effect yet."""
 

@@ -12,7 +12,6 @@ from sipfailover.proxy.core import Core, phrase
 from sipfailover.proxy.facts import ProbeEnded, TrunkChanged
 from sipfailover.proxy.line import Line
 from sipfailover.proxy.view import FailoverView
-from sipfailover.routing import Place, plan
 from sipfailover.transaction import Input, Transaction
 from sipfailover.trunk import Change, Evidence, Sign, State
 from sipfailover.wire import Message, compose
@@ -165,8 +164,8 @@ class Watch:
             self._choose_active(now, f"{line.name} is {after}: {change.why}")
 
     def _choose_active(self, now: float, why: str) -> None:
-        candidates = plan([line.trunk for line in self.core.trunks], now)
-        active = next((c.name for c in candidates if c.place is Place.FIRST and not c.trial), "")
+        fit = [line.trunk for line in self.core.trunks if line.trunk.carries_new_calls]
+        active = min(fit, key=lambda trunk: trunk.tier).name if fit else ""  # full is no failover: calls overflow
         if active == self.active:
             return
         self.active = active

@@ -2,7 +2,7 @@
 
 An answer about the number or the callee beats one about the carriers. A carrier's own trouble is never relayed: a bare
 503 would make the PBX take *us* out of service (and the challenge of a carrier is not for the PBX), so then the answer
-is ours, with Retry-After, and a Warning (§20.43) per trunk that says what it said.
+is ours, with Retry-After, and a Warning (§20.43) per trunk that says what it said. Unless the operator wants it so.
 """
 
 from collections.abc import Sequence
@@ -33,6 +33,8 @@ class Said:
     """The final status, 0 if there was none."""
     words: str
     """`503 Service Unavailable`, `no answer within 0.8 s`, …"""
+    as_is: bool = False
+    """The verdict table wants it relayed, although its status tells of the carrier (`never_retry: 500`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ def best(said: Sequence[Said], noun: str = "trunk") -> Final:
 
     `noun`: what was tried, `trunk` or `PBX`, for the reason phrase.
     """
-    ranked = [(rank(attempt.status), index) for index, attempt in enumerate(said)]
+    ranked = [(max(rank(attempt.status), attempt.as_is), index) for index, attempt in enumerate(said)]
     worth, chosen = max(ranked, default=(0, 0))  # of equal ones the last, whose trunk is not known to fail
     if worth:
         return Final(chosen, said[chosen].status, b"", warnings(said) if len(said) > 1 else ())

@@ -179,6 +179,8 @@ class Verdict:
     why: str
     """Why so, for the explanation of a call."""
     retry_after: float = 0.0
+    as_is: bool = False
+    """The table has decided that the caller hears this answer, whatever its status tells."""
 
     def evidence(self, destination: str, sent_at: float) -> Evidence | None:
         """The evidence for `Health.observe`, None if there is none. `sent_at`: when our INVITE left, seconds."""
@@ -269,11 +271,12 @@ def _rejected(outcome: Rejected, row: Row, agreed: Iterable[int], emergency: boo
         next_trunk, why = False, "two trunks say the same"
     else:
         next_trunk, why = row.next is not NO, row.why
+    as_is = row.next is NO and not next_trunk
     if status == 503 and outcome.retry_after > 0:
-        return Verdict(next_trunk, Sign.RETRY_AFTER, said, why, outcome.retry_after)
+        return Verdict(next_trunk, Sign.RETRY_AFTER, said, why, outcome.retry_after, as_is)
     # A fault after ringing may be the callee's line as well as the carrier's: it speaks neither for nor against.
     sign = None if outcome.ringing and row.sign is FAULT else row.sign
-    return Verdict(next_trunk, sign, said, why)
+    return Verdict(next_trunk, sign, said, why, as_is=as_is)
 
 
 def parse(word: str) -> tuple[Key, ...]:

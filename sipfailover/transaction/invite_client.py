@@ -14,6 +14,7 @@ from sipfailover.transaction.machine import (
     double,
     drop,
     pass_up,
+    release,
     resend,
     send,
     settle,
@@ -74,14 +75,15 @@ TABLE: Table = {
     (CALLING, Input.LOST):           (TERMINATED, drop, pass_up(Input.LOST)),
     (CALLING, Input.CANCEL):         (CALLING, remember_cancel, stop_again, start_end(Input.TIMER_B, LIFE)),
     (CALLING, Input.PROVISIONAL):    (PROCEEDING, stop_again, stop_end, TELL_PROVISIONAL, cancel_if_due),
-    (CALLING, Input.SUCCESS):        (ACCEPTED, stop_again, settle, TELL_SUCCESS, start_end(Input.TIMER_M, LIFE)),
+    (CALLING, Input.SUCCESS):        (ACCEPTED, stop_again, settle, release, TELL_SUCCESS,
+                                      start_end(Input.TIMER_M, LIFE)),
     (CALLING, Input.FAILURE):        (COMPLETED, stop_again, settle, acknowledge, TELL_FAILURE,
                                       start_end(Input.TIMER_D, LIFE, 0.0)),
     (PROCEEDING, Input.PROVISIONAL): (PROCEEDING, TELL_PROVISIONAL),
     (PROCEEDING, Input.CANCEL):      (PROCEEDING, cancel, start_end(Input.TIMER_B, LIFE)),
     (PROCEEDING, Input.TIMER_B):     (TERMINATED, drop, pass_up(Input.TIMER_B)),  # §9.1: cancelled, and no final came
     (PROCEEDING, Input.LOST):        (PROCEEDING, settle, pass_up(Input.LOST)),  # §18.2.2: the answer needs none
-    (PROCEEDING, Input.SUCCESS):     (ACCEPTED, settle, TELL_SUCCESS, start_end(Input.TIMER_M, LIFE)),
+    (PROCEEDING, Input.SUCCESS):     (ACCEPTED, settle, release, TELL_SUCCESS, start_end(Input.TIMER_M, LIFE)),
     (PROCEEDING, Input.FAILURE):     (COMPLETED, settle, acknowledge, TELL_FAILURE,
                                       start_end(Input.TIMER_D, LIFE, 0.0)),
     (COMPLETED, Input.FAILURE):      (COMPLETED, resend),  # §17.1.1.2: the peer lost our ACK

@@ -5,11 +5,11 @@ fits no transaction, and an ACK to a 2xx, come with None for the transaction.
 """
 
 from sipfailover.chance import MAGIC_COOKIE
-from sipfailover.flow import Flow, Send, Target
+from sipfailover.flow import TLS, Flow, Send, Target
 from sipfailover.transaction import invite_client, invite_server, other_client, other_server
-from sipfailover.transaction.machine import RESPONSES, SENDING, Input, Transaction, step
+from sipfailover.transaction.machine import RESPONSES, SENDING, Input, Transaction, count, step
 from sipfailover.transaction.timers import LIFE, T1, TimerQueue
-from sipfailover.wire import Message, compose, value_of
+from sipfailover.wire import Message, compose
 
 Key = tuple[bytes, bytes, bytes]
 Raised = tuple[Transaction | None, Input, Message | None]
@@ -37,9 +37,9 @@ class Layer:
         self.merged: dict[tuple[bytes, bytes, int], Key] = {}
         """(Call-ID, From tag, CSeq) of INVITEs outside dialogs → their transaction: §8.2.2.2."""
         self.repeats_in: dict[bytes, int] = {}
-        """Method → requests that came again, since the start."""
+        """Method → requests that came again, since the start. See `machine.count`."""
         self.repeats_out: dict[bytes, int] = {}
-        """Method → messages that we sent again, since the start."""
+        """Method → messages that we sent again, since the start. See `machine.count`."""
 
     def __len__(self) -> int:
         return len(self.clients) + len(self.servers)
@@ -60,7 +60,7 @@ class Layer:
             else:
                 step(tx, Input.ACK, message, now)
         elif tx is not None:
-            self.repeats_in[method] = self.repeats_in.get(method, 0) + 1
+            count(self.repeats_in, method)
             step(tx, Input.REQUEST, message, now)
         else:
             self._new_request(key, flow, message)
@@ -74,6 +74,8 @@ class Layer:
 
     def _new_request(self, key: Key, flow: Flow, message: Message) -> None:
         invite = message.method == INVITE
+        merge_key = (message.call_id, message.from_tag, message.cseq)
+        outside = not message.to_tag  # read before anything is kept: either tag can be unreadable
         tx = Transaction(
             self,
             invite_server.TABLE if invite else other_server.TABLE,
@@ -85,11 +87,9 @@ class Layer:
         tx.request = message
         tx.lines = compose.reply_lines(message, flow.host.encode(), flow.port)
         self.servers[key] = tx
-        if invite and not message.to_tag:
-            merge_key = (message.call_id, message.from_tag, message.cseq)
-            if merge_key not in self.merged:
-                self.merged[merge_key] = key
-                tx.merge_key = merge_key
+        if invite and outside and merge_key not in self.merged:
+            self.merged[merge_key] = key
+            tx.merge_key = merge_key
         self.raised.append((tx, Input.REQUEST, message))
 
     # -- wishes of users ----------------------------------------------------------------------------------------------
@@ -100,6 +100,12 @@ class Layer:
         if (tx.state, what) in tx.table:
             tx.data = data
             step(tx, what, None, now)
+
+    def arrived(self, tx: Transaction) -> None:
+        """The 2xx to this INVITE has its ACK. What is left only absorbs what comes again (RFC 6026 §7.1), for 64*T1 of
+        every call: it needs neither the request nor the answer, which are most of its memory."""
+        tx.data = tx.lines = b""
+        tx.request = tx.user = None
 
     def request(
         self, branch: bytes, method: bytes, data: bytes, to: Target, user: object, now: float,
@@ -168,29 +174,31 @@ class Layer:
 
         Every request that waits there is told so. An INVITE that has a provisional answer goes on: what was refused was
         another message, and over a stream the peer answers on a new connection (§18.2.2); its user is told once, and
-        may think otherwise. An answer that should have gone over a
-        broken connection is sent again to where its Via points (§18.2.2).
+        may think otherwise. An answer that should have gone over a broken connection is sent again to where its Via
+        points (§18.2.2), unless its ACK has come.
         """
         for tx in list(self.waiting.get(where.peer, {}).values()):
             tx.reason = reason
             step(tx, Input.LOST, None, now)
         if isinstance(where, Flow) and where.reliable:
-            for tx in [tx for tx in self.servers.values() if tx.to == where]:
-                self._move(tx, where)
+            number = where.connection
+            for tx in self.servers.values():
+                if tx.request is not None and type(tx.to) is Flow and tx.to.connection == number:
+                    self._move(tx, where)
 
     def _move(self, tx: Transaction, broken: Flow) -> None:
         assert tx.request is not None
-        port = tx.request.via.port or 5060
+        port = tx.request.via.port or (5061 if broken.transport == TLS else 5060)
         tx.to = Target(broken.transport, broken.host, port, broken.sent_by, broken.local)
-        if tx.data:
+        if tx.data and tx.state is not invite_server.CONFIRMED:
             self.out.append(Send(tx.to, tx.data))
 
     def forget(self, tx: Transaction) -> None:
         """It is over."""
-        if tx.request is None:
-            self.clients.pop(tx.key, None)
-        else:
-            self.servers.pop(tx.key, None)
+        if self.clients.get(tx.key) is tx:
+            del self.clients[tx.key]
+        elif self.servers.get(tx.key) is tx:
+            del self.servers[tx.key]
             if tx.merge_key is not None:
                 self.merged.pop(tx.merge_key, None)
 
@@ -198,16 +206,15 @@ class Layer:
 def server_key(message: Message) -> Key:
     """§17.2.3: branch, sent-by and method, ACK and CANCEL under the method they are about (ACK) or their own.
 
-    A branch without the magic cookie comes from RFC 2543: then everything that its rules compare makes up the key.
+    A branch without the magic cookie, or with nothing behind it (RFC 4475 §3.2.1), comes from RFC 2543: then everything
+    that its rules compare makes up the key.
     """
     via = message.via
     branch = via.branch
     method = INVITE if message.method == ACK else message.method
-    if branch[:7] == MAGIC_COOKIE or branch[:7].lower() == b"z9hg4bk":
+    if len(branch) > 7 and (branch[:7] == MAGIC_COOKIE or branch[:7].lower() == b"z9hg4bk"):
         return (branch, via.sent_by, method)
-    old = b"\n".join(
-        (message.uri, message.call_id, b"%d" % message.cseq, message.from_tag, value_of(message.first[b"via"]))
-    )
+    old = b"\n".join((message.uri, message.call_id, b"%d" % message.cseq, message.from_tag, via.to_bytes()))
     return (b"2543\n" + old, b"", method)
 
 

@@ -91,7 +91,7 @@ class Transaction:
         self.user: object = None
         """Whose it is; given back with everything that is passed up."""
         self.request: Message | None = None
-        """The request (server)."""
+        """The request (server); None when its 2xx has been acknowledged."""
         self.lines = b""
         """The lines that every answer begins with (server); the Reason of the CANCEL (INVITE client)."""
         self.merge_key: tuple[bytes, bytes, int] | None = None
@@ -105,7 +105,8 @@ class Transaction:
         return self.to.reliable
 
     def __repr__(self) -> str:
-        return f"<Transaction {self.key[2].decode('latin-1')} {self.state!r} {self.to}>"
+        method, way = self.key[2].decode("latin-1"), "to" if self.layer.clients.get(self.key) is self else "from"
+        return f"<Transaction {method} {way} {self.to}: {self.state.name}>"
 
 
 def step(tx: Transaction, what: Input, message: Message | None, now: float) -> bool:
@@ -119,6 +120,17 @@ def step(tx: Transaction, what: Input, message: Message | None, now: float) -> b
     return True
 
 
+MAX_METHODS = 32
+"""Methods that are counted one by one. RFCs know 14; others come from whoever makes them up."""
+
+
+def count(counter: dict[bytes, int], method: bytes) -> None:
+    """One more of this method; b"other" once there are `MAX_METHODS`."""
+    if method not in counter and len(counter) >= MAX_METHODS:
+        method = b"other"
+    counter[method] = counter.get(method, 0) + 1
+
+
 # -- effects ----------------------------------------------------------------------------------------------------------
 
 
@@ -130,7 +142,7 @@ def send(tx: Transaction, _message: Message | None, _now: float) -> None:
 def resend(tx: Transaction, _message: Message | None, _now: float) -> None:
     """The same bytes once more."""
     tx.sends += 1
-    tx.layer.repeats_out[tx.key[2]] = tx.layer.repeats_out.get(tx.key[2], 0) + 1
+    count(tx.layer.repeats_out, tx.key[2])
     tx.layer.out.append(Send(tx.to, tx.data))
 
 
@@ -206,10 +218,14 @@ def settle(tx: Transaction, _message: Message | None, _now: float) -> None:
             del tx.layer.waiting[tx.to.peer]
 
 
+def release(tx: Transaction, _message: Message | None, _now: float) -> None:
+    """Nothing is sent again: let go of it. A call has its INVITE for 64*T1 otherwise."""
+    tx.data = b""
+
+
 def drop(tx: Transaction, message: Message | None, now: float) -> None:
     """It is over: forget it."""
     stop_again(tx, message, now)
     stop_end(tx, message, now)
-    if tx.request is None:
-        settle(tx, message, now)
+    settle(tx, message, now)
     tx.layer.forget(tx)

@@ -73,7 +73,8 @@ class TimerQueue:
     def expired(self, now: float) -> Iterator[tuple[Owner, int]]:
         """Those that are due, in the order of their time; take each before asking for the next one.
 
-        A timer that is started meanwhile and is due at once rings with the next call.
+        A timer that is started meanwhile and is due at once rings with the next call; so do those that were not asked
+        for, because the one before them failed.
         """
         due: list[tuple[float, int, Timer]] = []
         for grains, lane in list(self._lanes.items()):
@@ -85,10 +86,17 @@ class TimerQueue:
                 del self._lanes[grains]
         self._deadline = min([lane[0].due for lane in self._lanes.values()], default=None)
         due.sort()
-        for _, _, timer in due:
-            owner, timer.owner = timer.owner, None
-            if owner is not None:  # not stopped by one that rang before it
-                yield owner, timer.name
+        ringing = deque([timer for _, _, timer in due])
+        try:
+            while ringing:
+                timer = ringing.popleft()
+                owner, timer.owner = timer.owner, None
+                if owner is not None:  # not stopped by one that rang before it
+                    yield owner, timer.name
+        finally:
+            if ringing:
+                self._deadline = ringing[0].due
+                self._lanes.setdefault(0, deque()).extend(ringing)
 
     def __len__(self) -> int:
         """Timers that run."""

@@ -13,7 +13,7 @@ from sipfailover.errors import WireError
 from sipfailover.flow import Flow, Target
 from sipfailover.transport.bounds import Bounds, Counters
 from sipfailover.transport.sockets import reason_of
-from sipfailover.wire.framing import StreamFramer
+from sipfailover.wire import StreamFramer
 
 PING = b"\r\n\r\n"
 PONG = b"\r\n"

@@ -104,6 +104,7 @@ def _line(trunk: TrunkView, wall: Wall) -> dict[str, object]:
             "loss_ratio": round(trunk.loss_ratio, 4),
         },
         "no_answer_within_seconds": round(trunk.no_answer_within, 3),
+        "registration": trunk.registration,
         "calls": {"now": trunk.calls_now},
         "target": trunk.target,
     }

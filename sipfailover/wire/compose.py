@@ -6,7 +6,7 @@ Names of headers come in lower case and leave as the RFCs print them. What is pa
 
 from collections.abc import Iterable
 
-from sipfailover.wire.fields import Via, split_commas
+from sipfailover.wire.fields import Via, split_commas, without_params
 from sipfailover.wire.limits import MAX_HEADER_LINES
 from sipfailover.wire.message import Message, value_of
 from sipfailover.wire.names import COMPACT, pretty
@@ -14,6 +14,8 @@ from sipfailover.wire.status import reason_phrase
 
 Header = tuple[bytes, bytes]
 """(name in lower case, value)."""
+
+_CONTROL = bytes(set(range(32)) - {9}) + b"\x7f"
 
 
 def request(
@@ -74,20 +76,20 @@ def reply_lines(asked: Message, received: bytes = b"", rport: int = 0) -> bytes:
 
 
 def stamped(asked: Message, received: bytes, rport: int) -> bytes:
-    """The first Via line of a request with `received` and `rport` on its topmost value."""
+    """The first Via line of a request with `received` and `rport` on its topmost value.
+
+    What the sender wrote there itself gives way to what we saw. `received` is an address without brackets, IPv6 too
+    (the grammar of §25.1; RFC 5118 §4.5 asks readers to take both).
+    """
     via = asked.via
     line = asked.first[b"via"]
     wanted = via.rport
-    if wanted is None and via.address.encode() == received:
+    if wanted is None and via.received is None and via.address.encode() == received:
         return line
-    params = via.params
+    params = without_params(via.params, (b"received", b"rport"))
     if wanted is not None:
-        params = b"".join(
-            b";rport=%d" % rport if piece.partition(b"=")[0].strip().lower() == b"rport" else b";" + piece
-            for piece in params.split(b";")[1:]
-        )
-    if via.received is None:
-        params += b";received=" + received
+        params += b";rport=%d" % rport
+    params += b";received=" + received
     # A list of values on one line: only the first is the sender's.
     others = split_commas(value_of(line))[1:]
     return b"Via: " + b", ".join((via._replace(params=params).to_bytes(), *others))
@@ -109,22 +111,25 @@ def reply(
 def refusal(raw: bytes, status: int, reason: bytes) -> bytes | None:
     """An answer to bytes that are no sound request, from what can be read of them; None if nobody can be answered.
 
-    Never answers ACK (§17) or a response. Lines are copied as they stand, one of each that an answer needs.
+    Never answers ACK (§17) or a response. Lines are copied as they stand, one of each that an answer needs; not those
+    with control characters, which could begin a line of their own somewhere.
     """
     lines = raw.lstrip(b"\r\n").partition(b"\r\n\r\n")[0].replace(b"\r\n ", b"  ").replace(b"\r\n\t", b"  ")
     start, *rest = lines.split(b"\r\n")[:MAX_HEADER_LINES]
-    if start[:4].upper() == b"SIP/" or start[:4] == b"ACK ":
+    if start[:4].upper() == b"SIP/" or start.split()[:1] == [b"ACK"]:
         return None
     found: dict[bytes, list[bytes]] = {}
     for line in rest:
-        name = line.partition(b":")[0].strip().lower()
-        found.setdefault(COMPACT.get(name, name), []).append(line)
+        name, colon, _ = line.partition(b":")
+        name = name.strip().lower()
+        if colon:
+            found.setdefault(COMPACT.get(name, name), []).append(line)
     answer = [b"SIP/2.0 %d %b" % (status, b" ".join(reason.split()))]
     for name in (b"via", b"from", b"to", b"call-id", b"cseq"):
         if name not in found:
             return None
         answer += found[name] if name == b"via" else found[name][:1]
-    if any(b"\n" in line or b"\r" in line for line in answer):
+    if answer[-1].split()[-1] == b"ACK" or any(line.translate(None, _CONTROL) != line for line in answer):
         return None
     return _message(answer, (), b"")
 
@@ -163,7 +168,12 @@ def via_value(transport: str, sent_by: bytes, branch: bytes) -> bytes:
     return Via(transport.upper().encode(), sent_by, None, b";branch=%b;rport" % branch).to_bytes()
 
 
+def header_lines(headers: Iterable[Header]) -> list[bytes]:
+    """Headers as lines, their names as the RFCs print them."""
+    return [b"%b: %b" % (pretty(name), value) for name, value in headers]
+
+
 def _message(lines: list[bytes], headers: Iterable[Header], body: bytes) -> bytes:
-    lines += [b"%b: %b" % (pretty(name), value) for name, value in headers]
+    lines += header_lines(headers)
     lines.append(b"Content-Length: %d\r\n\r\n" % len(body))
     return b"\r\n".join(lines) + body

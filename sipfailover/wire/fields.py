@@ -1,4 +1,4 @@
-"""Scanners for the values of header fields: Via, name-addr, parameters, CSeq, Reason, Retry-After (RFC 3261 §25).
+"""Scanners for the values of header fields: Via, name-addr, lists, parameters, CSeq (RFC 3261 §25).
 
 They work on bytes by index, know quotes and angle brackets, and take linear time by construction. Names of
 parameters, hosts and protocols are compared without case, everything else with it (§7.3.1). A value comes in
@@ -12,16 +12,19 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from sipfailover.errors import WireError
-from sipfailover.wire.limits import MAX_CSEQ, MAX_DELIMITERS, MAX_SECONDS
+from sipfailover.wire.limits import MAX_CSEQ, MAX_DELIMITERS
 
 TOKEN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-.!%*_+`'~"
 """What a token is made of (§25.1)."""
+SEPARATORS = b'()<>@,;:\\/[]?={}"'
+"""What a display name cannot have without quotes (§25.1). Letters beyond ASCII cannot either, but mislead nobody."""
 HOST = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._"
 """What a host name or IPv4 address is made of, and the underscore that PBXs put in theirs."""
 IPV6 = b"0123456789ABCDEFabcdef:."
 SHOWN = 60
 """Bytes of a wrong value that an error shows."""
-TAB, BLANK, QUOTE, OPEN, CLOSE, COMMA, COLON, SEMICOLON, LESS, EQUALS, QUESTION, BACKSLASH = b'\t "(),:;<=?\\'
+
+TAB, BLANK, QUOTE, OPEN, CLOSE, COMMA, COLON, SEMICOLON, LESS, EQUALS, GREATER, QUESTION, BACKSLASH = b'\t "(),:;<=>?\\'
 """Single bytes as numbers. `QUOTE in value` is one memchr, 0.02 µs; `b'"' in value` first tries to read the needle as
 a number and takes 0.2 µs (CPython 3.11)."""
 
@@ -117,7 +120,7 @@ class NameAddr(NamedTuple):
         if opening < 0:
             uri, semicolon, params = value.partition(b";")
             uri = uri.strip()
-            if COMMA in uri or QUESTION in uri:
+            if COMMA in uri or QUESTION in uri or GREATER in uri:
                 raise WireError(f"address needs angle brackets: {value[:SHOWN]!r}")
             display = b""
             params = semicolon + params.strip()
@@ -149,28 +152,12 @@ class NameAddr(NamedTuple):
         return unquote(self.display)
 
     def to_bytes(self) -> bytes:
-        """The form with angle brackets, which is always right."""
-        return b"%b%b<%b>%b" % (self.display, b" " if self.display else b"", self.uri, self.params)
-
-
-class Reason(NamedTuple):
-    """One Reason value (RFC 3326): why a call was ended or refused."""
-
-    protocol: bytes
-    """As written: `SIP`, `Q.850`, …"""
-    cause: int | None
-    text: bytes
-    """Without quotes."""
-
-
-class RetryAfter(NamedTuple):
-    """A Retry-After (§20.33), in seconds."""
-
-    seconds: int
-    duration: int | None
-    """How long the peer will then be reachable, if it says so."""
-    comment: bytes
-    """Without the outer parentheses."""
+        """The form with angle brackets, which is always right. A name that needs quotes gets them (RFC 4475 §3.1.2.15):
+        a comma without them would be two addresses for the next reader."""
+        display = self.display
+        if display and display[0] != QUOTE and display.translate(None, SEPARATORS) != display:
+            display = quote(display)
+        return b"%b%b<%b>%b" % (display, b" " if display else b"", self.uri, self.params)
 
 
 def split_commas(value: bytes) -> list[bytes]:
@@ -303,47 +290,6 @@ def parse_cseq(value: bytes) -> tuple[int, bytes]:
     return number, method
 
 
-def parse_reasons(value: bytes) -> tuple[Reason, ...]:
-    """The values of one Reason line (RFC 3326). What cannot be read is left out: it informs, it does not steer."""
-    try:
-        pieces = split_commas(value)
-    except WireError:
-        return ()
-    reasons: list[Reason] = []
-    for piece in pieces:
-        protocol, semicolon, params = piece.partition(b";")
-        protocol = protocol.strip()
-        if not is_token(protocol):
-            continue
-        try:
-            known = dict(reversed(parse_params(semicolon + params)))
-        except WireError:
-            known = {}
-        cause = known.get(b"cause") or b""
-        number = int(cause) if cause.isdigit() and len(cause) < 10 else None
-        reasons.append(Reason(protocol, number, unquote(known.get(b"text") or b"")))
-    return tuple(reasons)
-
-
-def parse_retry_after(value: bytes) -> RetryAfter | None:
-    """Retry-After with its comment and duration, or None if it says nothing we understand.
-
-    More than `MAX_SECONDS` is read as that (RFC 4475 §3.1.2.5 sends such a number).
-    """
-    digits = value[: len(value) - len(value.lstrip(b"0123456789"))]
-    if not digits:
-        return None
-    rest = value[len(digits) :].strip()
-    comment = b""
-    if rest[:1] == b"(":
-        end = _end_of_comment(rest)
-        comment, rest = rest[1 : end - 1], rest[end:].strip()
-    if rest and rest[:1] != b";":
-        return None
-    duration = param(rest, b"duration")
-    return RetryAfter(_seconds(digits), _seconds(duration) if duration and duration.isdigit() else None, comment)
-
-
 def end_of_quoted(value: bytes, opening: int) -> int:
     """Index after the quote that closes the one at `opening`; a backslash hides what follows. Raises WireError."""
     at = opening + 1
@@ -426,25 +372,3 @@ def _split_params(params: bytes) -> list[bytes]:
 def _check_marks(count: int, value: bytes) -> None:
     if count > MAX_DELIMITERS:
         raise WireError(f"{count} delimiters in one value: {value[:SHOWN]!r}")
-
-
-def _end_of_comment(text: bytes) -> int:
-    """Index after the parenthesis that closes the first one; comments nest and escape (§25.1). The end if none does."""
-    depth = 0
-    escaped = False
-    for index, byte in enumerate(text[:MAX_DELIMITERS]):
-        if escaped:
-            escaped = False
-        elif byte == BACKSLASH:
-            escaped = True
-        elif byte == OPEN:
-            depth += 1
-        elif byte == CLOSE:
-            depth -= 1
-            if not depth:
-                return index + 1
-    return len(text)
-
-
-def _seconds(digits: bytes) -> int:
-    return min(int(digits), MAX_SECONDS) if len(digits) <= 10 else MAX_SECONDS

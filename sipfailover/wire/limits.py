@@ -11,7 +11,8 @@ MAX_HEADER_LINES = 256
 """Header lines of one message, folded lines counted each. The longest real one we have seen has 60."""
 
 MAX_LINE_BYTES = 8_192
-"""One line with its continuations. Identity headers (RFC 8224) are the longest in practice, up to about 2 kB."""
+"""One line with its continuations, and all lines of a list that is taken apart. Identity headers (RFC 8224) are the
+longest in practice, up to about 2 kB."""
 
 MAX_DELIMITERS = 4_096
 """Quotes, commas, semicolons and angle brackets in one value that has to be taken apart step by step."""
@@ -21,3 +22,18 @@ MAX_CSEQ = 2**31 - 1
 
 MAX_SECONDS = 2**31 - 1
 """Delta-seconds beyond this are read as this: 68 years are for ever."""
+
+MAX_CHALLENGES = 16
+"""Challenges of one 401 or 407 that are read, whatever their scheme; those below are passed over."""
+
+MAX_CHALLENGE_BYTES = 2_048
+"""Realm, nonce and opaque of one challenge together: what we would have to send back in every request."""
+
+MAX_DOMAINS = 4
+"""Realms that one request answers, and that are remembered for one trunk: the one learned first is forgotten first."""
+
+MAX_TRIES = 4
+"""Requests in a row that answer challenges: proxy, far end, and an old nonce at each. Then the attempt has failed."""
+
+MAX_NONCE_COUNT = 0xFFFFFFFF
+"""RFC 7616 §3.4: nc has 8 hexadecimal digits. A nonce used up is forgotten."""

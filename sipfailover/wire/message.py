@@ -1,12 +1,18 @@
 """A SIP message as a view over its bytes (RFC 3261 §7): found once, parsed when asked, never changed.
 
 What two parsers could read differently is checked at once: one each of the headers that stand alone, line ends, one
-true Content-Length, a CSeq that fits the method. What is merely ugly goes through: Latin-1, blanks before the colon,
-compact and folded headers, no reason phrase. Changes are `rewrite`'s business, messages of our own `compose`'s.
+true Content-Length, a CSeq that fits the method, no bytes that end a text for one reader and are letters for the next.
+What is merely ugly goes through: Latin-1, blanks before the colon, compact and folded headers, no reason phrase.
+Changes are `rewrite`'s business, messages of our own `compose`'s.
 """
 
+import re
+
 from sipfailover.errors import WireError
+from sipfailover.wire.explanations import parse_retry_after
 from sipfailover.wire.fields import (
+    BACKSLASH,
+    COMMA,
     SHOWN,
     NameAddr,
     Via,
@@ -14,17 +20,21 @@ from sipfailover.wire.fields import (
     is_token,
     param,
     parse_cseq,
-    parse_retry_after,
     split_commas,
 )
 from sipfailover.wire.limits import MAX_HEADER_LINES, MAX_LINE_BYTES, MAX_MESSAGE_BYTES
 from sipfailover.wire.names import COMPACT, KNOWN, SINGLE
+from sipfailover.wire.uri import UNSAFE
 
 VERSION = b"SIP/2.0"
 REQUIRED = (b"via", b"from", b"to", b"call-id", b"cseq")
 """§8.1.1, without Max-Forwards, which RFC 2543 did not have."""
 
 _FOLDS = (b" ", b"\t")
+_CONTROL = bytes(range(33)) + b"\x7f"
+NUL, VT, FF = b"\0\x0b\x0c"
+_HIDDEN = re.compile(rb"(?<!\\)[\0\x0b\x0c]")
+"""NUL ends a text for some, VT and FF are blanks for some: they may stand in a quoted-pair only (§25.1)."""
 
 
 class Message:
@@ -34,8 +44,8 @@ class Message:
     """
 
     __slots__ = (
-        "_contact", "_from", "_to", "_via", "body", "call_id", "cseq", "cseq_method", "fields", "first", "method",
-        "reason", "status", "uri",
+        "_contact", "_from", "_to", "_via", "body", "call_id", "cseq", "cseq_method", "fields", "first", "from_tag",
+        "method", "reason", "status", "to_tag", "uri",
     )  # fmt: skip
 
     def __init__(self, raw: bytes) -> None:
@@ -53,18 +63,26 @@ class Message:
             raise WireError(f"{count} header lines, over {MAX_HEADER_LINES}", 513)
         if head.count(b"\n") != count or head.count(b"\r") != count:
             raise WireError("a line does not end with CR LF")
+        if (NUL in head or VT in head or FF in head) and _HIDDEN.search(head):
+            raise WireError("NUL, VT or FF outside of quotes")
+        if end > MAX_LINE_BYTES and max(map(len, lines)) > MAX_LINE_BYTES:
+            raise WireError(f"a line over {MAX_LINE_BYTES} bytes", 513)
         if b"\r\n " in head or b"\r\n\t" in head:
             lines = _joined(lines)
         self._read_start(lines[0])
         fields: list[tuple[bytes, bytes]] = []
         first: dict[bytes, bytes] = {}
-        for line in lines[1:]:
-            name = KNOWN.get(line[: line.find(b":")]) or _odd_name(line)
-            if name not in first:
-                first[name] = line
-            elif name in SINGLE:
-                raise WireError(f"more than one {name.decode()}")
-            fields.append((name, line))
+        line = b""
+        try:
+            for line in lines[1:]:
+                name = KNOWN.get(line[: line.index(b":")]) or _odd_name(line)
+                if name not in first:
+                    first[name] = line
+                elif name in SINGLE:
+                    raise WireError(f"more than one {name.decode()}")
+                fields.append((name, line))
+        except ValueError:  # from index: there is no colon
+            raise WireError(f"not a header: {line[:SHOWN]!r}") from None
         self.fields = fields
         """(name in lower case, line as it came: name, colon, value, and its folds) in their order."""
         self.first = first
@@ -73,11 +91,15 @@ class Message:
             if required not in first:
                 raise WireError(f"no {required.decode()}")
         self.call_id: bytes = value_of(first[b"call-id"])
-        if not self.call_id or b" " in self.call_id:
+        if not self.call_id or len(self.call_id.translate(None, _CONTROL)) != len(self.call_id):
             raise WireError(f"not a Call-ID: {self.call_id[:SHOWN]!r}")
         self.cseq, self.cseq_method = parse_cseq(value_of(first[b"cseq"]))
         if self.method and self.cseq_method != self.method:
             raise WireError(f"{self.method[:SHOWN]!r} with a CSeq of {self.cseq_method[:SHOWN]!r}")
+        self.from_tag = tag_of(first[b"from"])
+        """b"" if there is none (RFC 2543)."""
+        self.to_tag = tag_of(first[b"to"])
+        """b"" if there is none: the request is outside a dialog."""
         length = first.get(b"content-length")
         self.body: bytes = raw[end + 4 :] if length is None else _body(raw, end + 4, value_of(length))
         self._via: Via | None = None
@@ -87,7 +109,7 @@ class Message:
 
     def _read_start(self, start: bytes) -> None:
         """§7.1 and §7.2: exactly two blanks in a request line; in a status line the phrase may be missing."""
-        if start[:8] == b"SIP/2.0 ":
+        if start[:8].upper() == b"SIP/2.0 ":
             digits, _, reason = start[8:].partition(b" ")
             if len(digits) != 3 or not digits.isdigit() or not 100 <= (status := int(digits)) < 700:
                 raise WireError(f"not a status: {digits[:SHOWN]!r}")
@@ -102,7 +124,7 @@ class Message:
             if version[:4].upper() == b"SIP/":
                 raise WireError(f"version is not SIP/2.0: {version[:SHOWN]!r}", 505)
             raise WireError(f"not a request line: {start[:SHOWN]!r}")
-        if not self.uri or self.uri[:1] == b"<" or b"\t" in self.uri:
+        if not self.uri or len(self.uri.translate(None, UNSAFE)) != len(self.uri):
             raise WireError(f"not a Request-URI: {self.uri[:SHOWN]!r}")
 
     def get(self, name: bytes) -> bytes | None:
@@ -115,16 +137,27 @@ class Message:
         return [line for known, line in self.fields if known == name]
 
     def values(self, name: bytes) -> list[bytes]:
-        """The values of a list header over all its lines, in order. Raises WireError for unbalanced quotes."""
+        """The values of a list header over all its lines, in order.
+
+        Raises WireError for unbalanced quotes, and for more than one line may have: taking 64 kB of commas apart would
+        hold up the calls of others.
+        """
         if name not in self.first:
             return []
-        return [value for line in self.lines(name) for value in split_commas(value_of(line))]
+        lines = self.lines(name)
+        if sum(map(len, lines)) > MAX_LINE_BYTES:
+            raise WireError(f"{name[:SHOWN].decode('latin-1')} with over {MAX_LINE_BYTES} bytes of values", 513)
+        return [value for line in lines for value in split_commas(value_of(line))]
 
     @property
     def via(self) -> Via:
-        """The topmost Via."""
+        """The topmost Via. Raises WireError if it, or another one on its line, cannot be read (RFC 4475 §3.1.2.1)."""
         if self._via is None:
-            self._via = Via.parse(first_value(value_of(self.first[b"via"])))
+            value = value_of(self.first[b"via"])
+            if COMMA in value:
+                self._via, *_ = [Via.parse(one) for one in split_commas(value) or (value,)]
+            else:
+                self._via = Via.parse(value)
         return self._via
 
     @property
@@ -140,16 +173,6 @@ class Message:
         if self._to is None:
             self._to = NameAddr.parse(value_of(self.first[b"to"]))
         return self._to
-
-    @property
-    def from_tag(self) -> bytes:
-        """b"" if there is none (RFC 2543)."""
-        return tag_of(self.first[b"from"])
-
-    @property
-    def to_tag(self) -> bytes:
-        """b"" if there is none: the request is outside a dialog."""
-        return tag_of(self.first[b"to"])
 
     @property
     def contact(self) -> NameAddr | None:
@@ -193,16 +216,23 @@ def value_of(line: bytes) -> bytes:
 
 
 def tag_of(line: bytes) -> bytes:
-    """The tag of a From or To line, b"" if it has none. The quick way where nothing is quoted behind the address."""
-    closing = line.rfind(b">")
-    at = line.find(b";tag=", closing if closing >= 0 else 0)
-    if at >= 0 and b'"' not in line[closing + 1 :] and b"\r" not in line:
-        at += 5
-        end = line.find(b";", at)
-        return (line[at:] if end < 0 else line[at:end]).strip()
-    if closing < 0 and b";" not in line:
-        return b""
-    if closing >= 0 and b";" not in line[closing:] and b'"' not in line[closing:]:
+    """The tag of a From or To line, b"" if it has none. Raises WireError where quotes or brackets do not close.
+
+    The quick way is for lines with one quoted name at most, nothing quoted or folded behind it, and the tag as first
+    parameter: there the first bracket is the right one.
+    """
+    opening = line.find(b"<")
+    if opening >= 0:
+        closing = line.find(b">", opening)
+        quotes = line.count(b'"', 0, opening)
+        if closing >= 0 and line.find(b'"', opening) < 0 and (not quotes or (quotes == 2 and BACKSLASH not in line)):
+            params = line[closing + 1 :]
+            if b";" not in params:
+                return b""
+            if params[:5] == b";tag=" and b"\r" not in params:
+                end = params.find(b";", 5)
+                return (params[5:] if end < 0 else params[5:end]).strip()
+    elif b";" not in line:
         return b""
     return param(NameAddr.parse(value_of(line)).params, b"tag") or b""
 
@@ -225,7 +255,7 @@ def _joined(lines: list[bytes]) -> list[bytes]:
 def _odd_name(line: bytes) -> bytes:
     """The name of a header that is not spelt in one of the usual ways, in lower case."""
     name, colon, _ = line.partition(b":")
-    name = name.rstrip()
+    name = name.rstrip(b" \t")  # not over a fold: there is none before the colon (HCOLON, §25.1)
     if not colon or not is_token(name):
         raise WireError(f"not a header: {line[:SHOWN]!r}")
     name = name.lower()

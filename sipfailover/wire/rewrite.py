@@ -13,7 +13,7 @@ HOP = frozenset({
 
 PRIVATE = frozenset({
     b"authorization", b"proxy-authorization", b"www-authenticate", b"proxy-authenticate", b"authentication-info",
-    b"path", b"service-route",
+    b"proxy-authentication-info", b"path", b"service-route",
 })  # fmt: skip
 """What one side said to us alone: credentials and challenges are not for the other side."""
 
@@ -24,9 +24,11 @@ def rewrite(message: Message, beginning: bytes, dropped: frozenset[bytes] = OWNE
     """The bytes that go on. On the path: about 2 µs.
 
     beginning: start line and our lines, joined by CRLF, without one at the end; dropped: names (lower case) of lines
-    that stay behind. A message without Content-Length gets one, because a stream needs it (§18.3).
+    that stay behind. A message without Content-Length gets one, because a stream needs it (§18.3); who drops
+    `content-length` says it in the beginning.
     """
-    lines = [line for name, line in message.fields if name not in dropped]
-    if b"content-length" not in message.first:
+    lines = [beginning]
+    lines += [line for name, line in message.fields if name not in dropped]
+    if b"content-length" not in message.first and b"content-length" not in dropped:
         lines.append(b"Content-Length: %d" % len(message.body))
-    return b"%b\r\n%b\r\n\r\n%b" % (beginning, b"\r\n".join(lines), message.body)
+    return b"%b\r\n\r\n%b" % (b"\r\n".join(lines), message.body)

@@ -78,7 +78,7 @@ def start_nothing(stage: Stage, cpu: int | None) -> None:
 
 
 def start_kamailio(stage: Stage, cpu: int | None) -> Kamailio:
-    """A dispatcher with one worker."""
+    """A dispatcher with one worker. It sends no OPTIONS; sipfailover sends one a second to each trunk."""
     trunks = [f"{stage.host(number)}:{SIP_PORT}" for number in (MAIN, BACKUP)]
     return Kamailio.dispatcher(
         stage, "kamailio", stage.host(SERVICE), trunks=trunks, memory=KAMAILIO_MEMORY, cpu=cpu
@@ -190,7 +190,10 @@ class Bench:
         return (self._usage().memory - before) / calls
 
     def _usage(self) -> Usage:
-        return of_tree(self.proxy.pid) if self.proxy else Usage(0.0, 0)
+        if self.proxy is None:
+            return Usage(0.0, 0)
+        assert self.proxy.alive, f"{self.proxy} is gone\n{self.proxy.tail()}"
+        return of_tree(self.proxy.pid)
 
     def _main_books(self) -> Books:
         return Books(self.stage.folder / "main.books")

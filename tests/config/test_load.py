@@ -318,9 +318,8 @@ def test_password_and_password_file_exclude_each_other() -> None:
                                       "of copies and tickets"),
         ("pbx: p.lan\ntrunks: [{name: a, host: a.example}, {name: b, host: a.example}]",
          "2:54 trunks.1.host: leads to the same place as 'a': the two will fail together"),
-        ("pbx: p.lan\ntrunks: [{name: a, host: a.example, register: yes}, {name: b, host: b.example}]",
-         "2:47 trunks.0.register: this version does not register and sends calls over 'a' without credentials: it works "
-         "with carriers that know your IP address"),
+        ("pbx: p.lan\ntrunks: [{name: a, host: a.example, username: u}, {name: b, host: b.example}]",
+         "2:47 trunks.0.username: there is no password: 'a' cannot answer when the carrier asks for one"),
     ],
 )  # fmt: skip
 def test_what_deserves_a_look_is_a_warning(text: str, expected: str | None) -> None:
@@ -394,3 +393,8 @@ def test_the_schema_names_keys_as_the_file_does() -> None:
     properties = json_schema()["$defs"]["TrunkSettings"]["properties"]
     assert "register" in properties
     assert properties["username"]["type"] == ["string", "integer"]
+
+
+def test_who_registers_needs_a_name() -> None:
+    text = "pbx: p.lan\ntrunks: [{name: a, host: a.example, register: yes}, {name: b, host: b.example}]"
+    assert told(text) == ["2:47 trunks.0.register: needs a username: whom should the carrier register?"]

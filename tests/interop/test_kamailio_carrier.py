@@ -16,6 +16,7 @@ pytestmark = needs("sipp", "kamailio")
 CALLS = 20
 RATE = 20
 PAUSE_MS = 100
+RING_FOREVER_MS = 60_000
 CALLER_PORT = 5070
 CALLEE, THIRD = 30, 40
 RUN_WITHIN = 20.0
@@ -53,6 +54,27 @@ def test_requests_inside_a_dialog_follow_the_route_set(
         assert inside == requests
     assert not carrier.log_has("OFF-ROUTE")
     assert came_through(callee, carrier), "a request went round the carrier, straight to the subscriber"
+
+
+def test_a_caller_gives_up_while_it_rings(stage: Stage) -> None:
+    callee = Sipp(stage, "callee", "answers", stage.host(CALLEE), pause_ms=RING_FOREVER_MS)
+    open_carrier(stage, callee_numbers="^0")
+    Sipp(stage, "backup", "answers", stage.host(BACKUP))
+    Sipp(stage, "pbx", "answers", stage.host(PBX))
+    service = Service(stage)
+
+    to = (stage.host(SERVICE), SIP_PORT)
+    caller = Sipp(
+        stage, "caller", "gives_up_while_it_rings", stage.host(PBX), CALLER_PORT, to=to, calls=CALLS, rate=RATE,
+        pause_ms=PAUSE_MS,
+    )  # fmt: skip
+
+    figures = caller.finished(RUN_WITHIN)
+    assert (figures.successful, figures.failed) == (CALLS, 0), figures.failures
+    until(lambda: not callee.books.ghosts(), QUIET_WITHIN, "every leg was cancelled")
+    assert len(callee.books.calls) == CALLS
+    assert callee.books.answered == []
+    until(lambda: service.calls_now() == 0, QUIET_WITHIN, "the service has no calls left")
 
 
 def test_a_subscriber_behind_the_carrier_calls_the_office(stage: Stage) -> None:

@@ -34,6 +34,14 @@ def test_two_players_understand_each_other(stage: Stage, transport: str, caller_
     assert caller.books.retransmissions() == called.books.retransmissions() == 0
 
 
+def test_a_carrier_obeys_a_caller_who_gives_up(stage: Stage) -> None:
+    carrier = Sipp(stage, "carrier", "answers", stage.host(CALLED), pause_ms=20_000)
+    figures = call(stage, "gives_up_while_it_rings", stage.host(CALLED)).finished(RUN_WITHIN)
+    assert (figures.successful, figures.failed) == (CALLS, 0), figures.failures
+    assert carrier.books.ghosts() == []
+    assert carrier.books.answered == []
+
+
 def test_two_players_understand_each_other_through_a_dispatcher(stage: Stage) -> None:
     called = Sipp(stage, "called", "answers", stage.host(CALLED))
     trunks = [f"{stage.host(CALLED)}:{SIP_PORT}", f"{stage.host(OTHER)}:{SIP_PORT}"]

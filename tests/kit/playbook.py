@@ -20,6 +20,7 @@ The order counts for each peer, not between peers. A failing play prints the who
 from collections.abc import Callable
 from typing import Protocol, Self
 
+from sipfailover.errors import WireError
 from sipfailover.flow import Flow, Target
 from sipfailover.proxy.commands import Command, Log, Record, Send
 from sipfailover.wire import Message
@@ -75,7 +76,10 @@ def find(
     """The newest message of a talk that fits, or a failure that says what was looked for."""
     for who, data in reversed(talk):
         if who == peer and (not what or any(matches(data, item) for item in what)):
-            message = Message(data)
+            try:
+                message = Message(data)
+            except WireError:
+                continue  # said by somebody who may say anything, or an answer to that
             if where is None or where(message):
                 return message
     raise AssertionError(f"the engine has {verb} {peer} no message {what or ''}")

@@ -4,7 +4,9 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from structlog.typing import EventDict
 
 from sipfailover.ledger import Ledger, open_for_reading
 from sipfailover.ledger import ledger as room
-from tests.ledger.facts import call, change, probe, wall
+from tests.ledger.facts import START, call, change, probe, wall
 
 PATIENCE = 10.0
 """Seconds a test waits for the writer before it fails; the writer needs milliseconds."""
@@ -250,3 +252,14 @@ def test_recording_is_cheap_and_never_waits(path: str) -> None:
     for _ in range(room.LEDGER_QUEUE_MAX + 1):
         ledger.record(fact)
     assert ledger.lost == 1
+
+
+def test_records_are_kept_for_as_long_as_the_settings_say(path: str) -> None:
+    now = time.monotonic()
+    ledger = Ledger(path, lambda at: START + timedelta(seconds=at - now), keep=3600.0)
+    ledger.start()
+    ledger.record(call(1, at=now - 20_000.0))
+    ledger.record(call(2, at=now - 100.0))
+    assert ledger.flush(PATIENCE)
+    ledger.close()
+    assert count(path) == 1

@@ -180,3 +180,18 @@ def test_a_store_in_memory_is_never_gone() -> None:
     store.write([call(1)])
     assert not store.gone
     store.close()
+
+
+def test_old_records_are_forgotten_a_little_at_a_time(path: str) -> None:
+    store = Store(path, wall)
+    for number in range(1, 6):
+        store.write([attempt(number), call(number, at=NOW + number), change(at=NOW + number), probe(NOW + 60 * number)])
+    assert store.forget(milliseconds(NOW + 3.5), rows=2)
+    assert rows(path, "SELECT call FROM calls ORDER BY call") == [(3,), (4,), (5,)]
+    assert rows(path, "SELECT call FROM attempts ORDER BY call") == [(3,), (4,), (5,)]
+    assert not store.forget(milliseconds(NOW + 3.5), rows=2)
+    assert rows(path, "SELECT call FROM calls ORDER BY call") == [(4,), (5,)]
+    assert rows(path, "SELECT count(*) FROM trunk_changes") == [(2,)]
+    store.forget(milliseconds(NOW + 150))
+    assert rows(path, "SELECT count(*) FROM probes_minute") == [(3,)]
+    store.close()

@@ -2,15 +2,19 @@
 
 One seed is one world. The delays are drawn around the engine's own clocks, so that things happen milliseconds before
 or after them. `invariants` says in sentences what went wrong; an empty list is a good world.
+
+    python -m tests.simulation.schedules 4711    # live through that world again, and tell what was said
 """
 
+import sys
+import traceback
 from dataclasses import dataclass, field
 
 from sipfailover.chance import Chance
 from sipfailover.config import Settings, parse
 from sipfailover.proxy import AttemptEnded, CallEnded, Engine
-from sipfailover.proxy.call import Clock
 from sipfailover.simulator import Carrier, Leg, Manners, Mode, Network, Phone, Weather, World
+from tests.kit.leftovers import leftovers, stopped_clocks
 
 PROXY = ("192.0.2.1", 5060)
 OFFICE = ("192.0.2.10", 5060)
@@ -25,13 +29,17 @@ trunks:
   - {{name: main,   host: {MAIN[0]}, port: 5060, register: no}}
   - {{name: backup, host: {BACKUP[0]}, port: 5060, register: no}}
 monitor: {{options_every: 2s, timeout: 500ms, down_after: 2, up_after: 3}}
-failover: {{no_answer_within: 2s, no_ringing_within: 4s, give_up_after: 9s, ring_timeout: 20s,
+failover: {{no_answer_within: 2s, no_ringing_within: 5s, give_up_after: 9s, ring_timeout: 20s,
            return_to_main: {{stable_for: 5s}}}}
 """
 )
 
-CLOCKS = (0.8, 2.0, 4.0, 9.0)
-"""Seconds: the engine's own clocks, around which the worlds are drawn."""
+GIVE_UP, RING = 9.0, 20.0
+SLACK = 1.0
+"""Seconds that the network and repetitions may add to a clock of the engine's, where nothing is lost."""
+FORGOTTEN = (33.0, 40.0)
+"""Seconds after which a carrier wakes up, and no transaction remembers its INVITE (64*T1)."""
+EMERGENCY = "112"
 MODES = tuple(Mode)
 STATUSES = (200, 200, 200, 200, 486, 603, 404, 500, 503, 403, 480, 302)
 HEALED_AT = 30.0
@@ -52,6 +60,20 @@ class Play:
     disturbed: dict[str, list[float]] = field(default_factory=lambda: {"main": [], "backup": []})
     """When each carrier changed its mode."""
     lossy: bool = False
+    deaf: bool = False
+    """The office hears nothing from some moment on, and says what it likes."""
+    stuck: set[str] = field(default_factory=set)
+    """What nothing would ever have ended, at any moment."""
+
+
+class Watched(World):
+    """A world that looks after the engine's clocks whenever something has happened."""
+
+    story: Play
+
+    def _perform(self) -> None:
+        super()._perform()
+        self.story.stuck.update(stopped_clocks(self.engine))  # type: ignore[arg-type]
 
 
 def near(chance: Chance, moments: tuple[float, ...], spread: float = 0.1) -> float:
@@ -65,9 +87,18 @@ def manners(chance: Chance) -> Manners | None:
     dice = chance.dice()
     if dice < 0.08:
         return None
+    if dice < 0.13:
+        late = near(chance, FORGOTTEN, 3.0)
+        return Manners(
+            trying=None,
+            ringing=late if chance.dice() < 0.5 else None,
+            final=late + 2 * chance.dice(),
+            status=STATUSES[int(chance.dice() * len(STATUSES))],
+            obeys_cancel=chance.dice() < 0.7,
+        )
     trying = None if dice < 0.3 else near(chance, (0.0, 0.0, 0.8, 2.0))
-    ringing = None if chance.dice() < 0.3 else near(chance, (0.05, 0.8, 2.0, 4.0))
-    final = None if chance.dice() < 0.1 else near(chance, (0.1, 0.8, 2.0, 4.0, 9.0, 20.0))
+    ringing = None if chance.dice() < 0.3 else near(chance, (0.05, 0.8, 2.0, 5.0))
+    final = None if chance.dice() < 0.1 else near(chance, (0.1, 0.8, 2.0, 5.0, 9.0, 20.0))
     if ringing is not None and final is not None and ringing > final:
         ringing, final = final, ringing
     return Manners(
@@ -94,12 +125,12 @@ def play(seed: int) -> Play:
         reorder=0.0 if calm else 0.3 * chance.dice(),
     )
     network = Network(Chance(seed + 1), weather)
-    world = World(Engine(SETTINGS, Chance(seed + 2), 0.0), PROXY, network)
+    world = Watched(Engine(SETTINGS, Chance(seed + 2), 0.0), PROXY, network)
     phone = Phone("Office", OFFICE, Chance(seed + 3), proxy=PROXY)
     carriers = Carrier("main", MAIN, Chance(seed + 4)), Carrier("backup", BACKUP, Chance(seed + 5))
     for agent in (phone, *carriers):
         world.join(agent)
-    story = Play(world, phone, *carriers, lossy=not calm)
+    story = world.story = Play(world, phone, *carriers, lossy=not calm)
     for name, agent in (("pbx", phone), ("main", carriers[0]), ("backup", carriers[1])):
         world.name(name, agent.at)
     for carrier in carriers:
@@ -114,15 +145,24 @@ def _plan_calls(story: Play, chance: Chance) -> None:
     world, phone = story.world, story.phone
     for number in range(1 + int(chance.dice() * 4)):
         start = 2.0 + 10 * chance.dice()
-        patience = near(chance, (0.1, 0.8, 2.0, 4.0)) if chance.dice() < 0.4 else None
+        patience = near(chance, (0.1, 0.8, 2.0, 5.0)) if chance.dice() < 0.4 else None
         talk = 4 * chance.dice() if chance.dice() < 0.8 else None
         hold = chance.dice() if chance.dice() < 0.3 else None
-        called = f"+4144321{number:04d}"
+        called = EMERGENCY if chance.dice() < 0.15 else f"+4144321{number:04d}"
 
         def call(called: str = called, patience=patience, talk=talk, hold=hold) -> None:  # type: ignore[no-untyped-def]
             story.calls.append(world.tell(phone, lambda: phone.call(called, patience=patience, talk=talk, hold=hold)))
 
         world.at_time(start, call)
+        if chance.dice() < 0.3:  # both sides change the session in the same moment (§14)
+            moment = start + near(chance, (1.0, 2.0, 4.0), 0.5)
+            crossing = 0.03 * chance.dice()
+            world.at_time(moment, lambda: world.tell(phone, lambda: _renegotiate(phone)))
+            for carrier in (story.main, story.backup):
+                world.at_time(
+                    moment + crossing,
+                    lambda carrier=carrier: world.tell(carrier, lambda: _renegotiate(carrier)),  # type: ignore[misc]
+                )
     if chance.dice() < 0.4:
         carrier = story.main if chance.dice() < 0.5 else story.backup
         caller = f"+4179555{int(chance.dice() * 1000):04d}"
@@ -138,8 +178,16 @@ def _plan_calls(story: Play, chance: Chance) -> None:
             )
 
 
+def _renegotiate(agent: Phone | Carrier) -> None:
+    for leg in agent.legs:
+        agent.renegotiate(leg)
+
+
 def _plan_faults(story: Play, chance: Chance) -> None:
     world = story.world
+    if chance.dice() < 0.05:
+        story.deaf = True
+        world.at_time(3.0 + 12 * chance.dice(), lambda: world.network.closed.add(OFFICE))
     for carrier in (story.main, story.backup):
         for _ in range(int(chance.dice() * 4)):
             when = 1.0 + 14 * chance.dice()
@@ -168,11 +216,13 @@ def _become(story: Play, carrier: Carrier, mode: Mode) -> None:
 
 def invariants(story: Play) -> list[str]:
     """What is wrong with this world, as sentences."""
-    return [*_calls(story), *_carriers(story), *_tables(story), *_facts(story)]
+    return [*sorted(story.stuck), *_calls(story), *_carriers(story), *_tables(story), *_facts(story)]
 
 
 def _calls(story: Play) -> list[str]:
-    wrong = []
+    wrong: list[str] = []
+    if story.deaf:
+        return wrong
     for leg in story.calls:
         if not leg.status:
             wrong.append(f"{leg.number} never got a final answer")
@@ -180,11 +230,48 @@ def _calls(story: Play) -> list[str]:
             wrong.append(f"{leg.number} got {leg.finals} final answers")
         if leg.open:
             wrong.append(f"{leg.number} is still open")
-        if leg.trouble and not story.lossy:
+        if leg.trouble and not _is_explained(story, leg.trouble):
             wrong.append(f"{leg.number}: {leg.trouble}")
+        wrong += _waiting(story, leg)
     wrong += [f"the office got nonsense: {text}" for text in story.phone.trouble]
     wrong += [f"inbound call: {leg.finals} final answers" for leg in story.inbound if leg.finals > 1]
     return wrong
+
+
+def _is_explained(story: Play, trouble: str) -> bool:
+    """True if the network or a carrier may be the cause: what was lost, or a port that was closed for a while."""
+    if trouble.startswith("no final answer"):
+        return False
+    return story.lossy or ("re-INVITE" in trouble and any(story.disturbed.values()))
+
+
+def _waiting(story: Play, leg: Leg) -> list[str]:
+    """How long the caller was left in silence, and how long it rang. `status` has no time of its own: the final answer
+    is the last that the engine said before its ACK."""
+    if story.lossy or leg.number == EMERGENCY:
+        return []
+    told = [at for at, status in _told(story, leg) if status >= 200]
+    final = min(told, default=OVER_AT)
+    wrong = []
+    first = final if leg.ringing_at is None else min(final, leg.ringing_at)
+    if first - leg.seen_at > GIVE_UP + SLACK:
+        wrong.append(f"{leg.number} waited {first - leg.seen_at:.1f} s in silence")
+    if leg.cancelled_at is not None and final - leg.cancelled_at > SLACK:
+        wrong.append(f"{leg.number} was cancelled, and heard so {final - leg.cancelled_at:.1f} s later")
+    if leg.ringing_at is not None and final - leg.ringing_at > RING + SLACK:
+        wrong.append(f"{leg.number} rang for {final - leg.ringing_at:.1f} s")
+    return wrong
+
+
+def _told(story: Play, leg: Leg) -> list[tuple[float, int]]:
+    """What the engine answered to the INVITE of an office leg: (when it arrived, status)."""
+    mark = b"Call-ID: %b\r\n" % leg.call_id
+    return [
+        (passed.at, int(passed.data[8:11]))
+        for passed in story.world.passed
+        if passed.arrived and passed.source == PROXY and passed.data[:4] == b"SIP/" and mark in passed.data
+        and b"CSeq: 1 INVITE\r\n" in passed.data
+    ]  # fmt: skip
 
 
 def _carriers(story: Play) -> list[str]:
@@ -200,13 +287,58 @@ def _carriers(story: Play) -> list[str]:
                 wrong.append(f"{carrier.name} answered {leg.number} and was never acknowledged")
             if leg.offers > 1:
                 wrong.append(f"{carrier.name} was offered {leg.number} {leg.offers} times")
+            if not story.lossy and not _was_deaf(story, carrier, leg):
+                wrong += _ghosts(story, carrier, leg)
     return wrong + _double_ringing(story)
 
 
+def _ghosts(story: Play, carrier: Carrier, leg: Leg) -> list[str]:
+    """A carrier need not end what nobody talks on: an answer that was not wanted is hung up by the engine, at once; a
+    caller that has gone takes the callee along, and the other way round. What was cancelled ends."""
+    attempts = {attempt.call_id: attempt for attempt in _of(story, AttemptEnded)}
+    attempt = attempts.get(leg.call_id.decode())
+    if attempt is None:
+        return [f"{carrier.name} got a call to {leg.number} that has no record"]
+    wrong = []
+    if attempt.outcome != "answered":
+        if leg.answered_at is not None and leg.ended_by != "them":
+            wrong.append(f"{carrier.name} answered {leg.number} in vain, and nobody hung up")
+        rang = leg.ringing_at is not None and leg.answered_at is None
+        gave_up = attempt.outcome in ("silent", "no ringing", "cancelled", "unanswered")
+        if rang and gave_up and _could_cancel(story, carrier, leg):
+            wrong.append(f"{carrier.name} rings for {leg.number} ({attempt.outcome}), and nobody cancels")
+        return wrong
+    office = next((one for one in story.calls if _call_id_of(story, attempt.call) == one.call_id.decode()), None)
+    if office is None or office.ended_at is None or leg.ended_at is None:
+        return wrong
+    both_by_themselves = not leg.ended_by.startswith("them") and not office.ended_by.startswith("them")
+    if both_by_themselves and abs(leg.ended_at - office.ended_at) > SLACK:
+        wrong.append(f"{carrier.name} and the office each had to hang up {leg.number} themselves")
+    return wrong
+
+
+def _could_cancel(story: Play, carrier: Carrier, leg: Leg) -> bool:
+    """True if there was time for a CANCEL between the ringing and the carrier's own end, and none was sent."""
+    mark = b"Call-ID: %b\r\n" % leg.call_id
+    talk = [passed for passed in story.world.passed if not passed.arrived and mark in passed.data]
+    if any(passed.to == carrier.at and passed.data.startswith(b"CANCEL ") for passed in talk):
+        return False
+    finals = [one.at for one in talk if one.source == carrier.at and b"SIP/2.0 2" <= one.data < b"SIP/2.0 7"]
+    assert leg.ringing_at is not None
+    return min(finals, default=OVER_AT) - leg.ringing_at > SLACK
+
+
+def _call_id_of(story: Play, call: int) -> str:
+    return next((fact.call_id for fact in _of(story, CallEnded) if fact.call == call), "")
+
+
 def _was_deaf(story: Play, carrier: Carrier, leg: Leg) -> bool:
-    """True if it may not have heard us while its answer was to be acknowledged."""
-    assert leg.answered_at is not None
-    return any(leg.seen_at - 20 <= at <= leg.answered_at + 33 for at in story.disturbed[carrier.name])
+    """True if it may not have heard us while its answer was to be acknowledged, or its ringing to be cancelled; or the
+    office did not hear that it should acknowledge."""
+    if story.deaf:
+        return True
+    until = leg.seen_at if leg.answered_at is None else leg.answered_at
+    return any(leg.seen_at - 20 <= at <= until + 33 for at in story.disturbed[carrier.name])
 
 
 def _double_ringing(story: Play) -> list[str]:
@@ -214,6 +346,7 @@ def _double_ringing(story: Play) -> list[str]:
     rang: dict[str, tuple[float, str]] = {}
     wrong = []
     names = {MAIN: "main", BACKUP: "backup"}
+    emergencies = {str(fact.call) for fact in _of(story, CallEnded) if fact.called == EMERGENCY}
     numbers = {attempt.call_id: attempt.call for attempt in _of(story, AttemptEnded)}
     for passed in story.world.passed:
         if passed.arrived and passed.to == PROXY and passed.data[:9] == b"SIP/2.0 1" and passed.data[9:11] != b"00":
@@ -224,7 +357,7 @@ def _double_ringing(story: Play) -> list[str]:
             call = _call_number(numbers, passed.data)
             if call in rang and b"To: " in passed.data and b";tag=" not in passed.data.partition(b"To: ")[2][:60]:
                 at, who = rang[call]
-                if who != names[passed.to]:
+                if who != names[passed.to] and call not in emergencies:
                     late = _attempt_over_before(story, call, who, at)
                     if not late:
                         wrong.append(f"call {call} rang at {who} ({at:.3f}) and was offered to {names[passed.to]}")
@@ -247,25 +380,7 @@ def _call_number(numbers: dict[str, int], data: bytes) -> str | None:
 
 def _tables(story: Play) -> list[str]:
     """Every table of the engine is empty at the end, but for the watch over the trunks."""
-    core = story.world.engine.core  # type: ignore[attr-defined]
-    wrong = [f"still there: {thing!r}" for thing in (*core.calls.values(), *core.legs.values())]
-    wrong += [f"still there: {tx!r}" for tx in core.layer.clients.values() if tx.key[2] != b"OPTIONS"]
-    wrong += [f"still there: {tx!r}" for tx in core.layer.servers.values()]
-    wrong += [f"still merged: {key!r}" for key in core.layer.merged]
-    for peer, waiting in core.layer.waiting.items():
-        wrong += [f"still waiting at {peer}: {tx!r}" for tx in waiting.values() if tx.key[2] != b"OPTIONS"]
-    wrong += [
-        f"{line.name} counts {line.trunk.calls_now} calls" for line in core.lines.values() if line.trunk.calls_now
-    ]
-    for lane in core.timers._lanes.values():
-        wrong += [
-            f"a timer still runs: {timer.name} of {timer.owner!r}"
-            for timer in lane
-            if timer.owner is not None and timer.name != Clock.WATCH and "OPTIONS" not in repr(timer.owner)
-        ]
-    if story.world.engine.inside.invites:  # type: ignore[attr-defined]
-        wrong.append("an INVITE inside a dialog is still pending")
-    return wrong
+    return leftovers(story.world.engine)  # type: ignore[arg-type]
 
 
 def _facts(story: Play) -> list[str]:
@@ -277,6 +392,8 @@ def _facts(story: Play) -> list[str]:
         wrong.append("a call was recorded twice")
     for leg in story.calls:
         fact = by_id.get(leg.call_id.decode())
+        if story.deaf and fact is None:
+            continue
         if fact is None:
             if leg.status not in (0, 408, 487):
                 wrong.append(f"{leg.number} ({leg.status}) has no record")
@@ -286,8 +403,29 @@ def _facts(story: Play) -> list[str]:
         attempts = [attempt for attempt in _of(story, AttemptEnded) if attempt.call == fact.call]
         if len(attempts) != fact.attempts:
             wrong.append(f"{leg.number}: {len(attempts)} attempts recorded of {fact.attempts}")
+        if fact.called == EMERGENCY and fact.result == "trunk failed" and fact.attempts < 2:
+            wrong.append(f"an emergency call was given up after {fact.attempts} attempts")
     return wrong
 
 
 def _of(story: Play, kind: type) -> list:  # type: ignore[type-arg]
     return [fact for fact in story.world.facts if isinstance(fact, kind)]
+
+
+def report(seed: int) -> str:
+    """What is wrong with the world of this seed, what was said in it, and how to live through it again; "" if it is a
+    good one."""
+    try:
+        story = play(seed)
+        wrong, said = invariants(story), story.world.transcript()
+    except Exception as error:  # whatever it was, the seed must be told
+        wrong, said = ["the engine raised an error", *traceback.format_exception(error)], ""
+    if not wrong:
+        return ""
+    again = f"python -m tests.simulation.schedules {seed}"
+    return "\n".join([f"world {seed}:", *(f"  * {sentence}" for sentence in wrong), said, f"again: {again}"])
+
+
+if __name__ == "__main__":
+    for argument in sys.argv[1:]:
+        print(report(int(argument)) or f"world {argument}: good\n{play(int(argument)).world.transcript()}")

@@ -1,0 +1,368 @@
+"""Watching the lines: OPTIONS at their time, what answers and calls say about health, which trunk is active."""
+
+import pytest
+
+from sipfailover.proxy import ProbeEnded, TrunkChanged
+from sipfailover.trunk import State
+from tests.kit import (
+    ack,
+    after,
+    answer,
+    cancel,
+    logged,
+    lost,
+    received,
+    recorded,
+    resolved,
+    send,
+    sends_nothing,
+    target,
+)
+from tests.proxy.office import BACKUP, MAIN, PBX, THIRD, Office, calling, has, office, ringing, sent
+
+EVERY, TIMEOUT = 10.0, 2.0
+
+
+def watching(
+    more: str = "", probes: str = "options_every: 10s, timeout: 2s, down_after: 3, up_after: 3", **how: object
+) -> Office:
+    """An office in which nobody answers OPTIONS by himself."""
+    book = office(more, probes=probes, **how)  # type: ignore[arg-type]
+    book.answers_probes = False
+    return book
+
+
+def asked(book: Office, at: float = 1.0) -> Office:
+    """Let the first OPTIONS to everybody leave."""
+    assert book >> after(at)
+    return book
+
+
+def probe_times(book: Office, name: str) -> float:
+    return book.line(name).trunk.probe.next_at
+
+
+# -- asking -----------------------------------------------------------------------------------------------------------
+
+
+def test_everybody_is_asked_soon_and_not_all_in_one_moment() -> None:
+    book = watching()
+    first = {name: probe_times(book, name) for name in ("main", "backup", "pbx")}
+    assert all(0.0 <= at <= 1.0 for at in first.values())
+    assert len(set(first.values())) == 3
+    asked(book)
+    assert {len(sent(book, who, "OPTIONS")) > 0 for who in (MAIN, BACKUP, PBX)} == {True}
+
+
+def test_an_options_is_addressed_as_a_call_would_be() -> None:
+    book = asked(watching())
+    question = sent(book, MAIN, "OPTIONS")[0]
+    assert question.uri == b"sip:198.51.100.1:5060"
+    assert question.max_forwards == 70
+    assert question.contact is not None
+    assert question.values(b"accept") == [b"application/sdp"]
+    assert not question.to_tag
+
+
+def test_a_good_answer_is_recorded_with_its_round_trip_and_the_next_question_comes_after_the_interval() -> None:
+    book = watching(trunks=("main",))
+    start = probe_times(book, "main")
+    assert (
+        book
+        >> after(start + 0.001) << send(MAIN, "OPTIONS")
+        >> after(0.03)
+        >> received(MAIN, answer(200, to="OPTIONS"))
+        << recorded(ProbeEnded, trunk="main", result="answered", status=200)
+    )  # fmt: skip
+    trunk = book.line("main").trunk
+    assert trunk.roundtrip.smoothed == pytest.approx(0.031, abs=0.002)
+    assert EVERY * 0.9 <= trunk.probe.next_at - start <= EVERY * 1.1
+    assert book >> after(EVERY * 0.9 - 0.1) << sends_nothing()
+    assert len(sent(book, MAIN, "OPTIONS")) == 1
+    assert book >> after(EVERY * 0.2 + 0.2)
+    assert len({message.call_id for message in sent(book, MAIN, "OPTIONS")}) == 2
+
+
+def test_an_answer_to_a_repeated_question_teaches_no_round_trip() -> None:
+    """Karn: nobody knows which of the two it answers."""
+    book = watching(trunks=("main",))
+    assert book >> after(probe_times(book, "main") + 0.6)
+    assert len(sent(book, MAIN, "OPTIONS")) == 2
+    assert book >> received(MAIN, answer(200, to="OPTIONS")) << recorded(ProbeEnded, result="answered", round_trip=None)
+    assert book.line("main").trunk.roundtrip.smoothed is None
+
+
+def test_silence_fails_after_the_timeout_and_the_next_questions_come_fast() -> None:
+    book = watching(trunks=("main",))
+    start = probe_times(book, "main")
+    assert (
+        book
+        >> after(start + TIMEOUT - 0.001)
+        >> after(0.01)
+        << recorded(ProbeEnded, trunk="main", result="timeout", status=0, round_trip=None)
+        << recorded(TrunkChanged, before="Up", after="Suspect", why="1 check failed (no answer within 2 s)")
+        << logged("warning", "trunk main is Suspect")
+    )  # fmt: skip
+    assert len({message.call_id for message in sent(book, MAIN, "OPTIONS")}) == 2
+    assert book >> after(TIMEOUT + 0.1)
+    assert len({message.call_id for message in sent(book, MAIN, "OPTIONS")}) == 3
+
+
+def test_three_silent_questions_make_it_down_and_new_calls_go_over_the_backup() -> None:
+    book = watching()
+    book.engine.receive(BACKUP, b"", 0.0)
+    lines = []
+    for _ in range(200):
+        assert book >> after(0.05)
+        answer_all(book, BACKUP, PBX)
+        lines.append(book.engine.watch.active)
+    assert lines[0] == "main"
+    assert lines[-1] == "backup"
+    view = book.engine.view(book.now)
+    assert view.active_trunk == "backup"
+    assert view.last_failover is not None
+    assert (view.last_failover.number, view.last_failover.came_from, view.last_failover.went_to) == (
+        1,
+        "main",
+        "backup",
+    )
+    assert "main is Down" in view.last_failover.why
+    assert view.last_failover.at < 9.0  # three timeouts, not three intervals
+    assert [trunk.carries_new_calls for trunk in view.trunks] == [False, True]
+    assert calling(book, BACKUP) >> received(BACKUP, answer(486, to="INVITE")) << send(BACKUP, "ACK") << send(PBX, 486)
+
+
+def answer_all(book: Office, *peers: object) -> None:
+    """These peers answer every OPTIONS of theirs that waits."""
+    for tx in list(book.engine.core.layer.clients.values()):
+        if tx.key[2] == b"OPTIONS" and tx.state < 2:
+            for peer in peers:
+                if tx.to.peer == peer.peer:  # type: ignore[attr-defined]
+                    received(peer, answer(200, to="OPTIONS")).do(book)  # type: ignore[arg-type]
+                    book.collect()
+
+
+def live(book: Office, seconds: float, *well: object) -> None:
+    """Time passes, and these peers answer their OPTIONS."""
+    for _ in range(int(seconds / 0.1)):
+        assert book >> after(0.1)
+        answer_all(book, *well)
+
+
+def test_back_means_back_only_after_it_was_stable_for_so_long() -> None:
+    book = watching("failover: {return_to_main: {stable_for: 60s}}")
+    live(book, 12.0, BACKUP, PBX)
+    assert book.line("main").trunk.health.state is State.DOWN
+    live(book, 50.0, MAIN, BACKUP, PBX)
+    assert book.engine.watch.active == "backup"
+    live(book, 40.0, MAIN, BACKUP, PBX)
+    assert book.engine.watch.active == "main"
+    failover = book.engine.view(book.now).last_failover
+    assert failover is not None
+    assert (failover.number, failover.came_from, failover.went_to) == (2, "backup", "main")
+    assert calling(book, MAIN)
+
+
+def test_while_nobody_is_fit_the_log_says_so_and_the_next_one_that_is_takes_over() -> None:
+    book = watching("failover: {return_to_main: {stable_for: 5s}}")
+    live(book, 12.0, PBX)
+    assert book.engine.view(book.now).active_trunk == ""
+    live(book, 90.0, BACKUP, PBX)
+    view = book.engine.view(book.now)
+    assert view.active_trunk == "backup"
+    assert view.last_failover is not None
+    assert (view.last_failover.came_from, view.last_failover.went_to) == ("main", "backup")
+
+
+def test_a_full_trunk_is_no_failover() -> None:
+    book = office(channels=1, trunks=("main", "backup"))
+    assert ringing(book)
+    assert book.line("main").trunk.full
+    assert book >> resolved("backup", target(THIRD))  # something else makes the engine choose anew
+    view = book.engine.view(book.now)
+    assert view.active_trunk == "main"
+    assert view.last_failover is None
+
+
+# -- what an answer means ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [200, 401, 403, 404, 405, 407, 480, 483, 501, 600, 302])
+def test_any_answer_shows_that_somebody_is_there(status: int) -> None:
+    book = asked(watching(trunks=("main",)))
+    assert (
+        book >> received(MAIN, answer(status, to="OPTIONS")) << recorded(ProbeEnded, result="answered", status=status)
+    )
+    assert book.line("main").trunk.health.state is State.UP
+
+
+@pytest.mark.parametrize(
+    ("status", "state"), [(503, State.SUSPECT), (505, State.SUSPECT), (500, State.UP), (408, State.UP)]
+)
+def test_a_fault_is_an_answer_that_does_not_count(status: int, state: State) -> None:
+    book = asked(watching(trunks=("main",)))
+    assert book >> received(MAIN, answer(status, to="OPTIONS")) << recorded(ProbeEnded, result="fault", status=status)
+    assert book.line("main").trunk.health.state is state
+
+
+def test_503_with_retry_after_takes_it_out_at_once_and_for_no_longer_than_believed() -> None:
+    book = asked(watching(trunks=("main", "backup")))
+    busy = answer(503, to="OPTIONS", headers=((b"retry-after", b"86400"),))
+    assert (
+        book
+        >> received(MAIN, busy)
+        << recorded(ProbeEnded, result="fault", status=503)
+        << recorded(TrunkChanged, before="Up", after="Down")
+        << logged("warning", "new calls go over backup")
+    )  # fmt: skip
+    assert book.line("main").trunk.health.counters.held_until == pytest.approx(book.now + 120.0)
+
+
+def test_a_provisional_answer_to_options_is_waited_out() -> None:
+    book = asked(watching(trunks=("main",)))
+    assert book >> received(MAIN, answer(100, to="OPTIONS")) << sends_nothing()
+    assert book.line("main").trunk.probe.sent_at is not None
+    assert book >> received(MAIN, answer(200, to="OPTIONS")) << recorded(ProbeEnded, result="answered")
+
+
+def test_an_answer_after_the_timeout_changes_nothing() -> None:
+    book = watching(trunks=("main",))
+    start = probe_times(book, "main")
+    assert book >> after(start + 0.001)
+    late = answer(200, to="OPTIONS")(book.seen(MAIN))
+    assert book >> after(TIMEOUT + 0.01) << recorded(ProbeEnded, result="timeout")
+    assert book >> received(MAIN, late) << sends_nothing()
+    assert book.line("main").trunk.health.state is State.SUSPECT
+
+
+# -- what the network says --------------------------------------------------------------------------------------------
+
+
+def test_a_closed_port_fails_a_check_at_once() -> None:
+    book = asked(watching(trunks=("main",)))
+    assert (
+        book
+        >> lost(target(MAIN), "refused")
+        << recorded(ProbeEnded, result="refused", status=0)
+        << recorded(TrunkChanged, after="Suspect", why="1 check failed (port closed)")
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("reason", ["unreachable", "timeout", "reset"])
+def test_an_unreachable_host_fails_a_check(reason: str) -> None:
+    book = asked(watching(trunks=("main",)))
+    assert book >> lost(target(MAIN), reason) << recorded(ProbeEnded, result="unreachable")
+    assert book.line("main").trunk.health.state is State.SUSPECT
+
+
+def test_our_own_trouble_is_evidence_of_nothing_and_asking_goes_on() -> None:
+    book = asked(watching(trunks=("main",)))
+    assert book >> lost(target(MAIN), "local: no route") << recorded(ProbeEnded, result="unreachable")
+    trunk = book.line("main").trunk
+    assert trunk.health.state is State.UP
+    assert trunk.probe.loss_ratio == 0.0
+    before = len({message.call_id for message in sent(book, MAIN, "OPTIONS")})
+    assert book >> after(EVERY * 1.2)
+    assert len({message.call_id for message in sent(book, MAIN, "OPTIONS")}) == before + 1
+
+
+def test_of_two_addresses_the_other_one_is_asked_next() -> None:
+    book = watching(known=False, trunks=("main",))
+    assert book >> resolved("main", target(MAIN), target(THIRD)) >> after(1.0) >> lost(target(MAIN), "refused")
+    assert book >> after(1.2)
+    assert len(sent(book, THIRD, "OPTIONS")) >= 1
+
+
+# -- calls are evidence too -------------------------------------------------------------------------------------------
+
+
+def quiet(**how: object) -> Office:
+    """Probes are rare, so that what is asked is asked because of a call."""
+    return office(**how)  # type: ignore[arg-type]
+
+
+def asks(book: Office) -> int:
+    """OPTIONS that were sent to the main trunk so far, answered at once."""
+    return len(book.line("main").trunk.probe.results)
+
+
+def test_a_silent_call_has_its_trunk_asked_at_once() -> None:
+    book = quiet()
+    assert book >> after(1.0)
+    before = asks(book)
+    assert calling(book) >> after(3.999)
+    assert asks(book) == before
+    assert book >> after(0.001) << send(BACKUP, "INVITE") << recorded(TrunkChanged, trunk="main", after="Suspect")
+    assert asks(book) == before + 1
+    assert book >> after(4.0) << send(PBX, 503)
+
+
+def test_a_good_call_has_nobody_asked() -> None:
+    book = quiet()
+    assert book >> after(1.0)
+    before = asks(book)
+    assert calling(book) >> received(MAIN, answer(486)) << send(MAIN, "ACK") << send(PBX, 486) >> after(5.0)
+    assert asks(book) == before
+
+
+def test_answered_options_do_not_take_back_silent_calls_and_calls_make_it_down() -> None:
+    """Promise 2: OPTIONS alone is never believed."""
+    book = quiet()
+    for number in range(3):
+        at = MAIN
+        assert calling(book, at) >> after(4.0) << send(BACKUP, "INVITE")
+        assert book >> received(BACKUP, answer(486)) << send(BACKUP, "ACK") << send(PBX, 486) >> received(PBX, ack())
+        assert book.line("main").trunk.health.state is (State.DOWN if number == 2 else State.SUSPECT)
+    assert book.engine.watch.active == "backup"
+    assert calling(book, BACKUP) >> received(PBX, cancel()) << send(PBX, 200) << send(PBX, 487)
+
+
+def test_faults_of_several_numbers_make_it_down_and_of_one_number_do_not() -> None:
+    for numbers, state in ((["+41", "+41", "+41", "+41"], State.SUSPECT), (["+41", "+42", "+43"], State.DOWN)):
+        book = quiet()
+        for number in numbers:
+            assert (
+                calling(book, called=number)
+                >> received(MAIN, answer(500))
+                << send(MAIN, "ACK")
+                << send(BACKUP, "INVITE")
+            )
+            assert (
+                book >> received(BACKUP, answer(486)) << send(BACKUP, "ACK") << send(PBX, 486) >> received(PBX, ack())
+            )
+        assert book.line("main").trunk.health.state is state
+
+
+# -- names and PBXs ---------------------------------------------------------------------------------------------------
+
+
+def test_a_trunk_without_an_address_is_not_asked_and_not_active() -> None:
+    book = watching(known=False)
+    assert book >> resolved("main", why="NXDOMAIN") >> after(30.0)
+    assert not sent(book, MAIN, "OPTIONS")
+    assert book.engine.watch.active == ""
+    assert book >> resolved("backup", target(BACKUP))
+    assert book.engine.watch.active == "backup"
+    assert book >> resolved("main", target(MAIN)) << logged("warning", "new calls go over main")
+    assert book >> after(1.5)
+    assert sent(book, MAIN, "OPTIONS")
+
+
+def test_the_pbx_is_watched_and_its_state_is_told() -> None:
+    book = watching()
+    live(book, 12.0, MAIN, BACKUP)
+    view = book.engine.view(book.now)
+    assert [(pbx.name, pbx.health, pbx.tier) for pbx in view.pbxs] == [("pbx", "Down", 0)]
+    assert view.active_trunk == "main"
+    assert view.last_failover is None
+
+
+def test_a_probe_of_a_trunk_that_stays_down_becomes_rarer_and_never_stops() -> None:
+    book = watching(trunks=("main",))
+    assert book >> after(600.0)
+    assert book.line("main").trunk.health.state is State.DOWN
+    asked_before = len({message.call_id for message in sent(book, MAIN, "OPTIONS")})
+    assert book >> after(300.0)
+    more = len({message.call_id for message in sent(book, MAIN, "OPTIONS")}) - asked_before
+    assert 300 / 35 <= more <= 300 / 25
+    assert has(to=b"<sip:198.51.100.1:5060>")(sent(book, MAIN, "OPTIONS")[-1])
