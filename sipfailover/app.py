@@ -75,7 +75,7 @@ class App:
         self.log.info("ready", version=__version__, loop=self.loop_name, page=self.web.url if self.web else "off")
 
     async def _start_web(self) -> None:
-        listen = self.settings.status.listen
+        listen, token = self.settings.status.listen, self.settings.status.token
         if not listen:
             return
         web = WebServer(
@@ -91,6 +91,7 @@ class App:
             ledger=self.ledger,
             unbound=lambda: self.unbound,
             warnings=lambda: [str(warning) for warning in self.settings.warnings],
+            token=token.get_secret_value() if token is not None else "",
         )
         try:
             await web.start()

@@ -11,6 +11,7 @@
         ledger: Ledger | None = None,               # its `problem` is shown; it never makes us unready
         unbound: Callable[[], Sequence[str]],       # listeners that are not bound, each with the reason; default: none
         warnings: Callable[[], Sequence[str]],      # further sentences for the operator; default: none
+        token: str,                                 # `Authorization: Bearer TOKEN` shows whole numbers; "": nobody
     )
     await web.start()                               # TransportError if the address cannot be had; calls need no page
     web.address -> (host, port); web.url -> "http://127.0.0.1:8080/"

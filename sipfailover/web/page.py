@@ -14,7 +14,7 @@ from sipfailover.proxy.view import EngineView, TrunkView
 
 from . import words
 from .views import all_warnings
-from .words import Wall, sentence
+from .words import Show, Wall, sentence
 
 REFRESH_SECONDS = 5
 CONTENT_TYPES = {".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
@@ -47,9 +47,7 @@ class Page:
         environment.globals.update(
             site=site, version=version, asset=self._asset, refresh_seconds=REFRESH_SECONDS, labels=LABELS
         )
-        environment.filters.update(
-            lasted=words.lasted, talk_time=words.talk_time, milliseconds=words.milliseconds, mask=words.mask
-        )
+        environment.filters.update(lasted=words.lasted, talk_time=words.talk_time, milliseconds=words.milliseconds)
         self._template = environment.get_template("page.html")
 
     def render(
@@ -60,14 +58,16 @@ class Page:
         draining: bool = False,
         warnings: Sequence[str] = (),
         still: bool = False,
+        show: Show = words.mask,
     ) -> str:
-        """The whole page. `still`: do not reload by itself."""
+        """The whole page. `still`: do not reload by itself; `show`: how numbers are written for this reader."""
         return self._template.render(
             view=view,
             sentence=sentence(view, wall, draining=draining),
             warnings=all_warnings(view, warnings),
             still=still,
             sign=sign,
+            show=show,
             clock=lambda at: words.clock(at, view.now, wall),
             exact=lambda at: words.rfc3339(at, wall),
             now=wall(view.now),

@@ -8,6 +8,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from hmac import compare_digest
 from typing import cast
 
 from aiohttp import web
@@ -19,6 +20,7 @@ from sipfailover.proxy.view import EngineView
 from . import views
 from .metrics import Metrics
 from .page import Page
+from .words import Show, mask, whole
 
 CONNECTIONS_MAX = 64
 """Connections open at once. Further ones are closed as they come; calls do not notice either way."""
@@ -66,6 +68,7 @@ class WebServer:
         ledger: Ledger | None = None,
         unbound: Callable[[], Sequence[str]] = _nothing,
         warnings: Callable[[], Sequence[str]] = _nothing,
+        token: str = "",
     ) -> None:
         self._host = host
         self._port = port
@@ -79,6 +82,7 @@ class WebServer:
         self._ledger = ledger
         self._unbound = unbound
         self._further_warnings = warnings
+        self._token = token.encode()
         self._page = Page(site=site, version=version)
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
@@ -182,6 +186,7 @@ class WebServer:
             version=self._version,
             draining=self._draining(),
             warnings=self._warnings(),
+            show=self._show(request),
         )
         text = json.dumps(status, ensure_ascii=False, indent=2) + "\n"
         return web.Response(text=text, content_type="application/json")
@@ -197,6 +202,7 @@ class WebServer:
             draining=self._draining(),
             warnings=self._warnings(),
             still="still" in request.query,
+            show=self._show(request),
         )
         return web.Response(text=text, content_type="text/html")
 
@@ -206,6 +212,12 @@ class WebServer:
             raise web.HTTPNotFound
         headers = {"Content-Type": found.content_type, "Cache-Control": "public, max-age=31536000, immutable"}
         return web.Response(body=found.body, headers=headers)
+
+    def _show(self, request: web.Request) -> Show:
+        """How numbers are written for this reader. Tokens are compared in constant time."""
+        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+        known = self._token and scheme.lower() == "bearer" and compare_digest(given.strip().encode(), self._token)
+        return whole if known else mask
 
     def _history_problem(self) -> str:
         return self._ledger.problem if self._ledger is not None else ""

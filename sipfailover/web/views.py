@@ -6,7 +6,7 @@ from itertools import chain
 
 from sipfailover.proxy.view import CallView, EngineView, FailoverView, TrunkView
 
-from .words import Wall, mask, rfc3339, sentence
+from .words import Show, Wall, mask, rfc3339, sentence
 
 SCHEMA = 1
 LOOP_LAG_MAX = 2.0
@@ -61,9 +61,16 @@ def ready(found: Sequence[Check], *, verbose: bool) -> tuple[int, str]:
 
 
 def status(
-    view: EngineView, wall: Wall, *, site: str, version: str, draining: bool = False, warnings: Sequence[str] = ()
+    view: EngineView,
+    wall: Wall,
+    *,
+    site: str,
+    version: str,
+    draining: bool = False,
+    warnings: Sequence[str] = (),
+    show: Show = mask,
 ) -> dict[str, object]:
-    """The picture as `/status` gives it: seconds, RFC 3339 times, numbers masked."""
+    """The picture as `/status` gives it: seconds, RFC 3339 times, numbers masked unless `show` says otherwise."""
     summary = sentence(view, wall, draining=draining)
     return {
         "schema": SCHEMA,
@@ -77,7 +84,7 @@ def status(
         "active_trunk": view.active_trunk,
         "pbxs": [_line(pbx, wall) for pbx in view.pbxs],
         "trunks": [{**_line(trunk, wall), "tier": trunk.tier} for trunk in view.trunks],
-        "calls": {"now": view.calls_now, "shown": [_call(call, view, wall) for call in view.calls]},
+        "calls": {"now": view.calls_now, "shown": [_call(call, view, wall, show) for call in view.calls]},
         "last_failover": _failover(view.last_failover, wall),
         "warnings": list(all_warnings(view, warnings)),
     }
@@ -110,13 +117,13 @@ def _line(trunk: TrunkView, wall: Wall) -> dict[str, object]:
     }
 
 
-def _call(call: CallView, view: EngineView, wall: Wall) -> dict[str, object]:
+def _call(call: CallView, view: EngineView, wall: Wall, show: Show) -> dict[str, object]:
     return {
         "id": call.number,
         "direction": call.direction,
         "state": call.state,
-        "caller": mask(call.caller),
-        "called": mask(call.called),
+        "caller": show(call.caller),
+        "called": show(call.called),
         "trunk": call.trunk,
         "rerouted": call.rerouted,
         "started": rfc3339(call.started_at, wall),

@@ -90,13 +90,22 @@ def _about(trunk: TrunkView, role: str) -> str:
     return f"{who} is {trunk.health}."
 
 
+Show = Callable[[str], str]
+"""How numbers are written for this reader: `mask`, or `whole` for who has shown the token."""
+
+
+def whole(number: str) -> str:
+    """A telephone number or URI as its user part alone, printable and bounded."""
+    user = number.removeprefix("sips:").removeprefix("sip:").removeprefix("tel:").split("@", 1)[0].split(";", 1)[0]
+    return "".join(c for c in user if c.isprintable())[:SHOWN_CHARACTERS]
+
+
 def mask(number: str) -> str:
     """A telephone number or URI as anybody may see it: the user part, its last four digits as `*`.
 
     `+41443210019` → `+4144321****`, `sip:201@192.0.2.5` → `***`. A name keeps its first letter; `anonymous` stays.
     """
-    user = number.removeprefix("sips:").removeprefix("sip:").removeprefix("tel:").split("@", 1)[0].split(";", 1)[0]
-    user = "".join(c for c in user if c.isprintable())[:SHOWN_CHARACTERS]
+    user = whole(number)
     if user.lower() in ("", "anonymous", "unknown", "restricted", "unavailable"):
         return user.lower() or "unknown"
     digits = [place for place, c in enumerate(user) if c.isdigit()]

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from aiohttp import ClientSession
-from aiohttp.test_utils import TestClient
+from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application, Request
 
 from sipfailover.errors import TransportError
@@ -283,3 +283,25 @@ async def test_an_unreasonable_request_gets_400_and_the_door(office: Office, req
         assert b" 400 Bad Request" in answer.split(b"\r\n", 1)[0]
     finally:
         await server.stop()
+
+
+@pytest.mark.parametrize(
+    ("header", "seen"),
+    [
+        ("Bearer geheim", True), ("bearer  geheim", True), ("Bearer geheimnis", False), ("Basic geheim", False),
+        ("Bearer", False), ("", False),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("path", ["/", "/status"])
+async def test_who_shows_the_token_sees_whole_numbers(office: Office, path: str, header: str, seen: bool) -> None:
+    async with TestClient(TestServer(office.server(token="geheim").application())) as client:
+        text = await (await client.get(path, headers={"Authorization": header} if header else {})).text()
+    assert ("+41443210019" in text) is seen
+    assert ("+4144321****" in text) is not seen
+    assert "geheim" not in text
+
+
+@pytest.mark.parametrize("header", ["Bearer ", "Bearer", "Bearer x"])
+async def test_without_a_configured_token_nobody_sees_whole_numbers(client: Client, header: str) -> None:
+    text = await (await client.get("/status", headers={"Authorization": header})).text()
+    assert "+41443210019" not in text
