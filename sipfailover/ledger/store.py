@@ -7,7 +7,7 @@ damaged file is put aside under another name and a fresh one begun: old evidence
 import contextlib
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from importlib import resources
 from pathlib import Path
@@ -99,13 +99,20 @@ class Store:
 
     def write(self, facts: Sequence[Fact]) -> None:
         """All of these facts in one transaction, or none of them and `StoreError`."""
-        db = self._db
-        try:
-            db.execute("BEGIN IMMEDIATE")
+        with self._transaction() as db:
             run = self.run or self._begin_run(facts[0].at)
             for fact in facts:
                 statement, values = self._row(fact, run)
                 db.execute(statement, values)
+        self.run = run
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """All that is done inside is stored, or nothing of it and `StoreError` is raised."""
+        db = self._db
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            yield db
             db.execute("COMMIT")
         except sqlite3.Error as error:
             raise _translated(self.path, error) from error
@@ -113,7 +120,6 @@ class Store:
             if db.in_transaction:
                 with contextlib.suppress(sqlite3.Error):
                     db.execute("ROLLBACK")
-        self.run = run
 
     def _begin_run(self, at: float) -> int:
         number = self._db.execute("INSERT INTO runs (started_ms) VALUES (?)", (self._ms(at),)).lastrowid
@@ -125,9 +131,7 @@ class Store:
 
         True if there may be more. Raises StoreError. Space in the file is used again, not given back.
         """
-        db = self._db
-        try:
-            db.execute("BEGIN IMMEDIATE")
+        with self._transaction() as db:
             old = db.execute(
                 "SELECT run, call FROM calls WHERE started_ms < ? ORDER BY started_ms LIMIT ?", (before_ms, rows)
             ).fetchall()
@@ -135,13 +139,6 @@ class Store:
                 db.executemany(f"DELETE FROM {table} WHERE run = ? AND call = ?", old)
             db.execute("DELETE FROM trunk_changes WHERE at_ms < ?", (before_ms,))
             db.execute("DELETE FROM probes_minute WHERE minute_ms < ?", (before_ms,))
-            db.execute("COMMIT")
-        except sqlite3.Error as error:
-            raise _translated(self.path, error) from error
-        finally:
-            if db.in_transaction:
-                with contextlib.suppress(sqlite3.Error):
-                    db.execute("ROLLBACK")
         return len(old) == rows
 
     def close(self, at: float | None = None) -> None:
