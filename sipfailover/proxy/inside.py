@@ -13,7 +13,7 @@ from sipfailover.proxy.call import Call, Clock
 from sipfailover.proxy.core import Core
 from sipfailover.proxy.leg import Leg
 from sipfailover.proxy.referral import remember, translate
-from sipfailover.transaction import LIFE, T1, T2, Input, Timer, Transaction
+from sipfailover.transaction import LIFE, PROCEEDING, T1, T2, Input, Timer, Transaction
 from sipfailover.wire import OWNED, Exchange, Message, Outcome, compose, rewrite
 
 INVITE, BYE, ACK = b"INVITE", b"BYE", b"ACK"
@@ -155,7 +155,7 @@ class Inside:
         """A request that we sent on has an answer, or will have none."""
         core = self.core
         leg = core.legs.get(relayed.leg)
-        if what is Input.LOST and relayed.method == INVITE and tx.state == 1:
+        if what is Input.LOST and relayed.method == INVITE and tx.state is PROCEEDING:
             return  # the peer has it, and its answer needs nothing that was lost
         if what is Input.LOST and leg is not None and not relayed.fallback and self._other_way(leg, tx.to):
             relayed.fallback = True

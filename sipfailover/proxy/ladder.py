@@ -35,7 +35,7 @@ from sipfailover.routing import (
     judge,
     plan,
 )
-from sipfailover.transaction import Input, Transaction
+from sipfailover.transaction import PROCEEDING, Input, Transaction
 from sipfailover.wire import Exchange, Message, parse_reasons, value_of
 from sipfailover.wire import Outcome as Challenged
 
@@ -248,7 +248,7 @@ class Ladder:
     def _lost(self, tx: Transaction, attempt: Attempt, now: float) -> None:
         """The transport lost the INVITE, or the port was closed while the peer was thinking about it."""
         rang = attempt.ringing_at is not None
-        if rang and tx.state == 1:
+        if rang and tx.state is PROCEEDING:
             return  # a telephone rings, and its answer needs nothing of what was lost (§18.2.2)
         local = tx.reason.startswith("local: ")
         reason = tx.reason.removeprefix("local: ")

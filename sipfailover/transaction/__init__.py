@@ -1,5 +1,6 @@
 """Transactions: RFC 3261 §17 and RFC 6026 as four tables, their timers, and the layer that drives them. Front door."""
 
+from .invite_client import PROCEEDING as PROCEEDING
 from .layer import Layer as Layer
 from .machine import Input as Input
 from .machine import Transaction as Transaction
