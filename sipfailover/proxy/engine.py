@@ -24,6 +24,7 @@ from sipfailover.proxy.commands import Command
 from sipfailover.proxy.core import Core
 from sipfailover.proxy.count import Count
 from sipfailover.proxy.inside import Inside, Relayed
+from sipfailover.proxy.invitation import is_emergency
 from sipfailover.proxy.ladder import DRAIN_RETRY_AFTER, Ladder
 from sipfailover.proxy.line import Line
 from sipfailover.proxy.registering import Registering, Registers
@@ -213,6 +214,8 @@ class Engine:
                 outside.answer(core, tx, request, source, now)
             elif tx.merge_key is None:
                 core.respond(tx, 482, now=now)  # §8.2.2.2
+            elif is_emergency(core, request, source):
+                self.ladder.invited(tx, request, flow, source, now)  # whatever the hour
             elif core.draining:
                 core.respond(tx, 503, b"Shutting down", (DRAIN_RETRY_AFTER,), now=now)
             elif len(core.calls) >= CALLS_MAX:

@@ -40,12 +40,18 @@ def begin(core: Core, tx: Transaction, request: Message, flow: Flow, source: Lin
     call = Call(core.call_count, direction, source, request, a, now)
     call.uri = uri
     call.caller, call.called = (text[:NUMBER_SHOWN].decode("latin-1") for text in (caller, number))
-    call.emergency = direction == OUTBOUND and (number in core.emergency_numbers or request.uri.lower().startswith(SOS))
+    call.emergency = is_emergency(core, request, source)
     call.invite_key = tx.key
     tx.user = call.number
     core.calls[call.number] = call
     source.trunk.calls_now += 1
     return call
+
+
+def is_emergency(core: Core, request: Message, source: Line) -> bool:
+    """True for a call of a PBX to one of `emergency.numbers`, or to a service that means the same."""
+    uri = called_uri(request, source)
+    return source.role == "pbx" and (user(uri) in core.emergency_numbers or uri.lower().startswith(SOS))
 
 
 def called_uri(request: Message, source: Line) -> bytes:

@@ -287,3 +287,21 @@ def test_messages_are_counted_by_side_and_kind() -> None:
     assert view.responses[("trunk", "in", "4xx")] == 1
     assert view.responses[("pbx", "out", "1xx")] == 1
     assert view.responses[("pbx", "out", "4xx")] == 1
+
+
+def test_an_emergency_call_is_served_while_shutting_down() -> None:
+    book = office()
+    book.engine.drain()
+    assert book >> received(PBX, invite()) << send(PBX, 503)
+    assert book >> received(PBX, invite("112")) << send(PBX, 100) << send(MAIN, "INVITE")
+
+
+def test_beyond_the_bound_calls_are_refused_and_emergency_calls_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sipfailover.proxy.engine.CALLS_MAX", 1)
+    book = office()
+    assert ringing(book)
+    refused = "Too many calls"
+    assert (
+        book >> received(PBX, invite()) << send(PBX, 503, lambda m: m.reason.decode() == refused and m.retry_after > 0)
+    )
+    assert book >> received(PBX, invite("144")) << send(PBX, 100) << send(MAIN, "INVITE")
