@@ -166,6 +166,8 @@ class Ladder:
             return
         if attempt.ringing_at is None and message.status != 199:  # RFC 6228: an early dialog is over, the call is not
             attempt.ringing_at = now
+            if attempt.exchange is not None:
+                attempt.exchange.passed()
             if call.ringing_at is None:
                 call.ringing_at = now
             call.progress = Progress.RINGING
