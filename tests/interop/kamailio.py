@@ -125,8 +125,8 @@ class Kamailio(Child):
         once: bool = False,
     ) -> "Kamailio":
         """A carrier with one account. `callee`: host:port of whom the account calls. `network`: the host from which
-        calls come to it. `expires`: seconds granted. `nonce_expire`: seconds that a nonce is good. `once`: each nonce is
-        good for one request, so that all are challenged; else it is counted (RFC 7616 nc)."""
+        calls come to it. `expires`: seconds granted. `nonce_expire`: seconds that a nonce is good. `once`: each nonce
+        is good for one request, so that all are challenged; else it is counted (RFC 7616 nc)."""
         names = {
             "callee": callee, "callee_host": callee.partition(":")[0], "network": network, "account": account,
             "auth_username": auth_username, "password": password, "domain": domain, "expires": str(expires),

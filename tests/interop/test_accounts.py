@@ -4,6 +4,7 @@ It takes calls from the registered source only, and with its own domain in From 
 the Contact that we have registered. See `kamailio/registrar.cfg`.
 """
 
+import re
 import time
 
 import pytest
@@ -59,6 +60,7 @@ def test_a_wrong_password_is_told_once_and_calls_go_over_the_backup(stage: Stage
     assert len(carrier.seen("WRONG", "REGISTER")) == 1
     assert len(carrier.seen("WRONG", "INVITE")) <= 1, "every wrong answer brings the account nearer to its lock"
     errors = [line for line in service.log.read_text().splitlines() if "error" in line.lower()]
+    print(*errors, sep="\n")
     assert len(errors) == 1, "\n".join(errors)
     assert "refuses user name or password" in errors[0]
 
@@ -87,12 +89,13 @@ def test_calls_go_out_through_challenges(stage: Stage, caller_does: str, callee_
     we_hang_up = caller_does == "places_a_call"
     for method, each in (("INVITE", 1 if we_hang_up else 3), ("BYE", int(we_hang_up))):
         challenged, let_in = carrier.seen("CHALLENGED", method), carrier.seen("LET-IN", method)
+        print(f"{method}: {len(let_in)} let in, {len(challenged)} challenged")
         assert len(let_in) == CALLS * each
         comes_again_with_the_next_number(challenged, let_in)
         if once:
             assert len(challenged) == CALLS * each, f"challenges of {method}"
         else:
-            assert len(challenged) <= 5, "nonces are used ahead"
+            assert len(challenged) <= 3, "nonces are used ahead"
     for trouble in ("WRONG", "NOT-REGISTERED", "STRANGE-FROM", "OFF-ROUTE"):
         assert not any(carrier.seen(trouble, method) for method in ("INVITE", "ACK", "BYE")), trouble
 
@@ -109,6 +112,7 @@ def test_nonces_that_run_out_in_mid_call_are_renewed(stage: Stage) -> None:
     until(lambda: not callee.books.ghosts(), QUIET_WITHIN, "every call was hung up")
     in_order(callee.books)
     challenged = {method: len(carrier.seen("CHALLENGED", method)) for method in ("INVITE", "BYE")}
+    print(f"challenged: {challenged}")
     assert 5 <= sum(challenged.values()) < CALLS, challenged
     assert len(carrier.seen("LET-IN", "BYE")) == CALLS
 
@@ -146,12 +150,12 @@ def test_the_carrier_dies_and_comes_back_without_a_binding(stage: Stage) -> None
     service = open_office(stage)
     registered(service)
     backup = next(child for child in stage.children if isinstance(child, Sipp) and child.name == "backup")
-    caller = call(stage, "places_a_call", calls=30 * RATE)
+    caller = call(stage, "places_a_call", calls=40 * RATE)
     until(lambda: len(callee.books.answered) >= 100, RUN_WITHIN, "main carries calls")
 
     carrier.kill()
     killed_at = time.time()
-    until(lambda: service.registration().startswith("Failed for"), 2.0 * GRANTED, "the page says Failed")
+    until(lambda: next_try(service) > 20.0, 3.0 * GRANTED, "the page says Failed, and the next try is far away")
     assert len(backup.books.answered) >= RATE
     back = open_carrier(stage, name="carrier again")
     back_at = time.monotonic()
@@ -160,12 +164,13 @@ def test_the_carrier_dies_and_comes_back_without_a_binding(stage: Stage) -> None
     print(f"registered again {registered_after:.1f} s after the carrier was back")
 
     figures = caller.finished(60.0)
-    assert (figures.successful, figures.failed) == (30 * RATE, 0), figures.failures
+    assert (figures.successful, figures.failed) == (40 * RATE, 0), figures.failures
     until(lambda: service.registration().startswith("Registered for"), 1.0, "the page says Registered")
     until(lambda: service.calls_now() == 0, 40.0, "the service has no calls left")
     gone_with_it = killed_at - TALK_MS / 1000 - 0.5
-    assert [words for words in callee.books.ghosts(invited_before=gone_with_it)] == []
+    assert callee.books.ghosts(invited_before=gone_with_it) == []
     assert backup.books.ghosts() == []
+    print(f"main had {len(callee.books.answered)} calls, the backup {len(backup.books.answered)}")
 
 
 @pytest.mark.slow
@@ -180,9 +185,11 @@ def test_the_carrier_restarts_between_two_looks_and_has_lost_the_binding(stage: 
     carrier.kill()
     back = open_carrier(stage, name="carrier again", expires=300)
     until(lambda: back.seen("LET-IN", "REGISTER"), AGAIN_WITHIN, "it registers again, three minutes before its time")
+    refused = len(back.seen("NOT-REGISTERED", "INVITE"))
 
     figures = caller.finished(60.0)
     assert (figures.successful, figures.failed) == (25 * RATE, 0), figures.failures
+    print(f"{refused} calls were refused by the carrier before, and went over the backup")
     assert service.registration().startswith("Registered for")
 
 
@@ -206,6 +213,12 @@ def open_office(stage: Stage, *, password: str = PASSWORD, pbx_does: str = "answ
         " register_expires: 5m"
     )
     return Service(stage, account=account)
+
+
+def next_try(service: Service) -> float:
+    """Seconds until the next REGISTER of a registration that has failed, 0 while it has not."""
+    found = re.search(r"^Failed .* next try in (\d+) s", service.registration())
+    return float(found[1]) if found else 0.0
 
 
 def registered(service: Service) -> None:
