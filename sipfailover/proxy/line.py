@@ -24,6 +24,10 @@ class Account:
     aor: bytes
     """Address of record, as a URI."""
     wallet: Wallet
+    """For calls."""
+    registrar: Wallet
+    """For REGISTER. A wallet of its own: a proxy takes Proxy-Authorization out, but Authorization, which registrars ask
+    for, goes on to whoever is called, who could guess passwords by it at leisure."""
     registers: bool
     expires: int
     """Seconds to ask for."""
@@ -105,6 +109,7 @@ def _account(section: TrunkSettings, domain: bytes) -> Account | None:
         domain=domain,
         aor=aor,
         wallet=Wallet(credentials),
+        registrar=Wallet(credentials),
         registers=section.register,
         expires=int(section.register_expires),
         token=b"sf" + sha256(section.name.encode() + b"\n" + aor).hexdigest()[:14].encode(),

@@ -82,7 +82,7 @@ class Registering:
         self._learn(line, registration.wake(now), now)
         ask = registration.due(now)
         if ask is not None:
-            self._send(Registers(line, ask, account.wallet.exchange()), account, now)
+            self._send(Registers(line, ask, account.registrar.exchange()), account, now)
         self._arm(line, registration, now)
 
     def heard(self, tx: Transaction, asked: Registers, what: Input, message: Message | None, now: float) -> None:

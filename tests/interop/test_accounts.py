@@ -73,7 +73,7 @@ def test_a_wrong_password_is_told_once_and_calls_go_over_the_backup(stage: Stage
 @pytest.mark.slow
 def test_calls_go_out_through_challenges(stage: Stage, caller_does: str, callee_does: str, once: bool) -> None:
     carrier = open_carrier(stage, once=once)
-    callee = Sipp(stage, "callee", callee_does, stage.host(CALLEE), pause_ms=TALK_MS)
+    callee = Sipp(stage, "callee", callee_does, stage.host(CALLEE), pause_ms=TALK_MS, whole_messages=True)
     service = open_office(stage)
     registered(service)
     backup = next(child for child in stage.children if isinstance(child, Sipp) and child.name == "backup")
@@ -86,6 +86,7 @@ def test_calls_go_out_through_challenges(stage: Stage, caller_does: str, callee_
     assert len(callee.books.answered) == CALLS
     assert not backup.books.calls
     in_order(callee.books)
+    assert "\nAuthorization:" not in callee.messages.read_text(), "whom we call sees what is for the registrar"
     we_hang_up = caller_does == "places_a_call"
     for method, each in (("INVITE", 1 if we_hang_up else 3), ("BYE", int(we_hang_up))):
         challenged, let_in = carrier.seen("CHALLENGED", method), carrier.seen("LET-IN", method)
@@ -135,7 +136,8 @@ def test_calls_come_in_by_the_registered_contact(stage: Stage) -> None:
     numbers = {leg.number for leg in caller.books.calls}
     assert len(numbers) == CALLS
     assert {leg.number for leg in pbx.books.calls} == numbers, "the PBX is called by the number in To"
-    assert "LOOKED-UP INVITE" in carrier.log.read_text()
+    looked_up = re.findall(r"LOOKED-UP INVITE \S+ \d+ sip:sf[0-9a-f]{14}@", carrier.log.read_text())
+    assert len(looked_up) == CALLS, "they came to the Contact that we registered"
     byes = carrier.seen("CHALLENGED", "BYE"), carrier.seen("LET-IN", "BYE")
     assert [len(seen) for seen in byes] == [CALLS, CALLS]
     comes_again_with_the_next_number(*byes)

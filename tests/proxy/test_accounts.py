@@ -257,6 +257,19 @@ def test_a_nonce_is_used_ahead_as_soon_as_it_rings() -> None:
     assert book >> received(PBX, invite("+41790000000")) << send(PBX, 100) << send(MAIN, "INVITE", lets_in(doorman))
 
 
+def test_what_the_registrar_was_shown_is_not_shown_to_whom_we_call() -> None:
+    doorman = door()
+    book = registered(doorman)
+    assert (
+        book
+        >> received(PBX, invite())
+        << send(PBX, 100) << send(MAIN, "INVITE", lambda m: not m.lines(b"authorization"))
+        >> received(MAIN, challenge(doorman, "INVITE"))
+        << send(MAIN, "ACK")
+        << send(MAIN, "INVITE", lambda m: not m.lines(b"authorization") and len(m.lines(b"proxy-authorization")) == 1)
+    )  # fmt: skip
+
+
 def test_a_password_that_was_refused_is_not_shown_again_by_calls_until_a_register_gets_through() -> None:
     book, doorman = office(), door()
     assert book >> after(5.0) << send(MAIN, "REGISTER")
