@@ -177,12 +177,15 @@ class Engine:
         user = tx.user
         if isinstance(user, Attempt):
             self.ladder.heard(tx, user, what, message, now)
+            if what is Input.FAILURE and message is not None and message.status == 403:
+                self.registering.doubted(user.line, now)
         elif isinstance(user, Relayed) and tx.request is None:
             self.inside.heard(tx, user, what, message, now)
         elif isinstance(user, Asked):
             self.watch.heard(tx, user, what, message, now)
             if message is not None and user.line.account is not None:
                 self.registering.address_seen(user.line, message, now)
+                self.registering.answers(user.line, now)
         elif isinstance(user, Registers):
             self.registering.heard(tx, user, what, message, now)
         elif what is Input.REQUEST and message is not None and flow is not None and source is not None:

@@ -147,7 +147,13 @@ class Ladder:
         call = self.core.call_of(attempt)
         if call is None:
             return False
-        if exchange.challenged(message) is not Challenged.AGAIN:
+        account = attempt.line.account
+        if account is not None and now < account.silent_until and not call.emergency:
+            return False  # it was told, and each further try brings the account nearer to its lock
+        outcome = exchange.challenged(message)
+        if outcome is not Challenged.AGAIN:
+            if outcome is Challenged.REFUSED and account is not None:
+                account.refused(now)
             self.core.log("error", f"{attempt.line.name} does not let us call", why=exchange.why, call=call.number)
             return False
         if attempt.clock is not None:
@@ -166,6 +172,8 @@ class Ladder:
             return
         if attempt.ringing_at is None and message.status != 199:  # RFC 6228: an early dialog is over, the call is not
             attempt.ringing_at = now
+            if attempt.exchange is not None:
+                attempt.exchange.passed()
             if call.ringing_at is None:
                 call.ringing_at = now
             call.progress = Progress.RINGING

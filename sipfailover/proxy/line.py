@@ -10,6 +10,10 @@ from sipfailover.transaction import Timer
 from sipfailover.trunk import HealthRules, ProbeRules, Registration, Trunk
 from sipfailover.wire import Credentials, Wallet
 
+REFUSED_FOR, REFUSED_FOR_REGISTERED = 120.0, 600.0
+"""Seconds for which calls do not show a password that was refused: many accounts lock after five to ten wrong ones in
+ten minutes. Where we register, a REGISTER that gets through ends it sooner, and those that do not are counted too."""
+
 
 @dataclass(slots=True, eq=False)
 class Account:
@@ -20,6 +24,10 @@ class Account:
     aor: bytes
     """Address of record, as a URI."""
     wallet: Wallet
+    """For calls."""
+    registrar: Wallet
+    """For REGISTER. A wallet of its own: a proxy takes Proxy-Authorization out, but Authorization, which registrars ask
+    for, goes on to whoever is called, who could guess passwords by it at leisure."""
     registers: bool
     expires: int
     """Seconds to ask for."""
@@ -27,6 +35,16 @@ class Account:
     """User part of the Contact that we register: by it calls that come in are recognised, also after a restart."""
     registration: Registration | None = None
     """Made when the carrier's address is known."""
+    silent_until: float = 0.0
+    """Until then calls answer no challenge."""
+
+    def refused(self, now: float) -> None:
+        """The carrier says that user name or password is wrong."""
+        self.silent_until = now + (REFUSED_FOR_REGISTERED if self.registers else REFUSED_FOR)
+
+    def accepted(self) -> None:
+        """A REGISTER got through."""
+        self.silent_until = 0.0
 
 
 @dataclass(slots=True, eq=False)
@@ -45,6 +63,8 @@ class Line:
     account: Account | None = None
     """None: the carrier knows us by our address."""
     registration_timer: Timer | None = None
+    silent: bool = False
+    """It has not answered since the last OPTIONS that had no answer, or call."""
 
     def __post_init__(self) -> None:
         self.peer = Peer(self.role, self.trunk.name)
@@ -89,6 +109,7 @@ def _account(section: TrunkSettings, domain: bytes) -> Account | None:
         domain=domain,
         aor=aor,
         wallet=Wallet(credentials),
+        registrar=Wallet(credentials),
         registers=section.register,
         expires=int(section.register_expires),
         token=b"sf" + sha256(section.name.encode() + b"\n" + aor).hexdigest()[:14].encode(),

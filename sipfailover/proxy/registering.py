@@ -82,7 +82,7 @@ class Registering:
         self._learn(line, registration.wake(now), now)
         ask = registration.due(now)
         if ask is not None:
-            self._send(Registers(line, ask, account.wallet.exchange()), account, now)
+            self._send(Registers(line, ask, account.registrar.exchange()), account, now)
         self._arm(line, registration, now)
 
     def heard(self, tx: Transaction, asked: Registers, what: Input, message: Message | None, now: float) -> None:
@@ -97,7 +97,10 @@ class Registering:
             line.trunk.avoid(tx.to)
         else:
             answer = RegisterAnswer.read(message)
-            if message.status in (401, 407) and asked.exchange.challenged(message) is Outcome.AGAIN:
+            challenge = asked.exchange.challenged(message) if message.status in (401, 407) else None
+            if challenge is Outcome.REFUSED:
+                account.refused(now)
+            elif challenge is Outcome.AGAIN:
                 again = registration.challenged(answer, now)
                 if again is not None:
                     asked.ask = again
@@ -105,8 +108,28 @@ class Registering:
                     self._arm(line, registration, now)
                     return
             asked.exchange.accepted(message)
+            if message.status < 300:
+                account.accepted()
             self._learn(line, registration.answered(answer, now), now, asked.exchange.why)
         self._arm(line, registration, now)
+
+    def answers(self, line: Line, now: float) -> None:
+        """The carrier answers OPTIONS. If it was silent before, it may have started anew without our binding, and the
+        next try may be minutes away."""
+        if line.silent:
+            line.silent = False
+            self._hurry(line, now)
+
+    def doubted(self, line: Line, now: float) -> None:
+        """A call was refused with 403, which is also what a registrar says that has lost our binding. If it was the
+        number that is barred, this costs a REGISTER in ten seconds (`trunk.lease.HURRY_EVERY`)."""
+        self._hurry(line, now)
+
+    def _hurry(self, line: Line, now: float) -> None:
+        registration = line.account.registration if line.account is not None else None
+        if registration is not None:
+            registration.hurry(now)
+            self._arm(line, registration, now)
 
     def address_seen(self, line: Line, message: Message, now: float) -> None:
         """An answer to OPTIONS shows where the carrier sees us: if that moved, the registration must move too."""

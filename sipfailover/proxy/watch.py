@@ -30,6 +30,7 @@ WORDS = {
 """The transport's word → words for people."""
 
 BAD = frozenset({Sign.PROBE_FAILED, Sign.PROBE_503, Sign.CALL_SILENT, Sign.CALL_FAULT, Sign.RETRY_AFTER})
+SILENCE = frozenset({Sign.PROBE_FAILED, Sign.CALL_SILENT})
 
 
 @dataclass(slots=True, eq=False)
@@ -70,6 +71,7 @@ class Watch:
         if change is not None:
             self._changed(line, change, now)
         if change is not None or evidence.sign in BAD:
+            line.silent = line.silent or evidence.sign in SILENCE
             trunk.probe.hurry(now, trunk.health)
             self._arm(line, now)
 

@@ -196,16 +196,25 @@ class Exchange:
         for domain, nonce in self._used.items():
             if status == 403:
                 self._wallet._forget(domain, nonce)
-                continue
-            self._wallet.refused.discard(domain)
-            nonce.good = True
-            known = self._wallet._nonces.get(domain)
-            if not known or not known.good:  # never back behind a nextnonce
-                self._wallet._keep(domain, nonce)
+            else:
+                self._use(domain, nonce)
         if status < 300:
             for info, header in INFO_OF.items():
                 if value := response.get(info):
                     self._follow(header, next_nonce(value))
+
+    def passed(self) -> None:
+        """It rings (18x): whoever asks has let the last request pass, so its nonces are good for the next one. A final
+        answer may be a minute away, and every call until then would be challenged."""
+        for domain, nonce in self._used.items():
+            self._use(domain, nonce)
+
+    def _use(self, domain: Domain, nonce: _Nonce) -> None:
+        self._wallet.refused.discard(domain)
+        nonce.good = True
+        known = self._wallet._nonces.get(domain)
+        if not known or not known.good:  # never back behind a nextnonce
+            self._wallet._keep(domain, nonce)
 
     def _follow(self, header: bytes, nonce: bytes | None) -> None:
         meant = [domain for domain in self._used if domain[0] == header]

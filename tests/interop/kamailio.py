@@ -1,11 +1,15 @@
-"""Kamailio as a carrier with record-routing, and as the dispatcher that the service is measured against.
+"""Kamailio as a carrier with record-routing, as one with accounts, and as the dispatcher that the service is measured
+against.
 
 The configurations are templates in `kamailio`; `{name}` is filled in here. One UDP worker, so that figures per core
 can be compared.
 """
 
+import os
 import re
+import signal
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.interop.sipp import listens
 from tests.interop.stage import SIP_PORT, Child, Stage, until
@@ -13,6 +17,7 @@ from tests.interop.stage import SIP_PORT, Child, Stage, until
 TEMPLATES = Path(__file__).with_name("kamailio")
 START_WITHIN = 10.0
 NAME = re.compile(r"\{(\w+)\}")
+SEEN = re.compile(r"\b([A-Z][A-Z-]+) ([A-Z]+) (\S+) (\d+)\b")
 
 CORES = """\
 debug=1
@@ -29,6 +34,16 @@ mhomed=0
 listen=udp:{host}:{port}
 """
 TCP = "tcp_children=1\nlisten=tcp:{host}:{port}"
+
+
+class Seen(NamedTuple):
+    """A line that a configuration wrote about a request: what became of it, and which it was."""
+
+    word: str
+    """LET-IN, CHALLENGED, WRONG (password), NOT-REGISTERED, ON-ROUTE, …"""
+    method: str
+    call_id: str
+    cseq: int
 
 
 class Kamailio(Child):
@@ -61,6 +76,16 @@ class Kamailio(Child):
         """Whether a text stands in its log at least so many times."""
         return self.log.read_text(errors="replace").count(text) >= times
 
+    def seen(self, word: str, method: str) -> list[Seen]:
+        """The requests of a method of which its log has this word, in order."""
+        found = SEEN.findall(self.log.read_text(errors="replace"))
+        return [Seen(a, b, call_id, int(cseq)) for a, b, call_id, cseq in found if (a, b) == (word, method)]
+
+    def kill(self) -> None:
+        """End it in its tracks, with its workers: it says goodbye to nobody."""
+        os.killpg(self.pid, signal.SIGKILL)  # it leads a session of its own
+        self.process.wait()
+
     @classmethod
     def carrier(
         cls,
@@ -81,6 +106,33 @@ class Kamailio(Child):
             "third_numbers": third_numbers,
         }  # fmt: skip
         return cls(stage, name, "carrier", host, names=names)
+
+    @classmethod
+    def registrar(
+        cls,
+        stage: Stage,
+        name: str,
+        host: str,
+        *,
+        callee: str,
+        network: str,
+        account: str,
+        auth_username: str,
+        password: str,
+        domain: str,
+        expires: int,
+        nonce_expire: int = 300,
+        once: bool = False,
+    ) -> "Kamailio":
+        """A carrier with one account. `callee`: host:port of whom the account calls. `network`: the host from which
+        calls come to it. `expires`: seconds granted. `nonce_expire`: seconds that a nonce is good. `once`: each nonce
+        is good for one request, so that all are challenged; else it is counted (RFC 7616 nc)."""
+        names = {
+            "callee": callee, "callee_host": callee.partition(":")[0], "network": network, "account": account,
+            "auth_username": auth_username, "password": password, "domain": domain, "expires": str(expires),
+            "nonce_expire": str(nonce_expire), "nonces": "one_time_nonce" if once else "nonce_count",
+        }  # fmt: skip
+        return cls(stage, name, "registrar", host, names=names)
 
     @classmethod
     def dispatcher(

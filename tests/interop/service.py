@@ -27,7 +27,7 @@ SETTINGS = """\
 pbx: {{host: {pbx}, port: {port}, transport: {transport}}}
 listen: [udp {service}:{port}, tcp {service}:{port}]
 trunks:
-  - {{name: main,   host: {main}, port: {port}, transport: {transport}, register: no}}
+  - {{name: main,   host: {main}, port: {port}, transport: {transport}, {account}}}
   - {{name: backup, host: {backup}, port: {port}, transport: {transport}, register: no}}
 monitor: {{options_every: 1s, timeout: 500ms, down_after: 2, up_after: 3}}
 failover: {{no_answer_within: 2s, no_ringing_within: {no_ringing_within}, give_up_after: 20s, \
@@ -41,17 +41,25 @@ log: {{level: info, format: text}}
 class Service(Child):
     """sipfailover between the PBX and the two carriers of a stage, ready when the constructor returns.
 
-    `transport`: udp or tcp, on both sides. `no_ringing_within`: a duration as in the file. `cpu`: as in Child.
+    `transport`: udp or tcp, on both sides. `no_ringing_within`: a duration as in the file. `account`: keys of the main
+    trunk that say how it knows us. `cpu`: as in Child.
     """
 
     def __init__(
-        self, stage: Stage, *, transport: str = "udp", no_ringing_within: str = "8s", cpu: int | None = None
+        self,
+        stage: Stage,
+        *,
+        transport: str = "udp",
+        no_ringing_within: str = "8s",
+        account: str = "register: no",
+        cpu: int | None = None,
     ) -> None:
         file = stage.folder / "sipfailover.yaml"
         file.write_text(
             SETTINGS.format(
                 service=stage.host(SERVICE), pbx=stage.host(PBX), main=stage.host(MAIN), backup=stage.host(BACKUP),
                 port=SIP_PORT, web=WEB_PORT, transport=transport, no_ringing_within=no_ringing_within,
+                account=account,
             )
         )  # fmt: skip
         self.host = stage.host(SERVICE)
@@ -80,6 +88,10 @@ class Service(Child):
     def states(self) -> dict[str, str]:
         """Name of each trunk → up, suspect, down or trial."""
         return {trunk["name"]: trunk["state"] for trunk in self.status()["trunks"]}
+
+    def registration(self) -> str:
+        """How the main trunk is registered, in the words of the page: `Registered for 4 s, …`."""
+        return str(next(trunk["registration"] for trunk in self.status()["trunks"] if trunk["name"] == "main"))
 
     def calls_now(self) -> int:
         """Calls that the service has, by its own account."""

@@ -9,7 +9,21 @@ from sipfailover.chance import Chance
 from sipfailover.config import parse
 from sipfailover.proxy import Engine
 from sipfailover.wire import Message, compose
-from tests.kit import Playbook, Seen, ack, after, answer, bye, flow, invite, received, send, sends_nothing, target
+from tests.kit import (
+    Playbook,
+    Seen,
+    ack,
+    after,
+    answer,
+    bye,
+    flow,
+    invite,
+    logged,
+    received,
+    send,
+    sends_nothing,
+    target,
+)
 from tests.kit.digest import Doorman
 from tests.kit.playbook import Build, Check
 
@@ -233,3 +247,89 @@ def test_a_caller_who_is_nobody_or_a_number_only_stays_as_it_is(uri: bytes) -> N
     book = registered()
     asked = invite().replace(b"<sip:+41441112233@192.0.2.10:5060>;tag", b"<" + uri + b">;tag")
     assert book >> received(PBX, asked) << send(PBX, 100) << send(MAIN, "INVITE", lambda m: m.from_.uri == uri)
+
+
+def test_a_nonce_is_used_ahead_as_soon_as_it_rings() -> None:
+    book, doorman = registered(), door()
+    assert book >> received(PBX, invite()) << send(PBX, 100) << send(MAIN, "INVITE")
+    assert book >> received(MAIN, challenge(doorman, "INVITE")) << send(MAIN, "ACK") << send(MAIN, "INVITE")
+    assert book >> received(MAIN, answer(180)) << send(PBX, 180)
+    assert book >> received(PBX, invite("+41790000000")) << send(PBX, 100) << send(MAIN, "INVITE", lets_in(doorman))
+
+
+def test_what_the_registrar_was_shown_is_not_shown_to_whom_we_call() -> None:
+    doorman = door()
+    book = registered(doorman)
+    assert (
+        book
+        >> received(PBX, invite())
+        << send(PBX, 100) << send(MAIN, "INVITE", lambda m: not m.lines(b"authorization"))
+        >> received(MAIN, challenge(doorman, "INVITE"))
+        << send(MAIN, "ACK")
+        << send(MAIN, "INVITE", lambda m: not m.lines(b"authorization") and len(m.lines(b"proxy-authorization")) == 1)
+    )  # fmt: skip
+
+
+def test_a_password_that_was_refused_is_not_shown_again_by_calls_until_a_register_gets_through() -> None:
+    book, doorman = office(), door()
+    assert book >> after(5.0) << send(MAIN, "REGISTER")
+    assert book >> received(MAIN, challenge(doorman, "REGISTER", 401)) << send(MAIN, "REGISTER")
+    assert book >> received(MAIN, challenge(doorman, "REGISTER", 401)) << sends_nothing()
+    assert book >> received(PBX, invite()) << send(PBX, 100) << send(MAIN, "INVITE")
+    assert (
+        book
+        >> received(MAIN, challenge(doorman, "INVITE"))
+        << send(MAIN, "ACK") << send(BACKUP, "INVITE")
+        >> received(BACKUP, answer(486)) << send(BACKUP, "ACK") << send(PBX, 486)
+        >> received(PBX, ack())
+    )  # fmt: skip
+    assert book >> after(34.0) << send(MAIN, "REGISTER")  # the slow lane
+    assert book >> received(MAIN, challenge(doorman, "REGISTER", 401)) << send(MAIN, "REGISTER")
+    assert book >> received(MAIN, granted())
+    assert book >> received(PBX, invite("+41790000000")) << send(PBX, 100) << send(MAIN, "INVITE")
+    assert (
+        book
+        >> received(MAIN, challenge(doorman, "INVITE"))
+        << send(MAIN, "ACK")
+        << send(MAIN, "INVITE", lets_in(doorman))
+    )
+
+
+def test_calls_show_a_refused_password_once_and_say_so_once() -> None:
+    book, doorman = registered(), Doorman(b"carrier", b"u7", b"another")
+    assert book >> received(PBX, invite()) << send(PBX, 100) << send(MAIN, "INVITE")
+    assert book >> received(MAIN, challenge(doorman, "INVITE")) << send(MAIN, "ACK") << send(MAIN, "INVITE")
+    assert (
+        book
+        >> received(MAIN, challenge(doorman, "INVITE"))
+        << send(MAIN, "ACK")
+        << send(BACKUP, "INVITE")
+        << logged("error", "does not let us call")
+    )
+    assert book >> received(PBX, invite("+41790000000")) << send(PBX, 100) << send(MAIN, "INVITE")
+    assert book >> received(MAIN, challenge(doorman, "INVITE")) << send(MAIN, "ACK") << send(BACKUP, "INVITE")
+
+
+def test_a_carrier_that_answers_again_is_registered_with_at_once() -> None:
+    book = registered()  # nobody has answered OPTIONS so far
+    assert (
+        book
+        >> received(MAIN, answer(200, to="OPTIONS"))
+        >> after(0.1) << send(MAIN, "REGISTER", lambda m: m.cseq == 3)
+    )  # fmt: skip
+    assert book >> received(MAIN, granted()) >> after(40.0) << sends_nothing()
+
+
+def test_a_call_that_is_refused_with_403_makes_us_register_but_not_each_time() -> None:
+    book = registered()
+    assert book >> received(PBX, invite()) << send(PBX, 100) << send(MAIN, "INVITE")
+    assert (
+        book
+        >> received(MAIN, answer(403))
+        << send(MAIN, "ACK") << send(BACKUP, "INVITE")
+        >> after(0.1) << send(MAIN, "REGISTER", lambda m: m.cseq == 3)
+        >> received(MAIN, granted())
+    )  # fmt: skip
+    assert book >> received(PBX, invite("+41790000000")) << send(PBX, 100) << send(MAIN, "INVITE")
+    assert book >> received(MAIN, answer(403)) << send(MAIN, "ACK") << send(BACKUP, "INVITE")
+    assert book >> after(1.0) << sends_nothing()

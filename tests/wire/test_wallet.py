@@ -372,6 +372,14 @@ def test_only_who_got_through_is_used_ahead(status: int, ahead: bool) -> None:
     assert bool(begun(wallet)[1]) is ahead
 
 
+def test_who_hears_ringing_has_got_through() -> None:
+    exchange, _ = begun(wallet := Wallet([BOB]))
+    assert exchange.challenged(asked(401, b'realm="r", nonce="1"')) is AGAIN
+    exchange.lines(b"INVITE", URI, b"", b"c")
+    exchange.passed()
+    assert begun(wallet)[1]
+
+
 def test_after_a_403_the_good_nonce_goes_and_after_a_500_it_stays() -> None:
     for status, kept in ((500, True), (403, False)):
         way, wallet = Way(server=door()), Wallet([BOB])
