@@ -40,7 +40,6 @@ from sipfailover.wire import Exchange, Message, parse_reasons, value_of
 from sipfailover.wire import Outcome as Challenged
 
 INVITE = b"INVITE"
-MAX_FORWARDS = 70
 DRAIN_RETRY_AFTER = (b"retry-after", b"30")
 """Seconds a caller is asked to wait while we are shutting down."""
 RANG_IN_VAIN = Final(None, 408, b"", ())
