@@ -48,7 +48,6 @@ class App:
         self.pool = Pool(loop, received=self._received, lost=self._lost, settled=self._settled, known=self.engine.knows)
         self.resolver = Resolver(loop, self._resolved, name_us=self.pool.local_for, chance=chance)
         self.web: WebServer | None = None
-        self.unbound: list[str] = []
         self.loop_name = loop_name
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = float("inf")
@@ -89,7 +88,6 @@ class App:
             draining=lambda: self.engine.core.draining,
             metrics=self.metrics,
             ledger=self.ledger,
-            unbound=lambda: self.unbound,
             warnings=lambda: [str(warning) for warning in self.settings.warnings],
             token=token.get_secret_value() if token is not None else "",
         )
@@ -152,15 +150,13 @@ class App:
 
     def _settled(self) -> None:
         """After a batch of input: do what the engine wants done, and plan when to wake it."""
-        send, record = self.pool.send, self._record
         for command in self.engine.take():
-            kind = type(command)
-            if kind is Send:
-                send(command.to, command.data)  # type: ignore[union-attr]
-            elif kind is Record:
-                record(command)  # type: ignore[arg-type]
+            if isinstance(command, Send):
+                self.pool.send(command.to, command.data)
+            elif isinstance(command, Record):
+                self._record(command)
             else:
-                self._write(command)  # type: ignore[arg-type]
+                self._write(command)
         due = self.engine.deadline()
         if due is not None and due < self._alarm_at:
             if self._alarm is not None:

@@ -37,7 +37,7 @@ class Core:
         self.timers = TimerQueue()
         self.out: list[Command] = []
         """Commands, in order."""
-        self.layer = Layer(self.timers, self.out)  # type: ignore[arg-type]  # a list of commands takes a Send
+        self.layer = Layer(self.timers, self.out)
         self.trunks = trunk_lines(settings, chance, now)
         self.pbxs = pbx_lines(settings, chance, now)
         self.lines: dict[str, Line] = {line.name: line for line in (*self.trunks, *self.pbxs)}

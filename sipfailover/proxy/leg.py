@@ -98,7 +98,7 @@ class Leg:
 
     def called_by(self, invite: Message, flow: Flow) -> None:
         """The peer called us with this INVITE (§12.1.1). Raises WireError if its Contact or route set is unreadable."""
-        invite.contact  # noqa: B018  # an address that cannot be read is refused before anything begins
+        _ = invite.contact  # an address that cannot be read is refused before anything begins
         self.remote_tag = invite.from_tag
         self.remote = value_of(invite.first[b"from"])
         self.local = b"%b;tag=%b" % (value_of(invite.first[b"to"]), self.local_tag)

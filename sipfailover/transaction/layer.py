@@ -4,6 +4,8 @@ What users must know is appended to `raised` as (transaction, input, message), w
 fits no transaction, and an ACK to a 2xx, come with None for the transaction.
 """
 
+from typing import Protocol
+
 from sipfailover.chance import MAGIC_COOKIE
 from sipfailover.flow import TLS, Flow, Send, Target
 from sipfailover.transaction import invite_client, invite_server, other_client, other_server
@@ -19,12 +21,18 @@ ACK = b"ACK"
 CANCEL = b"CANCEL"
 
 
+class Outbox(Protocol):
+    """Where transactions put what must leave: a list that may hold other things too."""
+
+    def append(self, command: Send, /) -> None: ...
+
+
 class Layer:
     """All transactions of one engine. `now`: seconds, monotonic. On the path."""
 
     __slots__ = ("clients", "merged", "out", "raised", "repeats_in", "repeats_out", "servers", "timers", "waiting")
 
-    def __init__(self, timers: TimerQueue, out: list[Send]) -> None:
+    def __init__(self, timers: TimerQueue, out: Outbox) -> None:
         self.timers = timers
         self.out = out
         """What must leave, in order. Shared with the engine."""

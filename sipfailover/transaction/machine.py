@@ -55,7 +55,7 @@ RESPONSES = (Input.PROVISIONAL, Input.PROVISIONAL, Input.SUCCESS, *[Input.FAILUR
 SENDING = (Input.SEND_PROVISIONAL, Input.SEND_PROVISIONAL, Input.SEND_SUCCESS, *[Input.SEND_FAILURE] * 4)
 
 Effect = Callable[["Transaction", Message | None, float], None]
-Table = Mapping[tuple[int, Input], tuple[object, ...]]
+Table = Mapping[tuple[int, Input], tuple[IntEnum, *tuple[Effect, ...]]]
 
 
 class Transaction:
@@ -99,11 +99,6 @@ class Transaction:
         self.reason = ""
         """Why the transport lost it."""
 
-    @property
-    def reliable(self) -> bool:
-        """True where the transport repeats lost data itself."""
-        return self.to.reliable
-
     def __repr__(self) -> str:
         method, way = self.key[2].decode("latin-1"), "to" if self.layer.clients.get(self.key) is self else "from"
         return f"<Transaction {method} {way} {self.to}: {self.state.name}>"
@@ -114,9 +109,9 @@ def step(tx: Transaction, what: Input, message: Message | None, now: float) -> b
     row = tx.table.get((tx.state, what))
     if row is None:
         return False
-    tx.state = row[0]  # type: ignore[assignment]
+    tx.state = row[0]
     for effect in row[1:]:
-        effect(tx, message, now)  # type: ignore[operator]
+        effect(tx, message, now)
     return True
 
 
