@@ -45,7 +45,7 @@ def test_check_says_what_the_file_means(cli, tmp_path: Path, capsys: pytest.Capt
         "OPTIONS every 10s, Down after 3 failed, Up after 3 good",
         "  failover  next trunk after 4s without an answer or 12s without ringing; give up after 25s; "
         "back after 10m without a fault",
-        "  emergency 112, 117, 118, 143, 144, 145, 147, 1414, 1415",
+        "  emergency 112, 117, 118, 142, 143, 144, 145, 147",
         "  status    http://127.0.0.1:8080/",
         "  history   not kept",
         "  log       info, text",

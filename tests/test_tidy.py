@@ -29,6 +29,8 @@ TESTED_ELSEWHERE = {
     "config/describe.py": ("tests/test_cli.py", "it is the output of `check`"),
     "config/explain.py": ("tests/config/test_load.py", "its words are seen as the problems of a file"),
     "config/model.py": ("tests/config/test_load.py", "a setting is known by loading a file that has it"),
+    "config/section.py": ("tests/config/test_load.py", "seen in every section"),
+    "config/trunk.py": ("tests/config/test_load.py", "a setting is known by loading a file that has it"),
     "config/substitute.py": ("tests/config/test_load.py", "secrets come in while a file is loaded"),
     "config/tree.py": ("tests/config/test_load.py", "positions are seen in the problems of a file"),
     "errors.py": ("tests/test_cli.py", "what an error is for is how it is told"),

@@ -155,7 +155,7 @@ def families_are_served(settings: Settings) -> Iterator[Finding]:
     """An IPv6 address is reached from an IPv6 address only, and IPv4 likewise."""
     served = {(listen.transport, ":" in listen.host) for listen in settings.listen}
     peers = [(("trunks", i, "host"), trunk.host, trunk.transport) for i, trunk in enumerate(settings.trunks)]
-    peers += [(("pbx", i, "host"), pbx.host, pbx.transport) for i, pbx in enumerate(settings.pbx)]
+    peers += [(("pbx", i, "host"), pbx.host, pbx.transport) for i, pbx in enumerate(settings.pbx) if pbx.host]
     for path, host, transport in peers:
         six = ":" in host
         if is_address(host) and (transport, six) not in served and (transport, not six) in served:
@@ -174,7 +174,7 @@ def emergency_numbers_are_known(settings: Settings) -> Iterator[Finding]:
 
 def peers_are_not_ourselves(settings: Settings) -> Iterator[Finding]:
     """A call sent to our own address would come back to us until its hops are used up; sources tell who calls."""
-    pbxs = {(pbx.host, pbx.port): pbx.name for pbx in settings.pbx}
+    pbxs = {(pbx.host, pbx.port_used): pbx.name for pbx in settings.pbx}
     peers: list[tuple[Path, str, str, int]] = [
         (("trunks", i, "host"), trunk.host, trunk.transport, trunk.port or SIP_PORT)
         for i, trunk in enumerate(settings.trunks)
@@ -183,7 +183,9 @@ def peers_are_not_ourselves(settings: Settings) -> Iterator[Finding]:
         if (host, port) in pbxs:
             text = f"{Address(host, port)} is the PBX '{pbxs[host, port]}' too: calls are told apart by their source"
             yield Finding(path, text, compared=(("pbx",), (*path[:-1], "port")))
-    peers += [(("pbx", i, "host"), pbx.host, pbx.transport, pbx.port) for i, pbx in enumerate(settings.pbx)]
+    peers += [
+        (("pbx", i, "host"), pbx.host, pbx.transport, pbx.port_used) for i, pbx in enumerate(settings.pbx) if pbx.host
+    ]
     for path, host, transport, port in peers:
         for listen in settings.listen:
             if (listen.transport, listen.port) != (transport, port):
@@ -221,6 +223,17 @@ def accounts_are_whole(settings: Settings) -> Iterator[Finding]:
             yield Finding(("trunks", i, "username"), text, warning=True)
 
 
+def pbxs_can_be_reached(settings: Settings) -> Iterator[Finding]:
+    """A PBX has an address, or tells it by registering; and who registers proves who it is."""
+    for i, pbx in enumerate(settings.pbx):
+        if not pbx.host and not pbx.registers:
+            yield Finding(("pbx", i), f"'{pbx.name}' needs a host, or a username and password to register with us")
+        elif pbx.registers and pbx.password is None:
+            yield Finding(("pbx", i, "username"), "needs a password: whoever knows the name could take the calls")
+        elif pbx.password is not None and not pbx.registers:
+            yield Finding(("pbx", i, "password"), "needs a username")
+
+
 RULES: tuple[Rule, ...] = (
     names_differ,
     tiers_for_all_or_none,
@@ -236,6 +249,7 @@ RULES: tuple[Rule, ...] = (
     trunks_lead_elsewhere,
     one_trunk_is_no_backup,
     accounts_are_whole,
+    pbxs_can_be_reached,
 )
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from sipfailover.config.model import Settings, TrunkSettings
+from sipfailover.config.model import Settings
+from sipfailover.config.trunk import TrunkSettings
 from sipfailover.config.words import TEXT_OR_NUMBER, Address, spell
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -14,7 +15,7 @@ def describe(settings: Settings) -> Iterator[str]:
     if settings.site:
         yield f"site      {settings.site}"
     for pbx in settings.pbx:
-        yield f"PBX       {pbx.name}: {pbx.transport} {Address(pbx.host, pbx.port)}"
+        yield f"PBX       {pbx.name}: {pbx}"
     where = f", known outside as {settings.public_address}" if settings.public_address else ""
     yield f"listen    {', '.join(str(listen) for listen in settings.listen)}{where}"
     for trunk in sorted(settings.trunks, key=lambda trunk: trunk.tier):

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
 LATER = frozenset(
     {
-        "caller_id", "capture", "degraded", "drill", "first", "keep_call_details", "keep_calls", "language", "notify",
-        "number_format", "timezone",
+        "capture", "degraded", "drill", "keep_call_details", "keep_calls", "language", "notify", "timezone",
     }
 )  # fmt: skip
 """Settings that are planned and have no effect yet. Accepting them silently would promise what is not there."""

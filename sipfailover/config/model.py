@@ -1,61 +1,39 @@
 """The settings: one class per section of the file, every key with its meaning, unit, default and when to change it.
 
 The file's form is read by `load`; the words (durations, addresses, yes and no) by `words`; what spans several keys
-is judged by `check`. The docstring under a field is its help, in `sipfailover schema` and in the documentation.
+is judged by `check`. A trunk's own section is in `trunk`. The docstring under a field is its help, in `sipfailover
+schema` and in the documentation.
 """
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    SecretStr,
-    field_validator,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
 
+from sipfailover.config.section import Outcomes, Port, Secret, Section, Transport
+from sipfailover.config.telephone import PhoneNumber
+from sipfailover.config.trunk import Monitor, NumberForm, TrunkSettings
 from sipfailover.config.words import (
     SIP_PORT,
+    SIPS_PORT,
     Address,
     Dialled,
+    Digits,
     Host,
     Name,
-    Outcome,
+    Network,
     OwnAddress,
     PublicHost,
     Seconds,
     Text,
-    Whole,
-    YesNo,
     as_list,
     endpoint,
     lower,
-    transport,
 )
 from sipfailover.errors import Problem
-
-Transport = Annotated[Literal["udp", "tcp"], BeforeValidator(transport)]
-Port = Annotated[Whole, Field(ge=1, le=65535)]
-Secret = Annotated[SecretStr, Field(min_length=1, max_length=1024)]
-Outcomes = Annotated[tuple[Outcome, ...], BeforeValidator(as_list)]
 
 MAX_TRUNKS = 64
 MAX_PBXS = 16
 MAX_LISTENERS = 32
-
-
-class Section(BaseModel):
-    """What all sections share: nothing unknown, nothing changed after loading, help taken from the docstrings."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _empty_means_defaults(cls, data: Any) -> Any:
-        return {} if data == "" else data
 
 
 class Pbx(Section):
@@ -63,42 +41,63 @@ class Pbx(Section):
 
     name: Name = "pbx"
     """How the PBX is called on the page and in the log. Default: pbx, and pbx-2, pbx-3, … for further ones."""
-    host: Host
-    """Its IP address, or a name that resolves to it. Calls are accepted from these addresses."""
-    port: Port = SIP_PORT
-    """The port to which we send. Default 5060."""
+    host: Host | None = None
+    """Its IP address, or a name that resolves to it. Calls are accepted from these addresses. Needed, except for a PBX
+    or telephone that registers with us."""
+    port: Port | None = None
+    """The port to which we send. Default 5060, with tls 5061."""
     transport: Transport = "udp"
-    """udp or tcp, for calls that we send to the PBX; from it, both are taken. Default udp."""
+    """udp, tcp or tls, for calls that we send to the PBX; from it, all are taken. Default udp."""
+    networks: Annotated[tuple[Network, ...], BeforeValidator(as_list)] = ()
+    """More addresses and networks that are this PBX, as in 192.168.10.0/28. Default: none."""
+    username: Text = ""
+    """With this name and the password the PBX registers with us, and calls reach it where it registered from. A PBX
+    that was made for the carrier keeps the name that the carrier gave it. Default: none, it does not register."""
+    password: Secret | None = None
+    """The password that goes with it; better ${NAME} or password_file. Default: none."""
+    password_file: Text = ""
+    """A file that holds the password. Relative to this file. Default: none."""
+    register_expires: Annotated[Seconds, Field(ge=60, le=86400)] = 600.0
+    """The longest time for which it is registered until it has to come again, 1m to 1d. Default 10m."""
+    number_format: NumberForm = "keep"
+    """How numbers are written towards this PBX in calls that come in: e164 (+41443210000), plain (41443210000),
+    international (0041443210000), national (0443210000) or keep (as the carrier wrote them). Default keep."""
+
+    @property
+    def registers(self) -> bool:
+        """Whether it registers with us."""
+        return bool(self.username)
+
+    @property
+    def port_used(self) -> int:
+        """The port to which we send."""
+        return self.port or (SIPS_PORT if self.transport == "tls" else SIP_PORT)
+
+    def __str__(self) -> str:
+        where = f"{self.transport} {Address(self.host, self.port_used)}" if self.host else ""
+        registers = f"registers as {self.username}" if self.registers else ""
+        return ", ".join(part for part in (where, registers) if part)
 
 
 class Listen(Section):
     """One address and port on which we speak SIP."""
 
     transport: Transport = "udp"
-    """udp or tcp."""
+    """udp, tcp or tls."""
     host: Host
     """An IP address of this machine; 0.0.0.0 or [::] for all of them."""
     port: Port = SIP_PORT
-    """Default 5060."""
+    """Default 5060, with tls 5061."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _port_of_the_transport(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "port" not in data and lower(data.get("transport")) == "tls":
+            return data | {"port": SIPS_PORT}
+        return data
 
     def __str__(self) -> str:
         return f"{self.transport} {Address(self.host, self.port)}"
-
-
-class Monitor(Section):
-    """How a trunk is watched. Under a trunk, the keys written there apply to that trunk only."""
-
-    options_every: Annotated[Seconds, Field(ge=0.1, le=3600)] = 10.0
-    """Time between two SIP OPTIONS to a healthy trunk, 100ms to 1h. Shorter finds failures sooner between calls and
-    costs the carrier more; ask the carrier before going under 10s. Default 10s."""
-    timeout: Annotated[Seconds, Field(ge=0.05, le=32)] = 2.0
-    """How long one OPTIONS may stay without an answer before it counts as failed, 50ms to 32s. Default 2s."""
-    down_after: Annotated[Whole, Field(ge=1, le=100)] = 3
-    """Failed checks in a row until the trunk is Down. Default 3."""
-    up_after: Annotated[Whole, Field(ge=1, le=100)] = 3
-    """Good checks in a row until a trunk that was Down is Up. Default 3."""
-    count_real_calls: YesNo = True
-    """Whether calls count as checks too: one that gets no reply asks for probes at once. Default yes."""
 
 
 class ReturnToMain(Section):
@@ -136,78 +135,57 @@ class Failover(Section):
     """How new calls come back."""
 
 
-class TrunkFailover(Section):
-    """Outcomes that mean something else on this trunk. Both keys are added to those of the section `failover`."""
-
-    next_trunk_on: Outcomes = ()
-    """More outcomes of this trunk that send a call to the next one, as in the section failover."""
-    never_retry: Outcomes = ()
-    """More outcomes of this trunk that go to the caller as they are, as in the section failover."""
-
-
-class TrunkSettings(Section):
-    """A carrier line."""
-
-    name: Name
-    """A short name of your own, used everywhere: letters, digits, dot, dash and underscore."""
-    description: Text = ""
-    """A remark for people. Default: none."""
-    tier: Annotated[Whole, Field(ge=1, le=999)] = 0
-    """The lowest number is tried first. Without it the order of the list counts, as it does
-    among equal numbers. Give it to all trunks or to none. Default: the place in the list."""
-    host: Host
-    """The carrier's host name or IP address. Calls are accepted from its addresses."""
-    port: Port | None = None
-    """The carrier's port. Default: what DNS says (SRV), else 5060; writing a port turns SRV off."""
-    transport: Transport = "udp"
-    """udp or tcp. Default udp."""
-    register_: Annotated[YesNo, Field(alias="register")] = False
-    """Whether to register with the carrier; no means that it knows our IP address. Default: yes with a username, no
-    without."""
-    register_expires: Annotated[Seconds, Field(ge=60, le=86400)] = 300.0
-    """For how long we ask to be registered, 1m to 1d; what the carrier grants counts. Default 5m."""
-    domain: Host | None = None
-    """The carrier's SIP domain, when it differs from the host that we send to: in the account's address and in the
-    addresses of calls. Default: the host."""
-    username: Text = ""
-    """The account's name: in the address that we register, and for the password unless auth_username is given.
-    Default: none."""
-    auth_username: Text = ""
-    """The name that goes with the password, when the carrier has another one for it. Default: the username."""
-    realm: Text = ""
-    """The only realm that gets the password. Default: whoever challenges us at the carrier's address."""
-    password: Secret | None = None
-    """The account's password; better ${NAME} or password_file than the password itself. Default: none."""
-    password_file: Text = ""
-    """A file that holds the password, for example /run/secrets/carrier. Relative to this file. Default: none."""
-    channels: Annotated[Whole, Field(ge=1, le=100_000)] | None = None
-    """How many calls the carrier lets you have at a time; further ones go to the next trunk. Default: no limit."""
-    monitor: Monitor | None = None
-    """Keys of the section monitor that are different for this trunk. Default: none."""
-    failover: TrunkFailover = TrunkFailover()
-    """Outcomes that mean something else on this trunk. Default: none."""
-
-    @property
-    def register(self) -> bool:
-        """Whether the carrier wants to be registered with."""
-        return self.register_
-
-    @model_validator(mode="before")
-    @classmethod
-    def _register_with_a_username(cls, data: Any) -> Any:
-        if isinstance(data, dict) and data.get("username") and "register" not in data:
-            return data | {"register": True}
-        return data
-
-
 class Emergency(Section):
     """Calls that must get through."""
 
     numbers: Annotated[tuple[Dialled, ...], BeforeValidator(as_list)] = (
-        "112", "117", "118", "143", "144", "145", "147", "1414", "1415",
+        "112", "117", "118", "142", "143", "144", "145", "147",
     )  # fmt: skip
-    """Numbers as they are dialled. Such a call ignores channel limits and tries every trunk, also one that is Down.
-    Default: the Swiss ones."""
+    """Numbers as they are dialled; they are also known behind the outside line's prefix and the country code (0112,
+    +41112). Such a call ignores channel limits and orders, never hides the caller's number, has clocks of its own, and
+    tries every trunk, also one that is Down. Default: the Swiss ones."""
+    first: Annotated[tuple[Name, ...], BeforeValidator(as_list)] = ()
+    """Names of trunks that emergency calls try first, in this order: those that know where you are (the carrier has
+    your address for the number that is shown). The others follow in their usual order. Default: the usual order."""
+    no_answer_within: Annotated[Seconds, Field(ge=0.2, le=32)] = 2.0
+    """As in the section failover, for emergency calls. Default 2s."""
+    no_ringing_within: Annotated[Seconds, Field(ge=0.5, le=120)] = 8.0
+    """As in the section failover, for emergency calls. Default 8s."""
+
+
+class Numbering(Section):
+    """How numbers are written where you are. Needed only where a trunk or PBX has a number format."""
+
+    country_code: Annotated[Digits, Field(max_length=3)] = "41"
+    """Of the country where you are, without plus and zeros. Default 41, Switzerland."""
+    national_prefix: Annotated[Digits, Field(max_length=4)] = "0"
+    """What stands before a number in the same country; empty in countries that have none. Default 0."""
+    international_prefix: Annotated[Digits, Field(max_length=5)] = "00"
+    """What stands before the country code of a number abroad. Default 00."""
+    outside_line: Annotated[Digits, Field(max_length=3)] = ""
+    """What people dial to get out of the house, if the PBX does not take it away. Default: nothing."""
+
+
+class Inbound(Section):
+    """Calls that come in while no PBX answers."""
+
+    overflow: PhoneNumber | None = None
+    """A number, for example of a mobile telephone, to which calls then go over a trunk. Default: they are refused with
+    503, at once where it is known, so that the carrier's own forwarding acts."""
+    no_answer_within: Annotated[Seconds, Field(ge=0.2, le=32)] = 1.5
+    """No reply at all from a PBX to a call within this time: the next PBX, or the end. Default 1500ms."""
+
+
+class Tls(Section):
+    """Our own certificate, for listeners with tls."""
+
+    certificate_file: Text = ""
+    """Our certificate with its chain (PEM). Read again when it changes. Relative to this file. Default: none."""
+    key_file: Text = ""
+    """The private key that belongs to it (PEM, without a password). Default: it is in certificate_file."""
+    client_ca_file: Text = ""
+    """A PEM file with the authorities whose certificates PBXs and carriers must show to connect. Default: none is asked
+    for."""
 
 
 class Status(Section):
@@ -256,7 +234,8 @@ class Settings(Section):
     listen: Annotated[
         tuple[ListenEntry, ...], BeforeValidator(as_list), Field(min_length=1, max_length=MAX_LISTENERS)
     ] = (Listen(transport="udp", host="0.0.0.0"), Listen(transport="tcp", host="0.0.0.0"))
-    """Where this machine speaks SIP: transport and address, for example "udp 192.168.10.6:5060".
+    """Where this machine speaks SIP: transport and address, for example "udp 192.168.10.6:5060" or
+    "tls 192.168.10.6:5061".
     Default: udp and tcp on 0.0.0.0:5060."""
     public_address: PublicHost = ""
     """The address that carriers see, when this machine stands behind NAT or in a container with a bridge; it is
@@ -269,6 +248,12 @@ class Settings(Section):
     """When a call moves to the next trunk, and when it must not."""
     emergency: Emergency = Emergency()
     """Calls that must get through."""
+    numbering: Numbering = Numbering()
+    """How numbers are written where you are."""
+    inbound: Inbound = Inbound()
+    """Calls that come in while no PBX answers."""
+    tls: Tls = Tls()
+    """Our own certificate."""
     status: Status = Status()
     """The status page and the metrics."""
     history: History = History()

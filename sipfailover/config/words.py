@@ -6,25 +6,34 @@ Schema). Values that are already of the right kind pass, so that tests and code 
 """
 
 import re
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Annotated, NamedTuple
 
 from pydantic import BeforeValidator, StringConstraints, WithJsonSchema
 
 SIP_PORT = 5060
+SIPS_PORT = 5061
+"""With TLS (RFC 3261 §19.1.2)."""
 
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 YES = frozenset({"yes", "true", "on"})
 NO = frozenset({"no", "false", "off"})
 OUTCOMES = ("timeout", "unreachable")
 """Outcomes without a code: nobody answered in time; refused, no route, connection broken, name unknown."""
-TRANSPORTS = ("udp", "tcp")
+TRANSPORTS = ("udp", "tcp", "tls")
+
+OURS = frozenset({
+    "via", "from", "to", "call-id", "cseq", "max-forwards", "contact", "route", "record-route", "content-length",
+    "content-type", "authorization", "proxy-authorization", "v", "f", "t", "i", "m", "l", "c",
+})  # fmt: skip
+"""Headers that no setting may add or remove."""
 
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d)\s*)+", re.ASCII)
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
 _DIGITS = re.compile(r"\d{1,12}", re.ASCII)
 _LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _OUTCOME = re.compile(r"[3-6](?:\d\d|xx)", re.ASCII)
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!%*_+`'~.-]{1,64}", re.ASCII)
 _EMERGENCY = re.compile(r"[+*#]?[0-9*#]{2,15}", re.ASCII)
 
 
@@ -73,14 +82,6 @@ def whole_number(value: object) -> object:
 def lower(value: object) -> object:
     """Words of a fixed list are read whatever their case."""
     return value.strip().lower() if isinstance(value, str) else value
-
-
-def transport(value: object) -> object:
-    """`udp` or `tcp`; `tls` is known but not built, and says so."""
-    text = lower(value)
-    if text == "tls":
-        raise ValueError("tls comes with a later version: this one speaks udp and tcp")
-    return text
 
 
 def as_list(value: object) -> object:
@@ -185,16 +186,16 @@ def own_address(value: object) -> object:
 
 
 def endpoint(value: object) -> object:
-    """The short form of a SIP endpoint, `[udp|tcp ]host[:port]`, as the fields of the long one."""
+    """The short form of a SIP endpoint, `[udp|tcp|tls ]host[:port]`, as the fields of the long one."""
     if not isinstance(value, str) or not value.strip():
         return value
     first, _, rest = value.strip().partition(" ")
     fields: dict[str, object] = {}
     if rest:
-        if first.lower() not in (*TRANSPORTS, "tls"):
-            raise ValueError(f"'{first}' is no transport: write udp or tcp, a blank, and the address")
-        fields["transport"] = transport(first)
-    address = host_port(rest or first, SIP_PORT)
+        if first.lower() not in TRANSPORTS:
+            raise ValueError(f"'{first}' is no transport: write udp, tcp or tls, a blank, and the address")
+        fields["transport"] = first.lower()
+    address = host_port(rest or first, SIPS_PORT if fields.get("transport") == "tls" else SIP_PORT)
     return fields | {"host": address.host, "port": address.port}
 
 
@@ -211,6 +212,54 @@ def emergency_number(value: object) -> object:
     text = str(value).replace(" ", "") if isinstance(value, str | int) else value
     if isinstance(text, str) and not _EMERGENCY.fullmatch(text):
         raise ValueError(f"'{value}' is not a number that can be dialled: digits only, for example 112")
+    return text
+
+
+def network(value: object) -> object:
+    """An address or a network: `198.51.100.7`, `198.51.100.0/24`, `2001:db8::/32`, as it is usually written."""
+    if not isinstance(value, str):
+        return value
+    try:
+        found = ip_network(value.strip())
+    except ValueError:
+        try:
+            found = ip_network(value.strip(), strict=False)
+        except ValueError:
+            raise ValueError(f"'{value}' is neither an IP address nor a network: write 198.51.100.0/24") from None
+        raise ValueError(f"'{value}' has bits behind its length: write {found}") from None
+    if found.prefixlen == 0:
+        raise ValueError(f"'{value}' is the whole world: nobody could be told from a stranger")
+    return str(found)
+
+
+def header(value: object) -> object:
+    """A header line, `Name: value`, that cannot end early or begin another one."""
+    if not isinstance(value, str):
+        return value
+    name, colon, rest = (part.strip() for part in value.partition(":"))
+    if not colon:
+        raise ValueError(f"'{value}' is not a header line: write Name: value")
+    if not rest.isprintable():
+        raise ValueError(f"the value of '{name}' has signs that cannot be printed")
+    return f"{header_name(name)}: {rest}"
+
+
+def header_name(value: object) -> object:
+    """The name of a header that is not the dialog's own: those are written by us for each side."""
+    if not isinstance(value, str):
+        return value
+    if not _HEADER_NAME.fullmatch(value):
+        raise ValueError(f"'{value}' is not the name of a header")
+    if value.lower() in OURS:
+        raise ValueError(f"'{value}' belongs to the dialog and is always written by us")
+    return value
+
+
+def digits(value: object) -> object:
+    """Digits that are dialled, as text: their zeros count."""
+    text = str(value).strip() if isinstance(value, str | int) else value
+    if isinstance(text, str) and text and not _DIGITS.fullmatch(text):
+        raise ValueError(f"'{value}' is not made of digits")
     return text
 
 
@@ -249,6 +298,10 @@ Outcome = Annotated[
         }
     ),
 ]
+Digits = Annotated[str, BeforeValidator(digits), WithJsonSchema(TEXT_OR_NUMBER)]
+Network = Annotated[str, BeforeValidator(network), WithJsonSchema({"type": "string", "examples": ["198.51.100.0/24"]})]
+Header = Annotated[str, BeforeValidator(header), WithJsonSchema({"type": "string", "pattern": ":"})]
+HeaderName = Annotated[str, BeforeValidator(header_name), WithJsonSchema({"type": "string"})]
 Dialled = Annotated[str, BeforeValidator(emergency_number), WithJsonSchema(TEXT_OR_NUMBER)]
 OwnAddress = Annotated[
     Address | None,

@@ -122,7 +122,8 @@ def pbx_lines(settings: Settings, chance: Chance, now: float) -> list[Line]:
     for section in settings.pbx:
         health, probe = _monitor_rules(settings, settings.monitor)
         trunk = Trunk(section.name, 0, health, probe, settings.failover.no_answer_within, chance, now)
-        lines.append(Line("pbx", trunk, Rules(), section.host.encode("idna"), section.port))
+        host = (section.host or "pbx.invalid").encode("idna")
+        lines.append(Line("pbx", trunk, Rules(), host, section.port_used))
     return lines
 
 

@@ -53,7 +53,7 @@ class Peer:
 
 def peers_of(settings: Settings) -> tuple[Peer, ...]:
     """The PBXs and trunks of the file. The public address is for trunks; a PBX is on our side of the NAT."""
-    pbxs = (Peer(pbx.name, pbx.host, pbx.port, pbx.transport) for pbx in settings.pbx)
+    pbxs = (Peer(pbx.name, pbx.host, pbx.port, pbx.transport) for pbx in settings.pbx if pbx.host)
     public = settings.public_address
     trunks = (Peer(trunk.name, trunk.host, trunk.port, trunk.transport, public) for trunk in settings.trunks)
     return (*pbxs, *trunks)

@@ -50,12 +50,14 @@ def test_numbers_stay_what_was_written() -> None:
         ("tcp pbx.lan:5070", [("pbx", "pbx.lan", 5070, "tcp")]),
         ("{host: pbx.lan, port: 5070, transport: TCP}", [("pbx", "pbx.lan", 5070, "tcp")]),
         ("[a.lan, {host: b.lan, name: attic}]", [("pbx", "a.lan", 5060, "udp"), ("attic", "b.lan", 5060, "udp")]),
+        ("tls pbx.lan", [("pbx", "pbx.lan", 5061, "tls")]),
+        ("{host: pbx.lan, transport: tls}", [("pbx", "pbx.lan", 5061, "tls")]),
         ("[a.lan, b.lan]", [("pbx", "a.lan", 5060, "udp"), ("pbx-2", "b.lan", 5060, "udp")]),
     ],
 )
 def test_a_pbx_is_an_address_a_section_or_a_list(pbx: str, expected: list[tuple[object, ...]]) -> None:
     loaded = settings(f"pbx: {pbx}\n{TRUNKS}")
-    assert [(p.name, p.host, p.port, p.transport) for p in loaded.pbx] == expected
+    assert [(p.name, p.host, p.port_used, p.transport) for p in loaded.pbx] == expected
 
 
 def test_we_listen_on_both_transports_by_default() -> None:
@@ -122,7 +124,7 @@ trunks:
     transprt: tcp
   - name: main
     host: 192.0.2.2
-    transport: tls
+    transport: tsl
     monitor: {timeout: 1, down_afer: 2}
     password: ${NOPE}
   - port: 99999
@@ -135,7 +137,7 @@ up_after: 3
         "4:11 trunks.0.host: 'sip:carrier.example' is a SIP address: write only the host, without 'sip:'",
         "5:5 trunks.0.transprt: unknown setting 'transprt', did you mean 'transport'?",
         "6:11 trunks.1.name: 'main' is already the name of trunk number 1: choose another",
-        "8:16 trunks.1.transport: tls comes with a later version: this one speaks udp and tcp",
+        "8:16 trunks.1.transport: 'tsl' is not known, did you mean 'tls'?",
         "9:24 trunks.1.monitor.timeout: '1' has no unit: write 1s for seconds, or use ms, m, h, d",
         "9:27 trunks.1.monitor.down_afer: unknown setting 'down_afer', did you mean 'down_after'?",
         "10:15 trunks.1.password: the environment variable NOPE is not set, and no .env file beside this file sets it",
@@ -169,7 +171,13 @@ up_after: 3
         (GOOD + "monitor: {count_real_calls: maybe}", "3:29 monitor.count_real_calls: 'maybe' is neither yes nor no"),
         (GOOD + "listen: [udp a.lan:5060]", "3:10 listen.0: 'a.lan' is not an IP address of this machine: write for "
                                             "example udp 192.168.10.6:5060"),
-        (GOOD + "listen: [tls 192.0.2.9:5061]", "3:10 listen.0: tls comes with a later version: this one speaks udp and tcp"),
+        (GOOD + "listen: [ssl 192.0.2.9:5061]",
+         "3:10 listen.0: 'ssl' is no transport: write udp, tcp or tls, a blank, and the address"),
+        ("pbx: {name: attic}\n" + TRUNKS,
+         "1:6 pbx.0: 'attic' needs a host, or a username and password to register with us"),
+        ("pbx: {username: attic}\n" + TRUNKS,
+         "1:17 pbx.0.username: needs a password: whoever knows the name could take the calls"),
+        ("pbx: {host: a.lan, password: x}\n" + TRUNKS, "1:30 pbx.0.password: needs a username"),
         (GOOD + "listen: [udp 192.0.2.9, udp 192.0.2.9:5060]", "3:25 listen.1: 'udp 192.0.2.9:5060' stands here twice"),
         (GOOD + "listen: [udp 192.0.2.9, udp 0.0.0.0]",
          "3:25 listen.1: 'udp 0.0.0.0:5060' and 'udp 192.0.2.9:5060' cover each other: keep one"),
