@@ -174,7 +174,7 @@ up_after: 3
         (GOOD + "listen: [ssl 192.0.2.9:5061]",
          "3:10 listen.0: 'ssl' is no transport: write udp, tcp or tls, a blank, and the address"),
         (GOOD + "emergency: {first: [backup, mian]}",
-         "3:28 emergency.first.1: 'mian' is no trunk: write one of main, backup"),
+         "3:29 emergency.first.1: 'mian' is no trunk: write one of main, backup"),
         (GOOD + "emergency: {no_answer_within: 9s}",
          "3:31 emergency.no_answer_within: must be shorter than no_ringing_within (8s)"),
         ("pbx: {name: attic}\n" + TRUNKS,
