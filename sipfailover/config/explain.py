@@ -36,7 +36,7 @@ def explain(tree: Tree, error: "ErrorDetails") -> Problem:
     if kind == "extra_forbidden":
         return tree.problem(path, _unknown(path), at_key=True)
     if kind == "missing":
-        return tree.problem(path, MISSING.get(str(path[-1]), "is missing"))
+        return tree.problem(path, MISSING.get(str(path[-1]), "is missing") + tree.left.get(path, ""))
     return tree.problem(path, _sentence(error, tree.written.get(path)))
 
 
