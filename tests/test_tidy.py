@@ -42,6 +42,7 @@ TESTED_ELSEWHERE = {
     "proxy/facts.py": ("tests/web/test_metrics.py", "records; the one derived field is what metrics count"),
     "proxy/answers.py": ("tests/proxy/test_ladder.py", "what a caller hears is seen at the end of a ladder"),
     "proxy/call.py": ("tests/proxy/test_ladder.py", "values; what they are for is seen in a call"),
+    "proxy/closing.py": ("tests/proxy/test_ladder.py", "the record at the end of every attempt"),
     "proxy/core.py": ("tests/proxy/test_engine.py", "the tables that all rooms share; seen wherever a call ends"),
     "proxy/invitation.py": ("tests/proxy/test_ladder.py", "how a call is offered is seen at the trunk"),
     "proxy/registering.py": ("tests/proxy/test_accounts.py", "an account is registered, challenged and called"),
