@@ -14,11 +14,12 @@ from pydantic import ValidationError
 
 from sipfailover.config.check import Finding, findings
 from sipfailover.config.explain import explain, file_path
-from sipfailover.config.merge import apply_profiles
+from sipfailover.config.merge import Find, apply_profiles
 from sipfailover.config.model import Settings
 from sipfailover.config.substitute import SECRET_FILES, Variables, open_to_all, read_dotenv, read_secret
 from sipfailover.config.tree import MAX_BYTES, Path, Tree, dotted, read_tree
 from sipfailover.errors import ConfigError, Problem
+from sipfailover.profiles import find
 
 DEFAULT_PATHS = ("/etc/sipfailover/sipfailover.yaml", "./sipfailover.yaml")
 FILE_VARIABLE = "SIPFAILOVER_CONFIG"
@@ -62,8 +63,11 @@ def parse(
     file: str = "sipfailover.yaml",
     folder: FilePath = FilePath("."),
     environment: Mapping[str, str] = os.environ,
+    find_profile: Find = find,
 ) -> Settings:
     """The settings in this text. `file` is the name in messages; `folder` is where `.env` and relative paths start.
+
+    find_profile: where carrier profiles come from; by default the package.
 
     Raises ConfigError with all problems.
     """
@@ -72,7 +76,7 @@ def parse(
     tree = read_tree(text, file, variables)
     if not isinstance(tree.data, dict):
         raise ConfigError(tuple(tree.problems + dotenv_problems))
-    profiles = apply_profiles(tree)
+    profiles = apply_profiles(tree, find_profile)
     warnings = _read_secrets(tree, tree.data, (), folder)
     if variables.from_dotenv and open_to_all(folder / ".env"):
         warnings.append(Problem(str(folder / ".env"), 0, 0, "", _open_to_all_text(folder / ".env")))

@@ -4,11 +4,16 @@ What stands in the file goes before. A section (`identity`, `failover`, `monitor
 list is one value. A value that came from a profile has its place at the `profile:` line, and messages about it say so.
 """
 
+from collections.abc import Callable
+
 from sipfailover.config.tree import Path, Tree
-from sipfailover.profiles import Applied, Profile, Setting, find, unknown
+from sipfailover.profiles import Applied, Profile, Setting, unknown
+
+Find = Callable[[str], Profile | None]
+"""The profile of this name, whatever its case; None when there is none."""
 
 
-def apply_profiles(tree: Tree) -> dict[int, Applied]:
+def apply_profiles(tree: Tree, find: Find) -> dict[int, Applied]:
     """Put the values of profiles into the tree; an unknown profile becomes a problem. Place of the trunk → profile."""
     trunks = tree.data.get("trunks") if isinstance(tree.data, dict) else None
     found: dict[int, Applied] = {}
