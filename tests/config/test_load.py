@@ -167,6 +167,10 @@ up_after: 3
         (GOOD + "site: {a: b}", "3:7 site: takes one value, not a section or a list"),
         (GOOD + "log: {level: }", "3:14 log.level: has no value: write one or remove the line"),
         (GOOD + "monitor: {timeout: 10ms}", "3:20 monitor.timeout: '10ms' is too small: at least 50ms"),
+        (GOOD + "failover: {ring_timeout: 5s}", "3:26 failover.ring_timeout: '5s' is too small: at least 10s"),
+        (TRUNKS.replace("192.0.2.1}", "192.0.2.1, keep_alive_every: 2h}") + "pbx: p.lan",
+         "1:58 trunks.0.keep_alive_every: '2h' is too large: at most 1h"),
+        (GOOD + "history: {keep: 9999d}", "3:17 history.keep: '9999d' is too large: at most 3660d"),
         (GOOD + "monitor: {up_after: 0}", "3:21 monitor.up_after: '0' is too small: at least 1"),
         (GOOD + "monitor: {count_real_calls: maybe}", "3:29 monitor.count_real_calls: 'maybe' is neither yes nor no"),
         (GOOD + "listen: [udp a.lan:5060]", "3:10 listen.0: 'a.lan' is not an IP address of this machine: write for "
