@@ -138,8 +138,9 @@ class Kamailio(Child):
     ) -> "Kamailio":
         """A carrier with one account. `callee`: host:port of whom the account calls. `network`: the host from which
         calls come to it. `expires`: seconds granted. `nonce_expire`: seconds that a nonce is good. `once`: each nonce
-        is good for one request, so that all are challenged; else it is counted (RFC 7616 nc). `algorithm`: SHA-256, or empty for MD5. `numbers`: a regular expression for
-        how numbers are written there. `certificate`: a PEM file with key and certificate, for TLS on port 5061."""
+        is good for one request, so that all are challenged; else it is counted (RFC 7616 nc). `algorithm`: SHA-256, or
+        empty for MD5. `numbers`: a regular expression for how numbers are written there. `certificate`: a PEM file with
+        key and certificate, for TLS on port 5061."""
         names = {
             "callee": callee, "callee_host": callee.partition(":")[0], "network": network, "account": account,
             "auth_username": auth_username, "password": password, "domain": domain, "expires": str(expires),

@@ -11,12 +11,11 @@ from pathlib import Path
 import pytest
 import trustme
 
-from tests.interop.books import Books
 from tests.interop.kamailio import Kamailio
 from tests.interop.needs import needs
 from tests.interop.service import BACKUP, MAIN, PBX, SERVICE, Service
 from tests.interop.sipp import Sipp
-from tests.interop.stage import SIP_PORT, SIPS_PORT, Stage, until
+from tests.interop.stage import SIP_PORT, Stage, until
 from tests.interop.test_accounts import CALLER_PORT, comes_again_with_the_next_number, in_order
 
 pytestmark = [*needs("sipp", "kamailio"), pytest.mark.slow]
