@@ -6,7 +6,7 @@ because names of containers and of small offices stand there and nowhere else.
 
 import asyncio
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,8 +43,25 @@ class Found(NamedTuple):
     ttl: float
 
 
+class Told(NamedTuple):
+    """One answer of DNS, for those who show it."""
+
+    name: str
+    kind: str
+    """`SRV`, `A`, `AAAA`, …"""
+    records: tuple[str, ...]
+    """As a zone file has them; empty if there are none."""
+    ttl: float
+    """Seconds."""
+    server: str
+    """The name server that was asked, `192.0.2.53:53`; empty if it cannot be told."""
+
+
 class Lookup:
-    """Looks names up. `nameservers`: None takes the system's, read anew for each look-up, because DHCP changes them."""
+    """Looks names up. `nameservers`: None takes the system's, read anew for each look-up, because DHCP changes them.
+
+    `told` is given every answer of DNS as it comes.
+    """
 
     def __init__(
         self,
@@ -52,9 +69,11 @@ class Lookup:
         chance: Chance,
         nameservers: Sequence[Address] | None = None,
         hosts_file: Path = HOSTS_FILE,
+        told: Callable[[Told], None] = lambda told: None,
     ) -> None:
         self._loop = loop
         self._chance = chance
+        self._told = told
         self._nameservers = nameservers
         self._hosts_file = hosts_file
 
@@ -130,13 +149,17 @@ class Lookup:
         try:
             answer = await self._resolver().resolve(name, kind, lifetime=LOOKUP_WITHIN, search="." not in name)
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer, dns.resolver.NoResolverConfiguration):
+            self._told(Told(name, kind, (), 0.0, ""))
             return [], 0.0
         except dns.exception.Timeout as error:
             raise TransportError(name, "look up", "DNS does not answer") from error
         except (dns.exception.DNSException, OSError, ValueError) as error:
             said = str(error) or type(error).__name__
             raise TransportError(name, "look up", f"DNS has no answer: {said}") from error
-        return list(answer), float(answer.chaining_result.minimum_ttl)
+        ttl = float(answer.chaining_result.minimum_ttl)
+        server = f"{answer.nameserver}:{answer.port}" if answer.nameserver else ""
+        self._told(Told(name, kind, tuple(str(record) for record in answer), ttl, server))
+        return list(answer), ttl
 
     def _resolver(self) -> dns.asyncresolver.Resolver:
         if self._nameservers is None:
