@@ -1,5 +1,7 @@
 """Trunks: what was ordered, what was observed, how to ask and how long to wait. Front door of the package."""
 
+from .answers import Input as Input
+from .answers import judge as judge
 from .evidence import Change as Change
 from .evidence import Evidence as Evidence
 from .evidence import HealthRules as HealthRules
@@ -13,6 +15,7 @@ from .lease import ANSWER_WITHIN as ANSWER_WITHIN
 from .lease import RegistrationRules as RegistrationRules
 from .probe import Probe as Probe
 from .probe import ProbeRules as ProbeRules
+from .probe import meaning as meaning
 from .register import Ask as Ask
 from .register import Binding as Binding
 from .register import PublicAddress as PublicAddress
