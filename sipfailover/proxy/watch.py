@@ -120,7 +120,7 @@ class Watch:
         self._look(line, now)
 
     def _look(self, line: Line, now: float) -> None:
-        """Notice that a line uses another address than before, and plan what comes next."""
+        """Notice that a line uses another address than before, which is asked at once, and plan what comes next."""
         trunk, before = line.trunk, self._used.get(line.name)
         if trunk.target is not None and (before is None or before.peer != trunk.target.peer):
             self._used[line.name] = trunk.target
@@ -128,6 +128,7 @@ class Watch:
                 why = next((known.why for known in trunk.addresses.known if known.target.peer == before.peer), "")
                 text = f"{line.role} {line.name} uses another address"
                 self.core.log("warning", text, before=str(before), now=str(trunk.target), why=why)
+                trunk.probe.again(now)
                 if line.registration_timer is not None:  # who registers looks where that is now
                     line.registration_timer.stop()
                     line.registration_timer = self.core.timers.start(0.0, now, Clock.REGISTER, line)
@@ -209,13 +210,11 @@ class Watch:
 
     def _charge(self, line: Line, target: Target, evidence: Evidence | None, now: float) -> Evidence | None:
         """Hold a failed OPTIONS against its address. What is left as evidence against the line: nothing while another
-        address may answer, which is asked at once."""
+        address may answer."""
         if evidence is None or evidence.sign not in BAD:
             return evidence
-        if not line.trunk.addresses.failed(target, evidence.what, now, evidence.retry_after):
-            return evidence
-        line.trunk.probe.again(now)
-        return None
+        left = line.trunk.addresses.failed(target, evidence.what, now, evidence.retry_after)
+        return None if left else evidence
 
     def heard_other(self, tx: Transaction, asked: AskedOther, what: Input, message: Message | None, now: float) -> None:
         """An OPTIONS to an address that was not in use when it left was answered, or was not."""

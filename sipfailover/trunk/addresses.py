@@ -39,7 +39,8 @@ ASKED_EVERY = 3.0
 TOLD = 3
 """Failing addresses that the story names; the rest are a number."""
 
-Key = tuple[str, str, int]
+Key = tuple[str | int, ...]
+"""`Target.peer`."""
 
 
 @dataclass(slots=True, eq=False)
@@ -174,10 +175,11 @@ class Addresses:
         return left
 
     def leave(self, target: Target) -> None:
-        """Use the next one, if this is the one in use; nothing is remembered. Round and round."""
+        """Use the next one that is not avoided, if this is the one in use; nothing is remembered. Round and round."""
         if self._current is not None and self._current.target.peer == target.peer:
             order = list(self._known.values())
-            self._use(order[(order.index(self._current) + 1) % len(order)])
+            at = order.index(self._current)
+            self._use(min((*order[at + 1 :], *order[: at + 1]), key=lambda known: bool(known.avoided_until)))
 
     # -- which to take ------------------------------------------------------------------------------------------------
 
