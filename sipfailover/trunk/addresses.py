@@ -15,7 +15,7 @@ registration has moved.
 Which call tries how many of them is `proxy.ladder`'s business; asking the others with OPTIONS is `proxy.watch`'s.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sipfailover.flow import Target
@@ -183,13 +183,12 @@ class Addresses:
 
     # -- which to take ------------------------------------------------------------------------------------------------
 
-    def others(self, tried: Iterable[Target]) -> tuple[Target, ...]:
-        """The addresses that a call which tried these may still try: in their order those that nothing is known
-        against, then those that are or were avoided, the one first that is so for the shortest time."""
-        gone = {target.peer for target in tried}
-        rest = [known for peer, known in self._known.items() if peer not in gone]
+    def others(self, tried: Collection[Key]) -> tuple[Target, ...]:
+        """The addresses that a call which tried these (`Target.peer`) may still try: in their order those that nothing
+        is known against, then those that are or were avoided, the one first for which that ends first."""
+        rest = [known for peer, known in self._known.items() if peer not in tried]
         rest.sort(key=lambda known: known.avoided_until)
-        return tuple(known.target for known in rest[: max(0, IN_ONE_CALL - len(gone))])
+        return tuple(known.target for known in rest[: max(0, IN_ONE_CALL - len(tried))])
 
     def better(self, now: float) -> Target | None:
         """An address of better priority than the one in use that has been well for long enough: see the module."""

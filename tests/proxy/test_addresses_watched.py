@@ -143,7 +143,7 @@ def test_a_dead_second_address_is_known_before_it_is_needed_and_harms_nobody() -
     trunk = book.line("main").trunk
     assert (used(book), trunk.health.state, trunk.probe.loss_ratio) == (MAIN.host, State.UP, 0.0)
     assert not any(fact.remote.startswith("udp 198.51.100.2") for fact in book.facts if isinstance(fact, ProbeEnded))
-    assert [target.host for target in trunk.addresses.others([target(MAIN)])] == [THREE.host, TWO.host]
+    assert [target.host for target in trunk.addresses.others([MAIN.peer])] == [THREE.host, TWO.host]
     main = book.engine.view(book.now).trunks[0]
     assert [address.answers for address in main.addresses] == [True, False, True]
     assert [address.in_use for address in main.addresses] == [True, False, False]
