@@ -12,8 +12,8 @@ from sipfailover.proxy.line import Account
 from sipfailover.trunk import State
 from sipfailover.trunk.addresses import AVOIDED_FIRST, HOME_AFTER
 from sipfailover.wire import Wallet
-from tests.kit import after, answer, cancel, flow, logged, lost, received, recorded, resolved, send, target
-from tests.proxy.office import BACKUP, MAIN, PBX, Office, office, ringing, sent
+from tests.kit import ack, after, answer, cancel, flow, logged, lost, received, recorded, resolved, send, target
+from tests.proxy.office import BACKUP, MAIN, PBX, Office, calling, office, ringing, sent
 
 EVERY, TIMEOUT = 10.0, 2.0
 TWO = flow("main's second", "198.51.100.2")
@@ -205,6 +205,42 @@ def test_who_registers_goes_back_only_while_no_call_is_in_progress() -> None:
     assert book >> received(TWO, answer(487, to="INVITE")) << send(TWO, "ACK")
     live(book, EVERY * 1.2, MAIN, TWO, BACKUP, PBX)
     assert used(book) == MAIN.host
+
+
+# -- what calls see ---------------------------------------------------------------------------------------------------
+
+
+def test_a_call_without_an_answer_has_its_address_avoided_and_asked_and_the_next_call_spared() -> None:
+    book = several(target(MAIN), target(TWO))
+    live(book, 12.0, MAIN, TWO, BACKUP, PBX)
+    before = asked(book, MAIN)
+    bound = book.line("main").trunk.no_answer().bound
+    assert calling(book) >> after(bound) << send(TWO, "INVITE") << logged("warning", "trunk main uses another address")
+    assert book >> received(TWO, answer(486, to="INVITE")) << send(TWO, "ACK") << send(PBX, 486) >> received(PBX, ack())
+    main, two = book.line("main").trunk.addresses.known
+    assert (main.failures, main.avoided(book.now), main.why) == (1, True, f"no answer within {bound * 1000:.0f} ms")
+    assert (two.answers, used(book)) == (True, TWO.host)
+    live(book, 0.1, MAIN, TWO)
+    assert asked(book, MAIN) == before + 1
+    assert not main.avoided(book.now), "it answers OPTIONS: it may be the second one again"
+    assert calling(book, TWO) >> received(TWO, answer(486, to="INVITE")) << send(TWO, "ACK") << send(PBX, 486)
+
+
+def test_a_503_to_a_call_with_retry_after_keeps_calls_away_from_that_address_only() -> None:
+    book = several(target(MAIN), target(TWO))
+    assert book >> after(1.2)
+    busy = answer(503, to="INVITE", headers=((b"retry-after", b"60"),))
+    assert calling(book) >> received(MAIN, busy) << send(MAIN, "ACK") << send(TWO, "INVITE")
+    assert book >> received(TWO, answer(486, to="INVITE")) << send(TWO, "ACK") << send(PBX, 486) >> received(PBX, ack())
+    trunk = book.line("main").trunk
+    assert trunk.addresses.known[0].avoided_until == pytest.approx(book.now + 60.0)
+    assert (trunk.health.state, book.engine.watch.active) == (State.UP, "main")
+
+
+def test_an_attempt_that_was_cut_short_says_nothing_of_its_address() -> None:
+    book = several(target(MAIN), target(TWO))
+    assert calling(book) >> received(PBX, cancel()) << send(PBX, 200) << send(PBX, 487)
+    assert [known.answers for known in book.line("main").trunk.addresses.known] == [None, None]
 
 
 def test_addresses_of_a_name_that_is_gone_for_good_are_given_up() -> None:
