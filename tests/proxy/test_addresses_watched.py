@@ -207,6 +207,21 @@ def test_who_registers_goes_back_only_while_no_call_is_in_progress() -> None:
     assert used(book) == MAIN.host
 
 
+def test_who_registers_is_woken_when_the_trunk_moves_and_looks_where_it_is_now() -> None:
+    trunks = "  - {name: more, host: 203.0.113.65, username: office, password: secret, register: yes}"
+    book = Told(office(trunks, probes=f"options_every: {EVERY:g}s, timeout: 2s", known=False).engine)
+    book.answers_probes = False
+    first = target(MAIN)
+    assert book >> resolved("more", first, target(TWO))
+    line = book.line("more")
+    assert line.registration_timer is not None
+    assert line.registration_timer.due > book.now
+    book.engine.watch.address_failed(line, first, "no answer", book.now)
+    assert line.trunk.target == target(TWO)
+    assert line.registration_timer is not None
+    assert line.registration_timer.due <= book.now
+
+
 # -- what calls see ---------------------------------------------------------------------------------------------------
 
 
