@@ -103,7 +103,10 @@ class Engine:
             return
         if not targets and line.trunk.resolve_why != why:
             self.core.log("warning", f"{line.role} {name} cannot be found", why=why)
-        line.trunk.resolved(targets, why, now, forget=forget)
+        if forget:
+            line.trunk.gone(why)
+        else:
+            line.trunk.resolved(targets, why, now)
         self.core.admission.learn(line.peer, [(target.host, target.port) for target in targets])
         self.watch.resolved(line, now)
         self.registering.resolved(line, now)

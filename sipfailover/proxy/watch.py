@@ -190,8 +190,8 @@ class Watch:
             return
         if message is None:
             word = "timeout" if what is Input.TIMER_F else "refused" if tx.reason == "refused" else "unreachable"
-            if tx.reason.startswith(LOCAL):
-                trunk.probe.sent_at = None  # our own trouble is evidence of nothing
+            if tx.reason.startswith(LOCAL) or not trunk.addresses.has(target):
+                trunk.probe.sent_at = None  # our own trouble is evidence of nothing, nor is a place that it has left
                 self._ended(asked, None, word, 0, None, now)
                 return
             evidence = trunk.probe.failed(WORDS.get(tx.reason, tx.reason), now)

@@ -112,6 +112,10 @@ class Addresses:
         """What was seen of each, in the order of `targets`."""
         return tuple(self._known.values())
 
+    def has(self, target: Target) -> bool:
+        """Whether this is still one of them."""
+        return target.peer in self._known
+
     # -- what DNS says ------------------------------------------------------------------------------------------------
 
     def resolved(self, targets: tuple[Target, ...], now: float = 0.0) -> None:

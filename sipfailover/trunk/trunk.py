@@ -64,14 +64,16 @@ class Trunk:
         self.note = ""
         """Something the operator should know."""
 
-    def resolved(self, targets: tuple[Target, ...], why: str = "", now: float = 0.0, *, forget: bool = False) -> None:
-        """Its name has these addresses now; () with the reason keeps the last good ones. The one in use stays.
-
-        `forget`: there is no such name, and there was none for so long that the last good addresses go, too.
-        """
-        if targets or forget:
+    def resolved(self, targets: tuple[Target, ...], why: str = "", now: float = 0.0) -> None:
+        """Its name has these addresses now; () with the reason keeps the last good ones. The one in use stays."""
+        if targets:
             self.addresses.resolved(targets, now)
         self.resolve_why = "" if targets else why or "its name has no address"
+
+    def gone(self, why: str) -> None:
+        """It has no address any more, not even an old one."""
+        self.addresses.resolved(())
+        self.resolve_why = why
 
     def avoid(self, target: Target) -> None:
         """Use another address, if this is the one in use (RFC 3263 §4.3). Nothing is remembered of it: who knows when

@@ -168,6 +168,14 @@ def test_our_own_trouble_is_held_against_no_address() -> None:
     assert used(book) == MAIN.host
 
 
+def test_silence_of_a_place_that_the_trunk_has_left_is_evidence_of_nothing() -> None:
+    book = several(target(MAIN))
+    assert book >> after(1.2) >> resolved("main", target(TWO)) >> lost(target(MAIN), "refused")
+    trunk = book.line("main").trunk
+    assert (trunk.health.state, trunk.probe.loss_ratio) == (State.UP, 0.0)
+    assert (trunk.addresses.has(target(MAIN)), used(book)) == (False, TWO.host)
+
+
 def test_a_better_priority_is_used_again_slowly() -> None:
     book = several(target(MAIN), WORSE)
     live(book, 5.0, MAIN, TWO, BACKUP, PBX)
