@@ -17,8 +17,8 @@ from sipfailover.errors import TransportError
 from sipfailover.preflight.report import Tell, failed, good
 from sipfailover.transport import HOSTS_FILE, Lookup, Told
 
-NAME_WITHIN = 4.0
-"""Seconds for all questions about one name together."""
+NAME_WITHIN = 8.0
+"""Seconds for all questions about one name together: room for a router that drops questions for NAPTR and SRV."""
 ADDRESSES_SHOWN = 8
 """Addresses of one name that are shown, and tried."""
 
@@ -47,7 +47,7 @@ class Names:
         begun = loop.time()
         try:
             async with asyncio.timeout(NAME_WITHIN):
-                found = await lookup.find(trunk.host, trunk.port, trunk.transport, False)
+                found = await lookup.find(trunk.host, trunk.port, trunk.transport)
         except TimeoutError:
             advice = "check this machine's name servers (/etc/resolv.conf) and its way to the internet"
             tell(failed("name", f"{trunk.host}: DNS does not answer within {NAME_WITHIN:.0f} s", advice))
@@ -56,7 +56,7 @@ class Names:
             advice = "check host, and this machine's name servers (/etc/resolv.conf)"
             tell(failed("name", str(error), advice, questions=[_fact(one) for one in heard]))
             return ()
-        addresses = found.addresses[:ADDRESSES_SHOWN]
+        addresses = tuple(Address(place.host, place.port) for place in found.places[:ADDRESSES_SHOWN])
         took = loop.time() - begun
         text = f"{', '.join(map(str, addresses))} ({way(trunk, heard)}; good for {found.ttl:.0f} s{_server(heard)})"
         facts = [_fact(one) for one in heard]
@@ -90,7 +90,8 @@ def way(trunk: TrunkSettings, heard: Sequence[Told]) -> str:
     """How the addresses were found, in words."""
     services = [one for one in heard if one.kind == "SRV" and one.records]
     if services:
-        return f"SRV {services[0].name}: {'; '.join(services[0].records[:ADDRESSES_SHOWN])}"
+        naptr = "NAPTR, then " if any(one.kind == "NAPTR" and one.records for one in heard) else ""
+        return f"{naptr}SRV {services[0].name}: {'; '.join(services[0].records[:ADDRESSES_SHOWN])}"
     kinds = [one.kind for one in heard if one.records]
     if not kinds:
         return "from the hosts file, or what else this system knows names by"

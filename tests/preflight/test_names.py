@@ -65,7 +65,18 @@ async def test_srv_is_shown_with_its_order_and_who_was_asked(asked: Asked) -> No
     assert step.facts["ttl"] == 60
     questions = step.facts["questions"]
     assert isinstance(questions, list)
-    assert {one["type"] for one in questions} == {"SRV", "A", "AAAA"}
+    assert {one["type"] for one in questions} == {"NAPTR", "SRV", "A", "AAAA"}
+
+
+async def test_naptr_is_named(asked: Asked) -> None:
+    async with name_server() as (server, at):
+        server.zone = {
+            ("carrier.example", "NAPTR"): ['10 10 "S" "SIP+D2U" "" _sip._udp.edge.example.'],
+            ("_sip._udp.edge.example", "SRV"): ["10 0 5062 a.edge.example."],
+            ("a.edge.example", "A"): ["198.51.100.1"],
+        }
+        assert await asked.addresses(at, "host: carrier.example") == ["198.51.100.1:5062"]
+    assert "(NAPTR, then SRV _sip._udp.edge.example: " in asked.step.text
 
 
 @pytest.mark.parametrize(
