@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from sipfailover.proxy import registrar
 from sipfailover.proxy.call import Call
 from sipfailover.proxy.line import Line
 from sipfailover.proxy.view import CallView, EngineView, TrunkView
@@ -68,6 +69,8 @@ def _line(line: Line, now: float) -> TrunkView:
 
 
 def _registration(line: Line, now: float) -> str:
+    if line.registrant is not None:
+        return registrar.story(line.registrant, now)
     account = line.account
     if account is None or not account.registers:
         return ""

@@ -111,7 +111,8 @@ class Watch:
         """Send one OPTIONS (§11.1), addressed as a call would be."""
         core, trunk = self.core, line.trunk
         branch = core.chance.branch()
-        uri = with_host(b"sip:host", line.host, line.port)
+        binding = line.binding(target)
+        uri = with_host(b"sip:host", line.host, line.port) if binding is None else binding.uri
         data = compose.request(
             b"OPTIONS",
             uri,
@@ -121,6 +122,7 @@ class Watch:
             call_id=core.chance.call_id(),
             cseq=1,
             contact=b"<sip:%b%b>" % (target.sent_by, b";transport=tcp" if target.reliable else b""),
+            routes=() if binding is None else binding.path,
             headers=((b"accept", b"application/sdp"), (b"user-agent", b"sipfailover")),
         )
         trunk.probe.sent(now, trunk.health)
@@ -136,8 +138,8 @@ class Watch:
             return
         if message is None:
             word = "timeout" if what is Input.TIMER_F else "refused" if tx.reason == "refused" else "unreachable"
-            if tx.reason.startswith("local: "):
-                trunk.probe.sent_at = None  # our own trouble is evidence of nothing
+            if tx.reason.startswith("local: ") or asked.target not in trunk.targets:
+                trunk.probe.sent_at = None  # our own trouble is evidence of nothing, nor is a place that it has left
                 self._ended(line, None, word, 0, None, now)
                 return
             trunk.avoid(asked.target)

@@ -73,6 +73,10 @@ class Trunk:
         self.targets, self.resolve_why = targets, ""
         self._at = targets.index(used) if used in targets else 0
 
+    def gone(self, why: str) -> None:
+        """It has no address any more, not even an old one: a PBX whose registration has run out."""
+        self.targets, self.resolve_why, self._at = (), why, 0
+
     def avoid(self, target: Target) -> None:
         """This address did not answer: use the next one, if it is the one in use (RFC 3263 §4.3). Round and round."""
         if self.target is not None and self.target.peer == target.peer:
