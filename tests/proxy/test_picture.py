@@ -167,5 +167,5 @@ def test_requests_of_many_kinds_do_not_disturb_the_picture() -> None:
     for number, method in enumerate(("INFO", "UPDATE", "MESSAGE"), 2):
         assert book >> received(PBX, inside(method, number)) << send(MAIN, method)
         assert book >> received(MAIN, reply(200, method)) << send(PBX, 200)
-    assert book >> received(PBX, request("REGISTER")) << send(PBX, 405)
+    assert book >> received(PBX, request("SUBSCRIBE")) << send(PBX, 405)
     assert view(book).calls_now == 1
