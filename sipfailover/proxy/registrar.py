@@ -24,7 +24,6 @@ from sipfailover.transaction import Transaction, reply_to
 from sipfailover.trunk import duration
 from sipfailover.wire import Answer, Doorkeeper, Message, Verdict, compose
 from sipfailover.wire.compose import Header
-from sipfailover.wire.doorkeeper import FOR_ALL, OFFERED
 
 REGISTER = b"REGISTER"
 NOBODY = b"This is sipfailover: no PBX registers here, set username under pbx"
@@ -177,9 +176,7 @@ class Registrar:
 
     def _challenge_stranger(self, request: Message, flow: Flow, size: int, now: float, *, stale: bool = False) -> None:
         """401 without a transaction (§8.2.7), in the fullest form for which there is room."""
-        realm = self._realm(request)
-        for offered, opaque in ((OFFERED, True), (OFFERED, False), (FOR_ALL, False)):
-            headers = self._door.challenge(realm, flow.host, now, stale=stale, offered=offered, opaque=opaque)
+        for headers in self._door.forms(self._realm(request), flow.host, now, stale=stale):
             if self._tell_stranger(request, flow, 401, b"", headers, size):
                 return
         self.count.rejected("not_allowed")
@@ -241,7 +238,7 @@ class Registrar:
         if before and not bindings:
             registrant.left_at, registrant.left = now, why
             core.log("warning", f"PBX {line.name} is not registered any more", why=why)
-        elif bindings and bindings[0].target != (before[0].target if before else None):
+        elif bindings and _place(bindings) != _place(before):
             first = bindings[0]
             text = "is registered from another place" if before else "is registered"
             contact = first.contact.decode("latin-1")
@@ -286,6 +283,11 @@ def story(registrant: Registrant, now: float) -> str:
     if registrant.left_at is None:
         return "Not registered yet"
     return f"Not registered for {duration(now - registrant.left_at)}: {registrant.left}"
+
+
+def _place(bindings: Bindings) -> tuple[object, ...]:
+    """Where calls go first, as people see it."""
+    return (bindings[0].flow.peer, bindings[0].contact) if bindings else ()
 
 
 def _is_home(registrant: Registrant, flow: Flow) -> bool:

@@ -10,6 +10,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+from collections.abc import Iterator
 from enum import Enum
 from typing import NamedTuple
 
@@ -146,6 +147,11 @@ class Doorkeeper:
             )
             for algorithm in offered
         ]
+
+    def forms(self, realm: bytes, source: str, now: float, *, stale: bool = False) -> Iterator[list[Header]]:
+        """`challenge` in shorter and shorter forms, for who must not be told much more than it said."""
+        for offered, opaque in ((OFFERED, True), (OFFERED, False), (FOR_ALL, False)):
+            yield self.challenge(realm, source, now, stale=stale, offered=offered, opaque=opaque)
 
     def answer(self, request: Message, source: str) -> Answer | None:
         """The answer that a request brings: one to a nonce of ours, else the first that can be read; None without.

@@ -36,8 +36,8 @@ def offer(door: Doorkeeper, now: float = 0.0, which: int = 0, **more: object) ->
 
 
 def reply(
-    challenge: dict[bytes, bytes], *, password: bytes = b"geheim", username: bytes = b"100", nc: int = 1, qop: bool = True,
-    method: bytes = b"REGISTER", **changed: bytes,
+    challenge: dict[bytes, bytes], *, password: bytes = b"geheim", username: bytes = b"100", nc: int = 1,
+    qop: bool = True, method: bytes = b"REGISTER", **changed: bytes,
 ) -> bytes:  # fmt: skip
     """What a telephone answers, computed by the tests' own server."""
     shown = {b"realm": challenge[b"realm"], b"nonce": challenge[b"nonce"], b"uri": b"sip:carrier.example"}
