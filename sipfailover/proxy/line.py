@@ -1,6 +1,6 @@
 """A line: one trunk or one PBX as the engine uses it, that is `Trunk` and what the settings say about calls there."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 from sipfailover.chance import Chance
@@ -19,6 +19,10 @@ ten minutes. Where we register, a REGISTER that gets through ends it sooner, and
 
 NOWHERE = "pbx.invalid"
 """Host of a PBX that has none: it is called by its Contact, and without one it is not called."""
+
+
+PBX_OPTIONS_EVERY = 5.0
+"""Seconds, at most, between two OPTIONS to a PBX: it is near, and calls that come in wait for it to be back."""
 
 
 @dataclass(slots=True, eq=False)
@@ -164,7 +168,9 @@ def pbx_lines(settings: Settings, chance: Chance, now: float) -> list[Line]:
     lines = []
     for section in settings.pbx:
         health, probe = _monitor_rules(settings, settings.monitor)
-        trunk = Trunk(section.name, 0, health, probe, settings.failover.no_answer_within, chance, now)
+        health = replace(health, stable_for=0.0)  # it is the only place that calls can go to: back means back
+        probe = replace(probe, every=min(probe.every, PBX_OPTIONS_EVERY))
+        trunk = Trunk(section.name, 0, health, probe, settings.inbound.no_answer_within, chance, now)
         host = (section.host or NOWHERE).encode("idna")
         line = Line("pbx", trunk, Rules(), host, section.port_used, section.networks)
         if section.registers and section.password is not None:
