@@ -61,6 +61,11 @@ class Binding(NamedTuple):
         """The Request-URI of calls: the Contact without headers, which a Request-URI does not have (§19.1.1)."""
         return self.contact.partition(b"?")[0]
 
+    @property
+    def behind_nat(self) -> bool:
+        """Whether it is reached elsewhere than its Contact says: requests inside a call go there too."""
+        return not self.path and SipUri.parse(self.contact).address != self.target.host
+
     def to_bytes(self, now: float) -> bytes:
         """As a Contact value of the 200 (§10.3 step 8)."""
         return b"<%b>;expires=%d" % (self.contact, max(1, ceil(self.expires_at - now)))

@@ -77,7 +77,7 @@ def offer(call: int, request: Message, uri: bytes, line: Line, target: Target, c
     leg.target = request_uri(uri, line.host, line.port)
     binding = line.binding(target, user(uri))
     if binding is not None:  # as its carrier would: to its Contact, with the number in To at the domain it registered
-        leg.target, leg.routes = binding.uri, binding.path
+        leg.target, leg.routes, leg.behind_nat = binding.uri, binding.path, binding.behind_nat
         leg.remote = without_tag(to._replace(uri=with_host(to.uri, SipUri.parse(binding.aor).host)))
     return leg
 

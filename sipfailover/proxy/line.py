@@ -65,6 +65,8 @@ class Registrant:
     password: str = field(repr=False)
     longest: float
     """Seconds for which it is registered at most."""
+    md5_only: bool = False
+    """It is offered nothing else."""
     bindings: Bindings = ()
     """Where it is registered, the one that calls go to first."""
     left_at: float | None = None
@@ -175,7 +177,9 @@ def pbx_lines(settings: Settings, chance: Chance, now: float) -> list[Line]:
         line = Line("pbx", trunk, Rules(), host, section.port_used, section.networks)
         if section.registers and section.password is not None:
             password = section.password.get_secret_value()
-            line.registrant = Registrant(section.username.encode(), password, section.register_expires)
+            line.registrant = Registrant(
+                section.username.encode(), password, section.register_expires, section.digest == "md5"
+            )
             if not section.host:
                 trunk.gone("it is not registered")
         lines.append(line)

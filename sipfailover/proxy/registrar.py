@@ -3,9 +3,9 @@
 User name and password say which PBX it is; the domain in To, From and Request-URI does not matter, so that a PBX may go
 on speaking as if we were its carrier. What a REGISTER changes is `bindings`' business, digest is `wire.doorkeeper`'s.
 
-A stranger may register too, since nobody knows beforehand where a PBX will come from. It is challenged without anything
-being kept of it, so seldom and so briefly that nobody can use us against others; the right password makes it a known
-source. Whatever else a stranger says is met with silence, as everywhere.
+A stranger may register too, since nobody knows beforehand where a PBX will come from. It is challenged without a
+transaction, so seldom and so briefly that nobody can use us against others; the right password makes it a known source.
+Whatever else a stranger says is met with silence, as everywhere.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,6 +24,7 @@ from sipfailover.transaction import Transaction, reply_to
 from sipfailover.trunk import duration
 from sipfailover.wire import Answer, Doorkeeper, Message, Verdict, compose
 from sipfailover.wire.compose import Header
+from sipfailover.wire.uri import user
 
 REGISTER = b"REGISTER"
 NOBODY = b"This is sipfailover: no PBX registers here, set username under pbx"
@@ -41,6 +42,9 @@ keeps it out."""
 WRONG = (5, 60.0)
 """Wrong passwords from one source for one user name, at once and each so many seconds. Beyond it none is looked at, but
 for a PBX that is registered from there."""
+UNANSWERED_MAX = 1024
+"""Clients that are remembered because their last REGISTER was challenged and not answered. Beyond it all are forgotten:
+one that knows MD5 only needs one REGISTER more."""
 TELL_EVERY = 60.0
 """Seconds between two log lines about wrong passwords from one source."""
 TOLD_MAX = 256
@@ -66,6 +70,8 @@ class Registrar:
         self._wrong = Allowance(*WRONG)
         self._told: dict[str, float] = {}
         """Source → when the log told of a wrong password from there."""
+        self._unanswered: dict[tuple[str, bytes], tuple[bytes, int]] = {}
+        """(source, user) → Call-ID and CSeq of its REGISTER that was challenged and not answered since."""
         self._realms = {
             (trunk.domain or trunk.host).lower().encode(): trunk.realm.encode()
             for trunk in core.settings.trunks
@@ -94,7 +100,7 @@ class Registrar:
             self.count.rejected("too_often")
             return None
         if answer is None or not proven:
-            self._challenge_stranger(request, flow, len(data), now)
+            self._challenge_stranger(request, flow, answer, len(data), now)
             return None
         verdict = self._judge(answer, request, flow, now, spend=False)
         if verdict is Verdict.GOOD:
@@ -102,7 +108,7 @@ class Registrar:
         if verdict is None:
             self._tell_stranger(request, flow, 503, b"Too many wrong passwords", [_wait()])
         else:
-            self._challenge_stranger(request, flow, len(data), now, stale=verdict is Verdict.STALE)
+            self._challenge_stranger(request, flow, answer, len(data), now, stale=verdict is Verdict.STALE)
         return None
 
     def register(self, tx: Transaction, request: Message, flow: Flow, now: float) -> None:
@@ -117,7 +123,7 @@ class Registrar:
             return
         answer = self._door.answer(request, flow.host)
         if answer is None:
-            core.respond(tx, 401, headers=self._door.challenge(self._realm(request), flow.host, now), now=now)
+            self._challenge(tx, request, flow, None, now)
             return
         verdict = self._judge(answer, request, flow, now)
         line = self._lines.get(answer.username)
@@ -126,11 +132,36 @@ class Registrar:
         elif verdict is None:
             core.respond(tx, 503, b"Too many wrong passwords", [_wait()], now=now)
         elif verdict is Verdict.GOOD:
+            if not answer.is_md5:
+                self._unanswered.pop((flow.host, user(request.to.uri)), None)
             self._bind(tx, request, flow, line, now)
         else:
-            stale = verdict is Verdict.STALE
-            challenge = self._door.challenge(self._realm(request), flow.host, now, stale=stale)
-            core.respond(tx, 401, headers=challenge, now=now)
+            self._challenge(tx, request, flow, answer, now, stale=verdict is Verdict.STALE)
+
+    def _challenge(
+        self, tx: Transaction, request: Message, flow: Flow, answer: Answer | None, now: float, *, stale: bool = False
+    ) -> None:
+        simple = self._is_simple(request, flow, answer)
+        headers = self._door.challenge(self._realm(request), flow.host, now, stale=stale, simple=simple)
+        self.core.respond(tx, 401, headers=headers, now=now)
+
+    def _is_simple(self, request: Message, flow: Flow, answer: Answer | None) -> bool:
+        """Whether a client is offered MD5 alone: it has taken that, or the settings say so of the PBX that it names, or
+        it comes anew and did not answer a challenge with both. RFC 8760 §2.4 has clients pass over what they do not
+        know; older ones give up there (libre 1)."""
+        if answer is not None:
+            return answer.is_md5
+        line = self._lines.get(user(request.to.uri))
+        if line is not None and line.registrant is not None and line.registrant.md5_only:
+            return True
+        key = (flow.host, user(request.to.uri))
+        this = (request.call_id, request.cseq)
+        before = self._unanswered.get(key)
+        if before is None:
+            if len(self._unanswered) >= UNANSWERED_MAX:
+                self._unanswered.clear()
+            self._unanswered[key] = this
+        return before is not None and before != this  # the same one again is a repeat: our answer was lost
 
     def _judge(self, answer: Answer, request: Message, flow: Flow, now: float, *, spend: bool = True) -> Verdict | None:
         """What an answer is worth; None: not looked at, because there were too many wrong ones."""
@@ -174,9 +205,12 @@ class Registrar:
 
     # -- strangers ----------------------------------------------------------------------------------------------------
 
-    def _challenge_stranger(self, request: Message, flow: Flow, size: int, now: float, *, stale: bool = False) -> None:
+    def _challenge_stranger(
+        self, request: Message, flow: Flow, answer: Answer | None, size: int, now: float, *, stale: bool = False
+    ) -> None:
         """401 without a transaction (§8.2.7), in the fullest form for which there is room."""
-        for headers in self._door.forms(self._realm(request), flow.host, now, stale=stale):
+        simple = self._is_simple(request, flow, answer)
+        for headers in self._door.forms(self._realm(request), flow.host, now, stale=stale, simple=simple):
             if self._tell_stranger(request, flow, 401, b"", headers, size):
                 return
         self.count.rejected("not_allowed")

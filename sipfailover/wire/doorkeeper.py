@@ -24,7 +24,7 @@ from sipfailover.wire.message import Message, value_of
 OFFERED = (b"SHA-256", b"MD5")
 """The topmost is the one that a client takes if it can (RFC 8760 §2.4). MD5 is all that many telephones have."""
 FOR_ALL = (b"MD5",)
-"""What is offered when there is no room for both."""
+"""What is offered when there is no room for both, or to clients that give up at a challenge that they do not know."""
 NONCE_LIVES = 600.0
 """Seconds for which a nonce is good. A client with an older one is challenged once more, with `stale`."""
 
@@ -94,6 +94,11 @@ class Answer(NamedTuple):
             opaque=text.get(b"opaque"),
         )
 
+    @property
+    def is_md5(self) -> bool:
+        """Whether the client took MD5."""
+        return self.algorithm == b"md5"
+
     def proves(self, password: str, method: bytes) -> bool:
         """Whether it was made with this password. Takes as long for a wrong one.
 
@@ -127,12 +132,11 @@ class Doorkeeper:
         """Nonces up to this number are stale: the count of one of them was forgotten."""
 
     def challenge(
-        self, realm: bytes, source: str, now: float, *, stale: bool = False, offered: tuple[bytes, ...] = OFFERED,
-        opaque: bool = True,
-    ) -> list[Header]:  # fmt: skip
+        self, realm: bytes, source: str, now: float, *, stale: bool = False, simple: bool = False, opaque: bool = True
+    ) -> list[Header]:
         """WWW-Authenticate headers for a 401, one for each algorithm. realm: text.
 
-        `stale`: the password was right. `opaque` False leaves it out, to save room.
+        `stale`: the password was right. `simple`: MD5 alone. `opaque` False leaves it out, to save room.
         """
         self._number += 1
         head = (int(now) & 0xFFFFFFFF).to_bytes(4) + (self._number & 0xFFFFFFFF).to_bytes(4)
@@ -145,13 +149,15 @@ class Doorkeeper:
                 b"www-authenticate",
                 b'Digest realm=%b, nonce="%b", algorithm=%b, qop="auth"%b' % (quote(realm), nonce, algorithm, tail),
             )
-            for algorithm in offered
+            for algorithm in (FOR_ALL if simple else OFFERED)
         ]
 
-    def forms(self, realm: bytes, source: str, now: float, *, stale: bool = False) -> Iterator[list[Header]]:
+    def forms(
+        self, realm: bytes, source: str, now: float, *, stale: bool = False, simple: bool = False
+    ) -> Iterator[list[Header]]:
         """`challenge` in shorter and shorter forms, for who must not be told much more than it said."""
-        for offered, opaque in ((OFFERED, True), (OFFERED, False), (FOR_ALL, False)):
-            yield self.challenge(realm, source, now, stale=stale, offered=offered, opaque=opaque)
+        for less, opaque in ((simple, True), (simple, False), (True, False)):
+            yield self.challenge(realm, source, now, stale=stale, simple=less, opaque=opaque)
 
     def answer(self, request: Message, source: str) -> Answer | None:
         """The answer that a request brings: one to a nonce of ours, else the first that can be read; None without.

@@ -206,6 +206,7 @@ class TestTheWay:
     def test_where_calls_go(self, contact: str, via: str, at: Flow, goes_to: str) -> None:
         (binding,) = bound((), register(contact, via=via), at)
         assert str(binding.target) == goes_to
+        assert binding.behind_nat == (goes_to.split()[1].split(":")[0] not in contact)
         assert binding.target.sent_by == US
         assert type(binding.target) is Target
 

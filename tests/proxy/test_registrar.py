@@ -3,17 +3,20 @@
 The telephone's side of digest is computed by `tests.kit.digest`, which knows the RFC and nothing of ours.
 """
 
+import random
 import re
+import time
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from pathlib import Path
 
 import pytest
 
 from sipfailover.chance import Chance
 from sipfailover.flow import Flow, Target
-from sipfailover.proxy import Engine, Log
+from sipfailover.proxy import Engine, Log, Send
 from sipfailover.proxy.bindings import BINDINGS_MAX
-from sipfailover.proxy.registrar import AMPLIFICATION_MAX, PROVEN, STRANGERS, WRONG
+from sipfailover.proxy.registrar import AMPLIFICATION_MAX, PROVEN, STRANGERS, TOLD_MAX, UNANSWERED_MAX, WRONG
 from sipfailover.wire import Message, compose
 from sipfailover.wire.doorkeeper import NONCE_LIVES
 from tests.kit import (
@@ -263,6 +266,41 @@ def test_an_old_nonce_is_stale_and_the_next_one_is_good() -> None:
     assert book >> received(HOME, again(nc=3, cseq=4, call_id="one")) << send(HOME, 401)
     assert b"stale=true" in sent(book, HOME, 401)[-1].lines(b"www-authenticate")[0]
     assert book >> received(HOME, again(nc=1, cseq=5, call_id="one")) << send(HOME, 200)
+
+
+def algorithms(book: Office, at: Flow) -> list[bytes]:
+    """What the last challenge offered."""
+    return re.findall(rb"algorithm=([^,]*)", b"\n".join(sent(book, at, 401)[-1].lines(b"www-authenticate")))
+
+
+@pytest.mark.parametrize("pbx", [ONE, MIXED], ids=["a stranger", "known"])
+def test_who_does_not_answer_two_challenges_is_offered_md5_alone_the_next_time(pbx: str) -> None:
+    at = HOME if pbx == ONE else KNOWN
+    book = office(pbx)
+    first = register(at, cseq=1)
+    assert book >> received(at, first) << send(at, 401)
+    assert book >> received(at, first) << send(at, 401)
+    assert algorithms(book, at) == [b"SHA-256", b"MD5"], "a repeat says that our answer was lost"
+    assert book >> after(40.0) >> received(at, register(at, cseq=2)) << send(at, 401)
+    assert algorithms(book, at) == [b"MD5"]
+    assert book >> received(at, again(at=at, cseq=3)) << send(at, 200)
+    assert book >> after(100.0) >> received(at, again(at=at, cseq=4, nc=1)) << send(at, 401)
+    assert algorithms(book, at) == [b"MD5"], "it has taken MD5, and a stale nonce must not put it off"
+
+
+def test_who_is_known_to_give_up_at_sha_256_is_offered_md5_alone_at_once() -> None:
+    book = office("pbx: {username: '100', password: geheim, digest: md5}")
+    assert book >> received(HOME, register()) << send(HOME, 401)
+    assert algorithms(book, HOME) == [b"MD5"]
+    assert book >> received(HOME, again(cseq=2)) << send(HOME, 200)
+
+
+def test_who_answers_is_offered_both_every_time() -> None:
+    book = office()
+    for number in range(3):
+        assert book >> received(HOME, register(cseq=number * 2 + 1)) << send(HOME, 401)
+        assert algorithms(book, HOME) == [b"SHA-256", b"MD5"]
+        assert book >> received(HOME, again(cseq=number * 2 + 2)) << send(HOME, 200)
 
 
 def test_what_was_heard_on_the_way_cannot_be_played_back() -> None:
@@ -618,6 +656,47 @@ def test_behind_nat_it_is_called_where_it_came_from() -> None:
     assert book >> received(public, invite(host="10.0.0.5:5060")) << sends_nothing()
 
 
+def test_behind_a_nat_in_the_house_it_is_hung_up_where_it_was_called() -> None:
+    router = flow("the PBX behind a router in the house", "192.168.1.9", 40001)
+    contact = "sip:100@10.0.0.5:5060"
+    book = registered(office(), router, contact=contact, via="10.0.0.5:5060")
+    assert calling_in(book, router)
+    assert (
+        book
+        >> received(router, answer(200, contact=f"<{contact}>"))
+        << send(MAIN, 200)
+        >> received(MAIN, ack())
+        << send(router, "ACK", has(uri=contact.encode()))
+        >> received(MAIN, bye())
+        << send(MAIN, 200)
+        << send(router, "BYE")
+    )
+
+
+def test_a_call_goes_on_when_it_registers_from_another_port_in_the_middle() -> None:
+    before = flow("the PBX behind NAT", "85.7.8.9", 40001)
+    later = flow("the PBX behind NAT, its port moved", "85.7.8.9", 40010)
+    how = {"contact": "sip:100@10.0.0.5:5060", "via": "10.0.0.5:5060"}
+    book = registered(office(), before, **how)
+    assert book >> received(before, invite(host="10.0.0.5:5060")) << send(before, 100) << send(MAIN, "INVITE")
+    assert book >> received(MAIN, answer(200)) << send(before, 200) >> received(before, ack()) << send(MAIN, "ACK")
+    registered(book, later, **how)
+    calls = book.engine.core.calls
+    assert len(calls) == 1
+    talk = book.seen(before)
+    hang_up = bye()(talk)
+    assert book >> received(later, hang_up) << send(later, 200) << send(MAIN, "BYE")
+    assert not calls
+
+
+def test_an_emergency_call_of_a_registered_pbx_is_one() -> None:
+    book = registered(office())
+    data = invite("112", host="192.168.10.5:5060")
+    assert (
+        book >> received(HOME, data) << send(HOME, 100) << send(MAIN, "INVITE") << logged("warning", "emergency call")
+    )
+
+
 def test_over_tcp_it_is_called_over_its_connection_and_known_by_it() -> None:
     stream = tcp("the PBX over TCP", "85.7.8.9", connection=7)
     book = registered(office(), stream, contact="sip:100@10.0.0.5:5060;transport=tcp", via="10.0.0.5", transport="TCP")
@@ -727,3 +806,45 @@ def test_nothing_is_left_when_it_is_gone() -> None:
     assert book.line("pbx").registrant is not None
     assert book.line("pbx").registrant.bindings == ()
     assert book.engine.core.admission.who(HOME.host, HOME.port) is None
+
+
+REGISTERS = sorted(
+    path
+    for path in (Path(__file__).parent.parent / "vectors").rglob("*")
+    if path.is_file() and path.read_bytes()[:9] == b"REGISTER " and path.parent.name != "raw-archive"
+)
+
+
+@pytest.mark.parametrize("path", REGISTERS, ids=lambda path: path.name)
+def test_the_registers_of_the_rfcs_are_challenged_or_refused(path: Path) -> None:
+    book = office(MIXED)
+    book.engine.receive(KNOWN, path.read_bytes(), book.now)
+    statuses = {int(one.data[8:11]) for one in book.engine.take() if isinstance(one, Send)}
+    assert len(statuses) == 1
+    assert statuses <= {400, 401, 403, 420}  # 403: it shows the username of somebody whom we do not have
+
+
+def test_ten_thousand_damaged_registers_leave_nothing_behind_and_let_nobody_in() -> None:
+    dice = random.Random(2018)
+    book = office()
+    assert book >> received(HOME, register()) << send(HOME, 401)
+    whole = again(cseq=2, password="guess")(book.seen(HOME))
+    slowest = 0.0
+    for number in range(10_000):
+        data = bytearray(whole)
+        for _ in range(dice.randint(0, 5)):
+            at = dice.randrange(9, len(data))
+            piece = dice.choice([b'"', b",", b"\r\n", b";", b"<", b"", b"*", b"%", b"\0", data[at : at + 9] * 9])
+            data[at : at + dice.randint(0, 3)] = piece
+        source = Flow("udp", f"10.{number >> 8 & 255}.{number & 255}.1", 5060, HOME.sent_by)
+        started = time.perf_counter()
+        book.engine.receive(source, bytes(data), book.now)
+        slowest = max(slowest, time.perf_counter() - started)
+        book.engine.take()
+        book.now += 0.01
+    registrar = book.engine.registrar
+    assert slowest < 0.05
+    assert story(book) == "Not registered yet"
+    assert len(registrar._told) <= TOLD_MAX
+    assert len(registrar._unanswered) <= UNANSWERED_MAX
+    assert len(book.engine.core.layer.servers) == 0

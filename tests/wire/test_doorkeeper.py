@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sipfailover.errors import WireError
 from sipfailover.wire import Answer, Doorkeeper, Message, Verdict
-from sipfailover.wire.doorkeeper import FOR_ALL, NONCE_LIVES
+from sipfailover.wire.doorkeeper import NONCE_LIVES
 from sipfailover.wire.limits import MAX_ANSWERS, MAX_NONCES_COUNTED
 from tests.kit.digest import expected, taken_apart
 
@@ -91,7 +91,7 @@ class TestChallenges:
         assert b'realm="a\\" b\\\\  c"' in door.challenge(b'a" b\\\r\nc', HERE, 0.0)[0][1]
 
     def test_it_can_be_short(self, door: Doorkeeper) -> None:
-        (only,) = door.challenge(REALM, HERE, 0.0, offered=FOR_ALL, opaque=False)
+        (only,) = door.challenge(REALM, HERE, 0.0, simple=True, opaque=False)
         assert b"MD5" in only[1]
         assert b"opaque" not in only[1]
         assert len(only[1]) < 100
