@@ -183,6 +183,22 @@ def test_baresip_takes_its_leave(world: World) -> None:
     assert "it said goodbye" in world.registration()
 
 
+def test_sipp_registers_and_calls_a_hundred_times(stage: Stage, digest: str) -> None:
+    carrier = Sipp(stage, "carrier", "answers", stage.host(MAIN))
+    Sipp(stage, "backup", "answers", stage.host(BACKUP))
+    service = Service(stage, settings=SETTINGS.replace("DIGEST", digest))
+    caller = Sipp(
+        stage, "house", "registers_and_places_a_call", stage.host(HOUSE), to=(service.host, SIP_PORT), calls=100,
+        rate=20, pause_ms=200, keys={"username": USERNAME}, options=("-au", USERNAME, "-ap", PASSWORD),
+    )  # fmt: skip
+    figures = caller.finished(30.0)
+    assert (figures.successful, figures.failed) == (100, 0), figures.failures
+    assert len(carrier.books.answered) == 100
+    registration = next(pbx["registration"] for pbx in service.status()["pbxs"] if pbx["name"] == "house")
+    assert registration.endswith("and at 9 more"), "each Contact has another line, and the newest ten stay"
+    until(lambda: service.calls_now() == 0, WITHIN, "the service has no calls left")
+
+
 # ---- aiosipua
 
 
