@@ -41,7 +41,7 @@ PROVEN = (20, 3.0, 200, 0.02)
 keeps it out."""
 WRONG = (5, 60.0)
 """Wrong passwords from one source for one user name, at once and each so many seconds. Beyond it none is looked at, but
-for a PBX that is registered from there."""
+for a PBX that is registered from there. Whoever guesses from many sources needs a strong password to fail at."""
 UNANSWERED_MAX = 1024
 """Clients that are remembered because their last REGISTER was challenged and not answered. Beyond it all are forgotten:
 one that knows MD5 only needs one REGISTER more."""
@@ -68,6 +68,7 @@ class Registrar:
         self._strangers = Allowance(*STRANGERS)
         self._proven = Allowance(*PROVEN)
         self._wrong = Allowance(*WRONG)
+        self._doubtful = Allowance(*WRONG)
         self._told: dict[str, float] = {}
         """Source → when the log told of a wrong password from there."""
         self._unanswered: dict[tuple[str, bytes], tuple[bytes, int]] = {}
@@ -99,16 +100,14 @@ class Registrar:
         if not (self._proven if proven else self._strangers).take(site(flow.host), now):
             self.count.rejected("too_often")
             return None
-        if answer is None or not proven:
-            self._challenge_stranger(request, flow, answer, len(data), now)
-            return None
-        verdict = self._judge(answer, request, flow, now, spend=False)
-        if verdict is Verdict.GOOD:
+        verdict = self._judge(answer, request, flow, now, spend=False) if answer is not None else Verdict.WRONG
+        if answer is not None and verdict is Verdict.GOOD:
             return self._lines[answer.username]
         if verdict is None:
             self._tell_stranger(request, flow, 503, b"Too many wrong passwords", [_wait()])
         else:
-            self._challenge_stranger(request, flow, answer, len(data), now, stale=verdict is Verdict.STALE)
+            size = 0 if proven else len(data)
+            self._challenge_stranger(request, flow, answer, size, now, stale=verdict is Verdict.STALE)
         return None
 
     def register(self, tx: Transaction, request: Message, flow: Flow, now: float) -> None:
@@ -164,18 +163,25 @@ class Registrar:
         return before is not None and before != this  # the same one again is a repeat: our answer was lost
 
     def _judge(self, answer: Answer, request: Message, flow: Flow, now: float, *, spend: bool = True) -> Verdict | None:
-        """What an answer is worth; None: not looked at, because there were too many wrong ones."""
+        """What an answer is worth; None: not looked at, because there were too many wrong ones.
+
+        An answer to a nonce that was not sent to its source may be a PBX that was here before we were restarted, or
+        before it moved, and has to hear that its password is right; or it is forged. So these are counted apart, and
+        when there are too many they count as wrong: forged ones spoil nothing for who answers our challenge.
+        """
         line = self._lines.get(answer.username)
         registrant = line.registrant if line is not None else None
         key = f"{site(flow.host)} {answer.username!r}"
-        if registrant is not None and not self._wrong.may(key, now) and not _is_home(registrant, flow):
+        proven = self._door.knows(answer, flow.host)
+        wrong = self._wrong if proven else self._doubtful
+        if registrant is not None and not wrong.may(key, now) and not _is_home(registrant, flow):
             self.count.rejected("too_often")
-            return None
+            return None if proven else Verdict.WRONG
         password = registrant.password if registrant is not None else None
         verdict = self._door.judge(answer, request.method, password, flow.host, now, spend=spend)
         if verdict is Verdict.WRONG:
             if registrant is not None:
-                self._wrong.take(key, now)
+                wrong.take(key, now)
             self._tell_wrong(answer.username, registrant is not None, flow, now)
         return verdict
 

@@ -113,6 +113,7 @@ def house(world: World, *, name: str = "house", at: int = HOUSE, transport: str 
 def test_baresip_registers_and_calls_go_both_ways(world: World, transport: str) -> None:
     phone = house(world, transport=transport)
     world.registered(at=transport)
+    assert phone.was_sent("SIP/2.0 200 OK", "REGISTER", ";expires=60", "Date: ", " GMT")
     assert phone.was_sent("REGISTER sip:carrier.example") is False or True
 
     phone.command("dial", f"sip:{CALLEE_NUMBER}@{CARRIER}")

@@ -303,6 +303,28 @@ def test_who_answers_is_offered_both_every_time() -> None:
         assert book >> received(HOME, again(cseq=number * 2 + 2)) << send(HOME, 200)
 
 
+def test_after_a_restart_of_ours_it_hears_that_its_password_is_right_and_registers_again() -> None:
+    """Without `stale` it would take the new challenge for a refusal, and many never try again."""
+    before = registered(office(), call_id="one")
+    data = again(nc=2, cseq=3, call_id="one")(before.seen(HOME))
+    book = Office(Engine(before.engine.core.settings, Chance(1), 0.0))
+    assert book >> received(HOME, data) << send(HOME, 401)
+    assert b"stale=true" in sent(book, HOME, 401)[-1].lines(b"www-authenticate")[0]
+    assert book >> received(HOME, again(cseq=4, call_id="one")) << send(HOME, 200)
+
+
+def test_forged_answers_to_nobodys_nonce_keep_nobody_out_and_tell_nothing_soon() -> None:
+    book = office()
+    nonce = b'Digest realm="carrier.example", nonce="none of ours", algorithm=SHA-256'
+    stale = []
+    for number in range(WRONG[0] + 2):
+        password = "geheim" if number in (0, WRONG[0] + 1) else "guess"
+        assert book >> received(HOME, shown(register(cseq=number), nonce, password=password)) << send(HOME, 401)
+        stale.append(b"stale" in sent(book, HOME, 401)[-1].lines(b"www-authenticate")[0])
+    assert stale == [True] + [False] * (WRONG[0] + 1), "in the end the right one is not looked at either"
+    assert book >> received(HOME, again(cseq=90)) << send(HOME, 200)
+
+
 def test_what_was_heard_on_the_way_cannot_be_played_back() -> None:
     book = office()
     assert book >> received(HOME, register()) << send(HOME, 401)
