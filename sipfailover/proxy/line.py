@@ -11,7 +11,7 @@ from sipfailover.routing import Peer, Rules
 from sipfailover.transaction import Timer
 from sipfailover.trunk import HealthRules, ProbeRules, Registration, Trunk
 from sipfailover.wire import Credentials, Wallet
-from sipfailover.wire.uri import user
+from sipfailover.wire.uri import SipUri, user
 
 REFUSED_FOR, REFUSED_FOR_REGISTERED = 120.0, 600.0
 """Seconds for which calls do not show a password that was refused: many accounts lock after five to ten wrong ones in
@@ -67,6 +67,8 @@ class Registrant:
     """Seconds for which it is registered at most."""
     md5_only: bool = False
     """It is offered nothing else."""
+    number_in_uri: bool = False
+    """Calls to it have the number in the Request-URI, instead of the name in its Contact."""
     bindings: Bindings = ()
     """Where it is registered, the one that calls go to first."""
     left_at: float | None = None
@@ -118,6 +120,12 @@ class Line:
     def name(self) -> str:
         """The name people gave it."""
         return self.trunk.name
+
+    def called_at(self, binding: Binding, number: bytes) -> bytes:
+        """The Request-URI of a call to a registered PBX. `number`: who is called, b"" if that is no number."""
+        if self.registrant is None or not self.registrant.number_in_uri or not number:
+            return binding.uri
+        return SipUri.parse(binding.uri)._replace(user=number, password=None).to_bytes()
 
     def binding(self, target: Target, number: bytes = b"") -> Binding | None:
         """How this PBX wants to be called at this target, if it registered there. See `Registrant.binding`."""
@@ -178,7 +186,11 @@ def pbx_lines(settings: Settings, chance: Chance, now: float) -> list[Line]:
         if section.registers and section.password is not None:
             password = section.password.get_secret_value()
             line.registrant = Registrant(
-                section.username.encode(), password, section.register_expires, section.digest == "md5"
+                section.username.encode(),
+                password,
+                section.register_expires,
+                section.digest == "md5",
+                section.called_number_in == "uri",
             )
             if not section.host:
                 trunk.gone("it is not registered")

@@ -555,6 +555,21 @@ def test_a_call_comes_in_to_the_contact_as_it_was_given() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("contact", "uri"),
+    [
+        (CONTACT, b"sip:+41443210000@192.168.10.5:5060;line=gzxiauo;x-ast-orig-host=10.0.0.5"),
+        ("sip:192.168.10.5:5060;ob", b"sip:+41443210000@192.168.10.5:5060;ob"),
+        ("sip:100:secret@192.168.10.5:5060", b"sip:+41443210000@192.168.10.5:5060"),
+    ],
+)
+def test_a_pbx_that_reads_the_number_in_the_request_uri_has_it_there(contact: str, uri: bytes) -> None:
+    book = registered(
+        office("pbx: {username: '100', password: geheim, called_number_in: uri}"), contact=contact, call_id="one"
+    )
+    assert calling_in(book, HOME, has(uri=uri))
+
+
 def test_a_call_goes_out_from_where_it_registered_unasked_and_its_credentials_stay_here() -> None:
     book = registered(office())
     credentials = ((b"proxy-authorization", b'Digest username="100", realm="c"'), (b"authorization", b"Digest x=y"))
