@@ -5,7 +5,6 @@ The telephone's side of digest is computed by `tests.kit.digest`, which knows th
 
 import random
 import re
-import time
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -61,12 +60,25 @@ EPOCH = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 _numbers = count(1)
 
 
-def office(pbx: str = ONE, *, trunks: str = TRUNKS, more: str = "") -> Office:
+class Registry(Office):
+    """An office that remembers what its log was told."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self.told: list[Log] = []
+
+    def collect(self) -> None:
+        before = len(self._out)
+        super().collect()
+        self.told += [one for _, one in self._out[before:] if isinstance(one, Log)]
+
+
+def office(pbx: str = ONE, *, trunks: str = TRUNKS, more: str = "") -> Registry:
     text = f"{pbx}\nlisten: [udp 192.0.2.1:5060, tcp 192.0.2.1:5060]\nmonitor: {{options_every: 1h}}\n"
     engine = Engine(
         settings(f"{text}{more}\ntrunks:{trunks}"), Chance(2018), 0.0, lambda now: EPOCH + timedelta(seconds=now)
     )
-    book = Office(engine)
+    book = Registry(engine)
     for name, at in (("main", MAIN), ("backup", BACKUP), ("fixed", KNOWN)):
         if name in engine.core.lines:
             assert book >> resolved(name, target(at))
@@ -367,6 +379,7 @@ def test_a_wrong_password_is_told_in_the_log_once_a_minute_and_counted() -> None
         expectation = book >> received(STRANGER, guess) << send(STRANGER, 401)
         assert expectation << logged("warning", "with a wrong password") if number == 0 else expectation
     assert rejected(book) == {"wrong_password": 3}
+    assert len(book.told) == 1
     assert b"stale" not in sent(book, STRANGER, 401)[-1].lines(b"www-authenticate")[0]
     assert book >> after(61.0)
     assert (
@@ -463,6 +476,25 @@ def test_a_stranger_gets_little_more_than_it_sends() -> None:
     assert rejected(book)["not_allowed"] == silent
 
 
+def test_who_has_answered_a_challenge_before_gets_a_whole_one_however_short_its_request() -> None:
+    book = office()
+    domain = "x" * 150
+    aor = f"sip:a@{domain}".encode()
+    short = (
+        b"REGISTER sip:h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@h>;tag=1\r\nTo: <%b>\r\n"
+        b"Call-ID: 1\r\nCSeq: 1 REGISTER\r\n\r\n" % aor
+    )
+    long = short.replace(b"\r\n\r\n", b"\r\nX: %b\r\n\r\n" % (b"x" * 600))
+    assert book >> received(STRANGER, long) << send(STRANGER, 401)
+    challenge = sent(book, STRANGER, 401)[0].lines(b"www-authenticate")[0].partition(b": ")[2]
+    data = shown(short, challenge, password="guess")
+    again_and_again = data.replace(b"z9hG4bK1", b"z9hG4bK2")
+    assert book >> received(STRANGER, again_and_again) << send(STRANGER, 401)
+    assert algorithms(book, STRANGER) == [b"SHA-256", b"MD5"]
+    told = next(data for to, data in reversed(book.sent) if to.peer == STRANGER.peer)
+    assert len(told) > AMPLIFICATION_MAX * len(again_and_again)
+
+
 def test_over_a_stream_length_is_no_matter_because_nobody_can_forge_its_source() -> None:
     book = office()
     stream = tcp("a PBX over TCP", "192.168.10.5")
@@ -519,11 +551,8 @@ def test_a_name_in_the_log_has_no_line_of_its_own() -> None:
     book = office()
     assert book >> received(STRANGER, register(STRANGER)) << send(STRANGER, 401)
     data = again(at=STRANGER, username="a\x1b[31m" + "x" * 200, user="a", cseq=2)
-    told: list[Log] = []
-    collect = book.collect
-    book.collect = lambda: (collect(), told.extend(one for _, one in book._out if isinstance(one, Log)))  # type: ignore
     assert book >> received(STRANGER, data) << send(STRANGER, 401)
-    assert [one.fields for one in told] == [{"username": "a?[31m" + "x" * 58}]
+    assert [one.fields for one in book.told] == [{"username": "a?[31m" + "x" * 58}]
 
 
 # ---- calls
@@ -678,6 +707,12 @@ def test_it_moves_to_another_address_and_is_known_and_called_there() -> None:
     assert calling_in(book, ELSEWHERE, has(uri=b"sip:100@192.168.10.77:5062;line=b"))
     assert book >> received(ELSEWHERE, answer(486)) << send(ELSEWHERE, "ACK") << send(MAIN, 486)
     assert "and at 1 more" in story(book)
+
+
+def test_a_contact_at_somebody_elses_address_makes_nobody_else_the_pbx() -> None:
+    book = registered(office(), contact="sip:100@198.51.100.1:5060")
+    assert book.engine.core.admission.who(MAIN.host, MAIN.port) == book.line("main").peer
+    assert book >> received(BACKUP, invite(host="203.0.113.1:5060")) << send(BACKUP, 100) << send(MAIN, "INVITE")
 
 
 def test_behind_nat_it_is_called_where_it_came_from() -> None:
@@ -866,7 +901,6 @@ def test_ten_thousand_damaged_registers_leave_nothing_behind_and_let_nobody_in()
     book = office()
     assert book >> received(HOME, register()) << send(HOME, 401)
     whole = again(cseq=2, password="guess")(book.seen(HOME))
-    slowest = 0.0
     for number in range(10_000):
         data = bytearray(whole)
         for _ in range(dice.randint(0, 5)):
@@ -874,13 +908,10 @@ def test_ten_thousand_damaged_registers_leave_nothing_behind_and_let_nobody_in()
             piece = dice.choice([b'"', b",", b"\r\n", b";", b"<", b"", b"*", b"%", b"\0", data[at : at + 9] * 9])
             data[at : at + dice.randint(0, 3)] = piece
         source = Flow("udp", f"10.{number >> 8 & 255}.{number & 255}.1", 5060, HOME.sent_by)
-        started = time.perf_counter()
         book.engine.receive(source, bytes(data), book.now)
-        slowest = max(slowest, time.perf_counter() - started)
         book.engine.take()
         book.now += 0.01
     registrar = book.engine.registrar
-    assert slowest < 0.05
     assert story(book) == "Not registered yet"
     assert len(registrar._told) <= TOLD_MAX
     assert len(registrar._unanswered) <= UNANSWERED_MAX
