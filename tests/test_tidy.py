@@ -26,6 +26,7 @@ LINES_MAX = 450
 TESTED_ELSEWHERE = {
     "__main__.py": ("tests/test_package.py", "one line, run as `python -m sipfailover`"),
     "config/check.py": ("tests/config/test_load.py", "its rules are seen as the problems of a file"),
+    "config/check_numbers.py": ("tests/config/test_load.py", "its rules are seen as the problems of a file"),
     "config/describe.py": ("tests/test_cli.py", "it is the output of `check`"),
     "config/explain.py": ("tests/config/test_load.py", "its words are seen as the problems of a file"),
     "config/merge.py": ("tests/config/test_profiles.py", "a profile is seen in the settings of a file that names it"),
