@@ -7,7 +7,7 @@ from sipfailover.chance import Chance
 from sipfailover.config import Monitor, Settings, TrunkSettings
 from sipfailover.routing import Peer, Rules
 from sipfailover.transaction import Timer
-from sipfailover.trunk import HealthRules, ProbeRules, Registration, Trunk
+from sipfailover.trunk import HealthRules, Presentation, ProbeRules, Registration, Trunk, presentation
 from sipfailover.wire import Credentials, Wallet
 
 REFUSED_FOR, REFUSED_FOR_REGISTERED = 120.0, 600.0
@@ -66,6 +66,10 @@ class Line:
     """When to look after it again."""
     account: Account | None = None
     """None: the carrier knows us by our address."""
+    presentation: Presentation | None = None
+    """How calls look on a trunk; None for a PBX."""
+    number_form: str = "keep"
+    """How the other side writes the numbers of calls that come from it; a PBX wants those of calls to it so, too."""
     registration_timer: Timer | None = None
     silent: bool = False
     """It has not answered since the last OPTIONS that had no answer, or call."""
@@ -96,6 +100,8 @@ def trunk_lines(settings: Settings, chance: Chance, now: float) -> list[Line]:
         host, port = (section.domain, None) if section.domain else (section.host, section.port)
         line = Line("trunk", trunk, rules, host.encode("idna"), port)
         line.account = _account(section, line.host)
+        line.presentation = presentation(section, settings, line.host)
+        line.number_form = line.presentation.inbound
         lines.append(line)
     return lines
 
@@ -129,7 +135,9 @@ def pbx_lines(settings: Settings, chance: Chance, now: float) -> list[Line]:
         probe = replace(probe, every=min(probe.every, PBX_OPTIONS_EVERY))
         trunk = Trunk(section.name, 0, health, probe, settings.inbound.no_answer_within, chance, now)
         host = (section.host or "pbx.invalid").encode("idna")
-        lines.append(Line("pbx", trunk, Rules(), host, section.port_used))
+        line = Line("pbx", trunk, Rules(), host, section.port_used)
+        line.number_form = section.number_format
+        lines.append(line)
     return lines
 
 
