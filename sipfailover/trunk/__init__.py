@@ -1,5 +1,7 @@
 """Trunks: what was ordered, what was observed, how to ask and how long to wait. Front door of the package."""
 
+from .addresses import ASKED_EVERY as ASKED_EVERY
+from .addresses import Addresses as Addresses
 from .evidence import Change as Change
 from .evidence import Evidence as Evidence
 from .evidence import HealthRules as HealthRules
@@ -19,8 +21,10 @@ from .numbers import emergency_spellings as emergency_spellings
 from .numbers import number_plan as number_plan
 from .presentation import Presentation as Presentation
 from .presentation import presentation as presentation
+from .probe import JITTER as JITTER
 from .probe import Probe as Probe
 from .probe import ProbeRules as ProbeRules
+from .probe import meaning as meaning
 from .register import Ask as Ask
 from .register import Binding as Binding
 from .register import PublicAddress as PublicAddress
