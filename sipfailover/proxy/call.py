@@ -55,7 +55,7 @@ class Attempt:
     """One INVITE to one trunk or PBX."""
 
     __slots__ = (
-        "branch", "call", "candidate", "clock", "exchange", "forks", "heard", "leg", "line", "number", "over", "remote",
+        "branch", "call", "candidate", "clock", "exchange", "fallback", "forks", "heard", "leg", "line", "number", "over", "remote",
         "ringing_at", "sent_at", "won",
     )  # fmt: skip
 
@@ -70,6 +70,8 @@ class Attempt:
         """The pattern for the legs of its forks: it has no remote tag."""
         self.branch = b""
         """Of its last INVITE."""
+        self.fallback = False
+        """It shows the carrier's own number."""
         self.sent_at = now
         self.remote = str(leg.reached)
         self.heard = False
