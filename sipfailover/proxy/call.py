@@ -55,8 +55,8 @@ class Attempt:
     """One INVITE to one trunk or PBX."""
 
     __slots__ = (
-        "branch", "call", "candidate", "clock", "exchange", "fallback", "forks", "heard", "leg", "line", "number", "over", "remote",
-        "ringing_at", "sent_at", "won",
+        "branch", "call", "candidate", "clock", "exchange", "fallback", "forks", "heard", "leg", "line", "number",
+        "over", "remote", "ringing_at", "sent_at", "won",
     )  # fmt: skip
 
     def __init__(self, call: int, number: int, line: Line, candidate: Candidate, leg: Leg, now: float):
