@@ -15,6 +15,7 @@ from sipfailover.flow import Flow, Send, Target
 from sipfailover.preflight.ask import line
 from sipfailover.preflight.report import Step, failed, good, warning
 from sipfailover.proxy import Engine
+from sipfailover.trunk import bare_emergency, emergency_spellings, number_plan
 from sipfailover.wire import Message, Via, compose
 
 REGISTERED_WITHIN = 8.0
@@ -53,13 +54,10 @@ def objection(number: str, settings: Settings) -> str:
     dialled = written(number)
     if not SOUND.fullmatch(dialled):
         return f"'{number}' is not a telephone number"
-    numbering = settings.numbering
-    known = OTHERS | set(settings.emergency.numbers)
-    code = numbering.country_code
-    outside = {f"{prefix}{one}" for one in known for prefix in ("", numbering.outside_line, "0", "9")}
-    abroad = {f"{prefix}{code}{one}" for one in known for prefix in ("+", "", numbering.international_prefix)}
-    national = {f"{numbering.national_prefix}{one}" for one in known}
-    if dialled in outside | abroad | national:
+    known = emergency_spellings(OTHERS | set(settings.emergency.numbers), number_plan(settings.numbering))
+    behind = [prefix for prefix in ("0", "9", settings.numbering.country_code) if dialled.startswith(prefix)]
+    spellings = [dialled, *(dialled[len(prefix) :] for prefix in behind)]  # usual ones that no setting tells of
+    if any(bare_emergency(spelling.encode(), known) for spelling in spellings):
         return f"{number} is an emergency number: it is never called for a test"
     if len(dialled.lstrip("+")) < SHORT:
         return f"{number} is a short number, and many of these are for emergencies: call a telephone of your own"

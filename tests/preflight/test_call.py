@@ -54,7 +54,7 @@ class Called:
 
 
 @pytest.mark.parametrize("number", ["112", "117", "118", "144", "147", "911", "1414", "1 1 2", "143"])
-@pytest.mark.parametrize("form", ["%s", "0%s", "8%s", "9%s", "+41%s", "0041%s", "41%s"])
+@pytest.mark.parametrize("form", ["%s", "0%s", "8%s", "9%s", "80%s", "+41%s", "0041%s", "80041%s", "41%s"])
 def test_emergency_numbers_are_refused_in_every_form(number: str, form: str) -> None:
     assert "emergency" in objection(form % number, settings_with())
 
