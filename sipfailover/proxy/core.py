@@ -58,6 +58,21 @@ class Core:
         """Tell the operator."""
         self.out.append(Log(level, text, fields))
 
+    def not_let_in(self, line: Line, why: str, **fields: object) -> None:
+        """A carrier refuses user name or password on a call, or asks what we cannot answer: one clear alarm, however
+        many requests it refuses until it lets a call in again."""
+        account = line.account
+        if account is not None and not account.alarmed:
+            account.alarmed = True
+            self.log("error", f"{line.name} does not let us call", why=why, **fields)
+
+    def let_in(self, line: Line) -> None:
+        """A carrier has accepted a request of a call. (A REGISTER that gets through says nothing of calls.)"""
+        account = line.account
+        if account is not None and account.alarmed:
+            account.alarmed = False
+            self.log("info", f"{line.name} lets us call again")
+
     def respond(
         self, tx: Transaction, status: int, reason: bytes = b"", headers: Sequence[tuple[bytes, bytes]] = (),
         *, now: float, tag: bytes = b"",

@@ -86,6 +86,21 @@ class TrunkChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class RegistrationChanged:
+    """Our registration with a carrier moved."""
+
+    at: float
+    trunk: str
+    before: str
+    after: str
+    """`Registering`, `Registered`, `Failed`, `Not used`."""
+    why: str
+    """One sentence: the carrier's answer, or what took its place."""
+    status: int
+    """The SIP status of that answer, 0 when there was none."""
+
+
+@dataclass(frozen=True, slots=True)
 class ProbeEnded:
     """An OPTIONS to a trunk or a PBX was answered, or was not."""
 
@@ -97,4 +112,4 @@ class ProbeEnded:
     round_trip: float | None
 
 
-Fact = AttemptEnded | CallEnded | TrunkChanged | ProbeEnded
+Fact = AttemptEnded | CallEnded | TrunkChanged | RegistrationChanged | ProbeEnded

@@ -153,7 +153,7 @@ class Ladder:
         if outcome is not Challenged.AGAIN:
             if outcome is Challenged.REFUSED and account is not None:
                 account.refused(now)
-            self.core.log("error", f"{attempt.line.name} does not let us call", why=exchange.why, call=call.number)
+            self.core.not_let_in(attempt.line, exchange.why, call=call.number)
             return False
         if attempt.clock is not None:
             attempt.clock.stop()

@@ -5,6 +5,7 @@ from hashlib import sha256
 
 from sipfailover.chance import Chance
 from sipfailover.config import Monitor, Settings, TrunkSettings
+from sipfailover.flow import Target
 from sipfailover.routing import Peer, Rules
 from sipfailover.transaction import Timer
 from sipfailover.trunk import HealthRules, ProbeRules, Registration, Trunk
@@ -33,10 +34,22 @@ class Account:
     """Seconds to ask for."""
     token: bytes
     """User part of the Contact that we register: by it calls that come in are recognised, also after a restart."""
+    clears: bool = False
+    """Whether whatever is registered on the account goes at the start, and our own former addresses when seen."""
+    leaves: bool = False
+    """Whether the registration is given up when the service ends."""
     registration: Registration | None = None
     """Made when the carrier's address is known."""
+    edge: Target | None = None
+    """Where REGISTERs go, or will from the next one on: the trunk's address as of the last look."""
+    held_at: tuple[str, str, int] | None = None
+    """The peer that granted the binding we hold, or held last."""
+    seen_as: tuple[bytes | None, bytes | None] = (None, None)
+    """`received` and `rport` of the last answer of the edge that was looked at."""
     silent_until: float = 0.0
     """Until then calls answer no challenge."""
+    alarmed: bool = False
+    """It was told that calls are not let in, and is not told again until one is."""
 
     def refused(self, now: float) -> None:
         """The carrier says that user name or password is wrong."""
@@ -63,6 +76,9 @@ class Line:
     account: Account | None = None
     """None: the carrier knows us by our address."""
     registration_timer: Timer | None = None
+    keep_alive_every: float | None = None
+    """Seconds between keep-alives as configured; 0 for none, None: while registered."""
+    keep_alive_timer: Timer | None = None
     silent: bool = False
     """It has not answered since the last OPTIONS that had no answer, or call."""
 
@@ -92,6 +108,7 @@ def trunk_lines(settings: Settings, chance: Chance, now: float) -> list[Line]:
         host, port = (section.domain, None) if section.domain else (section.host, section.port)
         line = Line("trunk", trunk, rules, host.encode("idna"), port)
         line.account = _account(section, line.host)
+        line.keep_alive_every = section.keep_alive_every
         lines.append(line)
     return lines
 
@@ -112,6 +129,8 @@ def _account(section: TrunkSettings, domain: bytes) -> Account | None:
         registrar=Wallet(credentials),
         registers=section.register,
         expires=int(section.register_expires),
+        clears=section.clear_old_registrations,
+        leaves=section.unregister_at_stop,
         token=b"sf" + sha256(section.name.encode() + b"\n" + aor).hexdigest()[:14].encode(),
     )
 

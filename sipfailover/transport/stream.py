@@ -10,12 +10,11 @@ from collections.abc import Callable
 from typing import Protocol, cast
 
 from sipfailover.errors import WireError
-from sipfailover.flow import Flow, Target
+from sipfailover.flow import PING, Flow, Target
 from sipfailover.transport.bounds import Bounds, Counters
 from sipfailover.transport.sockets import reason_of
 from sipfailover.wire import StreamFramer
 
-PING = b"\r\n\r\n"
 PONG = b"\r\n"
 """RFC 5626 §4.4.1. A missing pong is no fault: most peers know RFC 3261 only, where the ping is an empty line (§7.5).
 Whether the peer is alive its kernel tells, see `Bounds.unacknowledged_for`."""

@@ -315,6 +315,11 @@ class Registration:
         """`usable` as of the last `wake`."""
         return self.stage in HOLDING
 
+    @property
+    def well(self) -> bool:
+        """True while a binding is held and the last REGISTER that ended was granted: no trouble is known."""
+        return self.stage in HOLDING and not self.lease.why
+
     def usable(self, now: float) -> bool:
         """True while the registrar has our binding, as far as we know: also while a refresh fails or is in flight."""
         return self.stage in HOLDING and now < self.lease.expires_at
