@@ -26,6 +26,8 @@ from sipfailover.web import Metrics, WebServer
 
 DRAIN_SECONDS = 30.0
 """After SIGTERM: how long calls that are being set up may take. compose's stop_grace_period is a little longer."""
+LEAVE_WITHIN = 2.0
+"""Seconds that carriers get at the end to answer to `unregister_at_stop`, all together."""
 LAG_EVERY = 0.5
 """Seconds between two looks at how late the event loop is."""
 GC_THRESHOLD = (50_000, 20, 100)
@@ -45,7 +47,14 @@ class App:
         self.engine = Engine(settings, chance, time.monotonic())
         self.metrics = Metrics(version=__version__, loop=loop_name)
         self.ledger = Ledger(settings.history.file, wall, keep=settings.history.keep)
-        self.pool = Pool(loop, received=self._received, lost=self._lost, settled=self._settled, known=self.engine.knows)
+        self.pool = Pool(
+            loop,
+            received=self._received,
+            lost=self._lost,
+            settled=self._settled,
+            known=self.engine.knows,
+            keep_alive_every=self.engine.keep_alive_every,
+        )
         self.resolver = Resolver(loop, self._resolved, name_us=self.pool.local_for, chance=chance)
         self.web: WebServer | None = None
         self.loop_name = loop_name
@@ -100,6 +109,7 @@ class App:
 
     async def stop(self) -> None:
         """Close everything."""
+        await self._leave()
         for timer in (self._alarm, self._lag_timer):
             if timer is not None:
                 timer.cancel()
@@ -110,6 +120,14 @@ class App:
         if self.web is not None:
             await self.web.stop()
         await self.loop.run_in_executor(None, self.ledger.close)
+
+    async def _leave(self) -> None:
+        """Give up the registrations of which the file says so. A carrier that does not answer costs LEAVE_WITHIN."""
+        self.engine.leave(time.monotonic())
+        self._settled()
+        end = time.monotonic() + LEAVE_WITHIN
+        while self.engine.leaving and time.monotonic() < end:
+            await asyncio.sleep(0.01)
 
     def drain(self) -> None:
         """The first signal: no new calls; the second: the end."""
@@ -143,6 +161,8 @@ class App:
 
     def _lost(self, where: Target, reason: str) -> None:
         self.engine.lost(where, reason, time.monotonic())
+        if reason.startswith("local: "):
+            self.resolver.look_again()  # what we send from may be our address no more
 
     def _resolved(self, name: str, targets: tuple[Target, ...], why: str) -> None:
         self.engine.resolved(name, targets, time.monotonic(), why)

@@ -1,4 +1,4 @@
-"""Keep-alives towards the trunks (RFC 5626 §3.5.1, §4.4): an empty packet now and then on the way that calls come in by.
+"""Keep-alives towards the trunks (RFC 5626 §3.5.1, §4.4): an empty packet now and then on the way of incoming calls.
 
 Over UDP this room sends them, from the socket and to the address of REGISTER, OPTIONS and calls. On streams the
 transport does it by itself when nothing was said for so long, and asks here for how long (`every`).

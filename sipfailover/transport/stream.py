@@ -38,6 +38,9 @@ class Owner(Protocol):
     def finished(self, connection: "Connection") -> None:
         """The loop has closed its socket."""
 
+    def keep_alive_every(self, host: str, port: int) -> float | None:
+        """Seconds of silence before a keep-alive to this peer: 0 for never, None for what the bounds say."""
+
 
 class Connection(asyncio.Protocol):
     """A connection that is being opened (`transport` is None), open, or ended (`over`).
@@ -124,10 +127,19 @@ class Connection(asyncio.Protocol):
             self.end("timeout")
         elif now - self.used_at >= bounds.idle_close_after:
             self.end("closed", flush=True)
-        elif now - self.active_at >= bounds.keep_alive_every:
+        elif self._wants_ping(now - self.active_at):
             self.active_at = now
             self._owner.counters.pings_sent += 1
             self.transport.write(PING)
+
+    def _wants_ping(self, silent_for: float) -> bool:
+        """Whether a keep-alive is due after so many seconds of silence."""
+        flow, every = self.flow, None
+        if flow is not None and silent_for >= self._owner.bounds.sweep_every:
+            every = self._owner.keep_alive_every(flow.host, flow.port)
+        if every is None:
+            every = self._owner.bounds.keep_alive_every
+        return 0.0 < every <= silent_for
 
     # What the loop calls.
 

@@ -144,10 +144,7 @@ IGNORED: dict[tuple[Stage, Input], str] = {
     **{(stage, Input.CLEAR): "first things first" for stage in Stage if stage is not REGISTERED},
     **{(stage, Input.WIPE): "only before the first REGISTER" for stage in Stage if stage not in (PENDING, FAILED)},
     **{(stage, Input.EXPIRED): "there is no binding" for stage in (NOT_USED, PENDING, TRYING, FAILED, WIPING)},
-    **{
-        (NOT_USED, what): "it is not used"
-        for what in (Input.DUE, Input.HURRY, Input.MOVED, Input.STOP, Input.QUIT)
-    },
+    **{(NOT_USED, what): "it is not used" for what in (Input.DUE, Input.HURRY, Input.MOVED, Input.STOP, Input.QUIT)},
     **{(stage, Input.DONE): "a REGISTER that binds is granted or lost" for stage in (TRYING, REFRESHING)},
     **{
         (stage, what): "a REGISTER that removes is done"

@@ -13,7 +13,7 @@
 `>>` puts something in: `received`, `lost`, `resolved`, `after` (lets time pass, clock by clock). `<<` says what must
 come out of the inputs before it: `send`, `recorded`, `logged`, or `sends_nothing()`. `assert` plays what was added
 since the last assert, so a playbook can be continued. What comes out must be complete: a message nobody expected fails
-the play. Three kinds are passed over when not asked for: repeats of a message (retransmissions), OPTIONS probes, keep-alives.
+the play. Passed over when not asked for: repeats of a message (retransmissions), OPTIONS probes and keep-alives.
 The order counts for each peer, not between peers. A failing play prints the whole conversation.
 """
 

@@ -74,7 +74,9 @@ def of_version_1(path: str) -> None:
     db = sqlite3.connect(path)
     db.executescript(f"{SCHEMA_1}; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 1;")
     db.execute("INSERT INTO runs (started_ms) VALUES (1)")
-    db.execute("INSERT INTO trunk_changes (run, at_ms, trunk, before, after, why) VALUES (1, 1, 'main', 'Up', 'Down', '')")
+    db.execute(
+        "INSERT INTO trunk_changes VALUES (1, 1, 1, 'main', 'Up', 'Down', '')"
+    )
     db.commit()
     db.close()
 
@@ -255,12 +257,14 @@ def test_old_records_are_forgotten_a_little_at_a_time(path: str) -> None:
     store = Store(path, wall)
     for number in range(1, 6):
         store.write([attempt(number), call(number, at=NOW + number), change(at=NOW + number), probe(NOW + 60 * number)])
+        store.write([registration(at=NOW + number)])
     assert store.forget(milliseconds(NOW + 3.5), rows=2)
     assert rows(path, "SELECT call FROM calls ORDER BY call") == [(3,), (4,), (5,)]
     assert rows(path, "SELECT call FROM attempts ORDER BY call") == [(3,), (4,), (5,)]
     assert not store.forget(milliseconds(NOW + 3.5), rows=2)
     assert rows(path, "SELECT call FROM calls ORDER BY call") == [(4,), (5,)]
     assert rows(path, "SELECT count(*) FROM trunk_changes") == [(2,)]
+    assert rows(path, "SELECT count(*) FROM registration_changes") == [(2,)]
     store.forget(milliseconds(NOW + 150))
     assert rows(path, "SELECT count(*) FROM probes_minute") == [(3,)]
     store.close()

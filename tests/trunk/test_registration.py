@@ -396,7 +396,10 @@ def test_a_day_with_a_grant_is_a_day_registered(granted: int) -> None:
 def test_keepalives_stay_under_the_nat_and_the_flow_timer() -> None:
     def drawn(flow_timer: int | None, reliable: bool, keep_alive: float | None) -> tuple[float, float]:
         every = [
-            Line(started(fresh(seed=seed, reliable=reliable, keep_alive=keep_alive)), lambda ask, _: ok(ask, flow_timer=flow_timer))
+            Line(
+                started(fresh(seed=seed, reliable=reliable, keep_alive=keep_alive)),
+                lambda ask, _: ok(ask, flow_timer=flow_timer),
+            )
             .until(3.0)
             .registration.keepalive_every
             for seed in range(100)
