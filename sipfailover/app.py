@@ -5,6 +5,7 @@ timer. Nothing here waits for a peer, a disk or a browser.
 """
 
 import asyncio
+import contextlib
 import gc
 import signal
 import time
@@ -60,6 +61,8 @@ class App:
         self.loop_name = loop_name
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = float("inf")
+        self._left: asyncio.Event | None = None
+        """From `stop` on; set when no registration is being given up any more."""
         self._looked_at = 0.0
         self._lag = 0.0
         self._lag_timer: asyncio.TimerHandle | None = None
@@ -123,11 +126,12 @@ class App:
 
     async def _leave(self) -> None:
         """Give up the registrations of which the file says so. A carrier that does not answer costs LEAVE_WITHIN."""
+        left = self._left = asyncio.Event()
         self.engine.leave(time.monotonic())
         self._settled()
-        end = time.monotonic() + LEAVE_WITHIN
-        while self.engine.leaving and time.monotonic() < end:
-            await asyncio.sleep(0.01)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_WITHIN):
+                await left.wait()
 
     def drain(self) -> None:
         """The first signal: no new calls; the second: the end."""
@@ -183,6 +187,8 @@ class App:
                 self._alarm.cancel()
             self._alarm_at = due
             self._alarm = self.loop.call_later(max(0.0, due - time.monotonic()), self._wake)
+        if self._left is not None and not self.engine.leaving:
+            self._left.set()
 
     def _wake(self) -> None:
         self._alarm, self._alarm_at = None, float("inf")

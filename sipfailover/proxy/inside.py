@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sipfailover.flow import Send, Target
 from sipfailover.proxy.answers import answer_inside
 from sipfailover.proxy.call import Call, Clock
-from sipfailover.proxy.core import Core
+from sipfailover.proxy.core import REQUESTS, Core
 from sipfailover.proxy.leg import Leg
 from sipfailover.proxy.line import Line
 from sipfailover.proxy.referral import remember, translate
@@ -232,7 +232,7 @@ class Inside:
             return False
         if exchange.challenged(message) is not Outcome.AGAIN:
             if relayed.line is not None:
-                self.core.not_let_in(relayed.line, exchange.why, method=relayed.method.decode("latin-1"))
+                self.core.not_let_in(relayed.line, REQUESTS, exchange.why, method=relayed.method.decode("latin-1"))
             return False
         if relayed.method == BYE and not relayed.origin:
             self._send_bye(relayed, leg, now)
@@ -247,7 +247,7 @@ class Inside:
     def _let_in(self, relayed: Relayed) -> None:
         """A request that showed our password has got through."""
         if relayed.line is not None and relayed.exchange is not None and relayed.exchange.sent:
-            self.core.let_in(relayed.line)
+            self.core.let_in(relayed.line, REQUESTS)
 
     def _signed(self, beginning: bytes, exchange: Exchange, method: bytes, body: bytes, leg: Leg) -> bytes:
         """The beginning of a request with what the carrier wants to see."""

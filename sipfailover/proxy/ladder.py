@@ -10,7 +10,7 @@ from dataclasses import replace
 from sipfailover.flow import Flow
 from sipfailover.proxy.answers import REDIRECTED, answer_for
 from sipfailover.proxy.call import OUTBOUND, Attempt, Call, Clock, Progress
-from sipfailover.proxy.core import PBX_FAILED, TRUNK_FAILED, Core, phrase
+from sipfailover.proxy.core import CALLS, PBX_FAILED, TRUNK_FAILED, Core, phrase
 from sipfailover.proxy.facts import AttemptEnded
 from sipfailover.proxy.inside import Inside
 from sipfailover.proxy.invitation import begin, invitation, offer
@@ -153,7 +153,7 @@ class Ladder:
         if outcome is not Challenged.AGAIN:
             if outcome is Challenged.REFUSED and account is not None:
                 account.refused(now)
-            self.core.not_let_in(attempt.line, exchange.why, call=call.number)
+            self.core.not_let_in(attempt.line, CALLS, exchange.why, call=call.number)
             return False
         if attempt.clock is not None:
             attempt.clock.stop()

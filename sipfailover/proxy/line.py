@@ -48,8 +48,8 @@ class Account:
     """`received` and `rport` of the last answer of the edge that was looked at."""
     silent_until: float = 0.0
     """Until then calls answer no challenge."""
-    alarmed: bool = False
-    """It was told that calls are not let in, and is not told again until one is."""
+    alarms: set[str] = field(default_factory=set)
+    """What is not let in, as in `core.not_let_in`: it was told, and is not told again until it is."""
 
     def refused(self, now: float) -> None:
         """The carrier says that user name or password is wrong."""

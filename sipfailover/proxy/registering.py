@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from sipfailover.flow import Target
 from sipfailover.proxy.call import Attempt, Clock
-from sipfailover.proxy.core import Core
+from sipfailover.proxy.core import CALLS, Core
 from sipfailover.proxy.facts import RegistrationChanged
 from sipfailover.proxy.keepalive import KeepAlive
 from sipfailover.proxy.line import Account, Line
@@ -82,8 +82,8 @@ class Registering:
     def follow(self, line: Line, now: float) -> None:
         """The trunk may use another address now, or we have another name on the way: register there first.
 
-        At once, and without waiting for an answer of the old edge; but when as many REGISTERs in a row have failed as
-        the trunk has addresses, all were tried, and the registration's own pauses count again.
+        At once, and without waiting for an answer of the old edge; but after as many REGISTERs in vain as the trunk
+        has addresses all were tried, and the registration's own pauses count again.
         """
         account, target = line.account, line.trunk.target
         if account is None or not account.registers or target is None or target is account.edge:
@@ -93,7 +93,7 @@ class Registering:
         if registration is None or before is None:
             account.registration = self._begin(line, account, target, now)
         elif target.peer != before.peer:
-            if registration.failures < len(line.trunk.targets):
+            if registration.in_vain < len(line.trunk.targets):
                 registration.move(_contact(account, target), now)
             account.seen_as = (None, None)
         elif target.sent_by != before.sent_by:
@@ -183,8 +183,8 @@ class Registering:
         if message is None:
             self.follow(line, now)
             return
-        if message.status < 300:
-            self.core.let_in(line)
+        if message.status < 300 and attempt.exchange is not None and attempt.exchange.sent:
+            self.core.let_in(line, CALLS)
         registration = account.registration
         if registration is not None:
             self._see(line, tx, message, now)

@@ -45,7 +45,7 @@ KEEPALIVE_UDP, KEEPALIVE_STREAM = 25.0, 90.0
 """Seconds, where nothing else is configured; RFC 5626 §4.4 allows 29 and 120. Many NATs forget UDP after 30 s."""
 KEEPALIVE_MIN = 10.0
 """Seconds. A Flow-Timer below it is taken as this."""
-NEVER = float("-inf")
+NEVER, FAR = float("-inf"), float("inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Lease:
     __slots__ = (
         "answer", "asked", "asked_at", "bindings", "bound", "brief", "call_id", "challenges", "chance", "cleared",
         "contact", "cseq", "expires", "expires_at", "failures", "granted", "hurried", "hurried_at", "keepalive",
-        "next_at", "public", "refusals", "rules", "tag", "to_clear", "to_wipe", "why",
+        "next_at", "public", "refusals", "rules", "tag", "to_clear", "to_wipe", "why", "withdrawn",
     )  # fmt: skip
 
     def __init__(self, rules: RegistrationRules, contact: bytes, chance: Chance) -> None:
@@ -98,6 +98,8 @@ class Lease:
         """In a row, refusals included."""
         self.refusals = 0
         """Since the last grant."""
+        self.withdrawn = 0
+        """REGISTERs whose edge was given up before it answered, since the last grant."""
         self.brief = 0
         """423 in a row."""
         self.challenges = 0
@@ -154,7 +156,7 @@ def keepalive(flow_timer: int | None, rules: RegistrationRules, chance: Chance) 
 
 def begin(lease: Lease, _outcome: Outcome, now: float) -> None:
     """First REGISTER soon, but not all trunks in one moment."""
-    lease.failures = lease.refusals = lease.brief = 0
+    lease.failures = lease.refusals = lease.brief = lease.withdrawn = 0
     lease.why = ""
     lease.hurried = False
     lease.to_wipe = lease.rules.wipe
@@ -206,7 +208,7 @@ def keep_grant(lease: Lease, outcome: Outcome, now: float) -> None:
     lease.bound = asked.contacts[0]
     lease.answer = answer
     lease.expires_at = lease.asked_at + min(max(outcome.granted, GRANT_MIN), GRANT_MAX)
-    lease.failures = lease.refusals = lease.brief = 0
+    lease.failures = lease.refusals = lease.brief = lease.withdrawn = 0
     lease.why = ""
     lease.keepalive = keepalive(answer.flow_timer, lease.rules, lease.chance)
     note_bindings(lease, outcome, now)
@@ -292,9 +294,11 @@ def now_due(lease: Lease, _outcome: Outcome, now: float) -> None:
 
 
 def withdraw_ask(lease: Lease, _outcome: Outcome, _now: float) -> None:
-    """What is in flight no longer matters; its answer will be old news."""
+    """What is in flight no longer matters; its answer will be old news. The next effect says when the next one is due."""
     lease.asked = None
     lease.hurried = False
+    lease.next_at = FAR
+    lease.withdrawn += 1
 
 
 def _send(lease: Lease, purpose: Purpose, contacts: tuple[bytes, ...], expires: int, now: float) -> None:

@@ -303,9 +303,9 @@ class Registration:
     # -- what is known
 
     @property
-    def failures(self) -> int:
-        """REGISTERs that failed or were refused since the last grant."""
-        return self.lease.failures
+    def in_vain(self) -> int:
+        """REGISTERs since the last grant that failed, were refused, or waited at an edge that was given up."""
+        return self.lease.failures + self.lease.withdrawn
 
     @property
     def held(self) -> bool:

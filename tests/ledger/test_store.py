@@ -74,9 +74,7 @@ def of_version_1(path: str) -> None:
     db = sqlite3.connect(path)
     db.executescript(f"{SCHEMA_1}; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 1;")
     db.execute("INSERT INTO runs (started_ms) VALUES (1)")
-    db.execute(
-        "INSERT INTO trunk_changes VALUES (1, 1, 1, 'main', 'Up', 'Down', '')"
-    )
+    db.execute("INSERT INTO trunk_changes VALUES (1, 1, 1, 'main', 'Up', 'Down', '')")
     db.commit()
     db.close()
 

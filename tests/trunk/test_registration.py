@@ -724,6 +724,21 @@ def test_another_port_that_the_nat_gives_towards_another_edge_is_no_move_of_ours
     assert not any(evidence.moved for _, evidence in line.learnt)
 
 
+def test_edges_that_change_while_they_are_asked_get_no_flood() -> None:
+    registration, left = make(TRYING), []
+    for tenth in range(30, 3030):
+        now = tenth / 10
+        if tenth % 7 == 0:
+            registration.move(US, now)
+        if registration.due(now):
+            left.append(now)
+    assert len(left) == 300 / HURRY_EVERY
+    assert min(after - before for before, after in pairwise(left)) >= HURRY_EVERY - 1e-6
+    assert registration.in_vain >= 30
+    registration.answered(ok(send(registration)), 304.0)
+    assert registration.in_vain == 0
+
+
 def test_edges_that_change_all_the_time_get_no_flood() -> None:
     line = Line(started(fresh()), lambda ask, _: None).until(100.0)
     before = len(line.sent)
