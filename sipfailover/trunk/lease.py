@@ -294,7 +294,7 @@ def now_due(lease: Lease, _outcome: Outcome, now: float) -> None:
 
 
 def withdraw_ask(lease: Lease, _outcome: Outcome, _now: float) -> None:
-    """What is in flight no longer matters; its answer will be old news. The next effect says when the next one is due."""
+    """What is in flight no longer matters; its answer will be old news. A next effect says when the next is due."""
     lease.asked = None
     lease.hurried = False
     lease.next_at = FAR

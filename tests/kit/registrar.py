@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import cast
+from typing import TextIO, cast
 
 from tests.kit.digest import Doorman
 
@@ -86,17 +86,17 @@ class Registrar(asyncio.DatagramProtocol):
         return b"200 OK", listed
 
 
-async def main(host: str, port: str, book: str) -> None:
+async def serve(host: str, port: str, book: TextIO) -> None:
     """Run until killed."""
-    with open(book, "w", buffering=1) as file:
 
-        def told(one: Registered) -> None:
-            file.write(json.dumps(asdict(one)) + "\n")
+    def told(one: Registered) -> None:
+        book.write(json.dumps(asdict(one)) + "\n")
 
-        loop = asyncio.get_running_loop()
-        await loop.create_datagram_endpoint(lambda: Registrar(None, 60, told), local_addr=(host, int(port)))
-        await asyncio.Event().wait()
+    loop = asyncio.get_running_loop()
+    await loop.create_datagram_endpoint(lambda: Registrar(None, 60, told), local_addr=(host, int(port)))
+    await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    with open(sys.argv[3], "w", buffering=1) as written:
+        asyncio.run(serve(sys.argv[1], sys.argv[2], written))
