@@ -97,6 +97,7 @@ async def without_dns(stage: Stage) -> None:
             ends.append(transport)
         async with name_server() as (server, address):
             server.zone["carrier.example", "A"] = [stage.host(MAIN)]
+            server.ttl = 1
             app.resolver = Resolver(
                 loop, app._resolved, name_us=app.pool.local_for, chance=Chance(1), nameservers=[address]
             )
