@@ -102,10 +102,11 @@ class Street:
     def live(self, seconds: float) -> "Street":
         return self.until(self.now + seconds)
 
-    def until_registered(self, within: float = 2 * HOUR) -> float:
-        """Seconds from now until the carrier has a binding and we know it, in steps of TRIP."""
+    def until_registered(self, within: float = 2 * HOUR, at: bytes = b"") -> float:
+        """Seconds from now until the carrier has a binding (`at` this address of ours) and we know it, in steps of
+        TRIP."""
         start = self.now
-        while not (self.bound and self.registered):
+        while not (self.bound and self.registered and at in b" ".join(self.bindings)):
             assert self.now - start <= within, f"not within {within} s: {self.story}"
             self.live(TRIP)
         return self.now - start
