@@ -16,7 +16,8 @@ The map, from the wire up. Imports point down this list only; a test holds it.
 `routing`      decisions as pure functions: `plan` (who is tried), `verdict` (what an outcome means: the table), `best`
                (what the caller is told), `admission` (who may talk to us)
 `proxy`        the engine, sans-IO: `engine` receives and hands on; `ladder` (attempts of one call), `inside` (requests
-               in a call), `stray` (answers that come too late), `outside` (OPTIONS to us), `watch` (probes, health)
+               in a call), `stray` (answers that come too late), `outside` (OPTIONS to us), `watch` (probes, health),
+               `registering` (REGISTER, and where we are held), `keepalive` (empty packets for the NATs)
 `ledger`       the evidence, in SQLite, written by one thread that no call waits for
 `web`          page, status, metrics and health over HTTP: pure functions of one frozen picture (`proxy.view`)
 `simulator`    telephones, carriers and networks in virtual time, with their own SIP; and the demo

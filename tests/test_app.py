@@ -328,6 +328,16 @@ def test_the_registration_is_given_up_at_the_end_where_the_file_says_so(
     assert stored == [("Registering", "Registered", 200), ("Registered", "Not used", 0)][: 1 + gives_up]
 
 
+def test_keep_alives_leave_from_where_the_register_left(tmp_path: Path) -> None:
+    async def story() -> None:
+        registrar = Registrar()
+        async with registered(tmp_path, registrar, ", keep_alive_every: 100ms"):
+            await until(lambda: len(registrar.pings) >= 3, "kept alive")
+            assert set(registrar.pings) == {one.source for one in registrar.let_in}
+
+    play(asyncio.new_event_loop, story)
+
+
 @LOOPS
 def test_a_carrier_that_is_silent_at_the_end_costs_two_seconds(factory: Factory, tmp_path: Path) -> None:
     registrar = Registrar(b"geheim")

@@ -73,6 +73,8 @@ class Registering:
         self.keepalive = keepalive
         self.ended: dict[tuple[str, str], int] = {}
         """(trunk, one of RESULTS) → REGISTERs that ended so, since the start. Bounded by the trunks of the file."""
+        self.over = False
+        """The service ends: nothing is registered any more."""
 
     def resolved(self, line: Line, now: float) -> None:
         """A carrier is at these addresses: register there, or again if we have another name on that path."""
@@ -86,7 +88,7 @@ class Registering:
         has addresses all were tried, and the registration's own pauses count again.
         """
         account, target = line.account, line.trunk.target
-        if account is None or not account.registers or target is None or target is account.edge:
+        if account is None or not account.registers or target is None or target is account.edge or self.over:
             return
         before, account.edge = account.edge, target
         registration = account.registration
@@ -164,6 +166,7 @@ class Registering:
     def answers(self, line: Line, tx: Transaction, message: Message, now: float) -> None:
         """The carrier answers OPTIONS. If it was silent before, it may have started anew without our binding, and the
         next try may be minutes away."""
+        self.follow(line, now)
         self._see(line, tx, message, now)
         if line.silent:
             line.silent = False
@@ -180,8 +183,8 @@ class Registering:
         account = line.account
         if account is None or what is Input.PROVISIONAL:
             return
+        self.follow(line, now)
         if message is None:
-            self.follow(line, now)
             return
         if message.status < 300 and attempt.exchange is not None and attempt.exchange.sent:
             self.core.let_in(line, CALLS)
@@ -228,6 +231,7 @@ class Registering:
 
     def leave(self, now: float) -> None:
         """The service ends: give up the registrations of which the file says so; the others are left to their time."""
+        self.over = True
         for line in self.core.trunks:
             account = line.account
             if account is None or account.registration is None:

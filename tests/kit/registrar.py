@@ -41,7 +41,8 @@ class Registrar(asyncio.DatagramProtocol):
         self.let_in: list[Registered] = []
         self.bindings: dict[str, float] = {}
         """Contact → until when, wall clock."""
-        self.pings = 0
+        self.pings: list[str] = []
+        """Where keep-alives came from."""
         self._transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -51,7 +52,7 @@ class Registrar(asyncio.DatagramProtocol):
         if self.silent or self._transport is None:
             return
         if not data.strip():
-            self.pings += 1
+            self.pings.append(f"{addr[0]}:{addr[1]}")
             return
         lines = data.partition(b"\r\n\r\n")[0].split(b"\r\n")
         method = lines[0].partition(b" ")[0]

@@ -160,6 +160,23 @@ def test_an_address_that_moved_is_noticed_in_the_answer_to_a_call_at_once() -> N
     assert any("sees us at another address" in log.text for log in street.log)
 
 
+def test_another_port_that_a_nat_gives_towards_another_edge_is_no_move() -> None:
+    street = quiet(edges=(EDGE, EDGE_2))
+    street.public = ("203.0.113.5", 40001)
+    street.live(60.0)
+    before = len(street.asked)
+    street.receive(PBX, invite())
+    answer_call(street, 503)
+    street.public = ("203.0.113.5", 40002)
+    asked = [(to, message) for _, to, message in street.others if message.method == b"INVITE"][-1]
+    assert asked[0] == street.target(EDGE_2), "the call tries the next address"
+    street._answer(*asked, 486, ())
+    street.live(2 * TRIP)
+    street.public = ("203.0.113.5", 40001)
+    street.live(60.0)
+    assert len(street.asked) == before
+
+
 @SEEDS
 def test_another_address_of_our_own_is_registered_at_once_when_it_is_known(seed: int) -> None:
     """When it is known: as soon as something could not be sent from the old one, and within a minute anyway."""
@@ -430,6 +447,8 @@ def test_nobody_waits_for_a_trunk_that_is_not_registered_at_the_end() -> None:
     unknown = Street("unregister_at_stop: yes", known=False)
     unknown.engine.leave(0.0)
     assert not unknown.engine.leaving
+    unknown.resolve(EDGE)
+    assert unknown.live(60.0).asked == [], "its name resolved a moment too late"
 
 
 # -- passwords inside calls -------------------------------------------------------------------------------------------
