@@ -168,8 +168,8 @@ class App:
         if reason.startswith("local: "):
             self.resolver.look_again()  # what we send from may be our address no more
 
-    def _resolved(self, name: str, targets: tuple[Target, ...], why: str) -> None:
-        self.engine.resolved(name, targets, time.monotonic(), why)
+    def _resolved(self, name: str, targets: tuple[Target, ...], why: str, forget: bool) -> None:
+        self.engine.resolved(name, targets, time.monotonic(), why, forget=forget)
         self._settled()
 
     def _settled(self) -> None:

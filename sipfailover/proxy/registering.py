@@ -13,7 +13,7 @@ from sipfailover.proxy.core import CALLS, Core
 from sipfailover.proxy.facts import RegistrationChanged
 from sipfailover.proxy.keepalive import KeepAlive
 from sipfailover.proxy.line import Account, Line
-from sipfailover.proxy.watch import WORDS, Watch
+from sipfailover.proxy.watch import LOCAL, WORDS, Watch
 from sipfailover.transaction import Input, Transaction
 from sipfailover.trunk import (
     ANSWER_WITHIN,
@@ -114,8 +114,8 @@ class Registering:
         """The timer of a registration is due."""
         line.registration_timer = None
         account = line.account
-        if account is None or account.registration is None:
-            return
+        if account is None or account.registration is None or line.trunk.target is None:
+            return  # `resolved` goes on
         self.follow(line, now)
         registration = account.registration
         self._learn(line, registration.wake(now), now)
@@ -134,11 +134,10 @@ class Registering:
         registration = account.registration
         if message is None:
             why = "" if what is Input.TIMER_F else WORDS.get(tx.reason, tx.reason)
-            ours = tx.reason.startswith("local: ")  # our own trouble is evidence of nothing
-            self._learn(line, registration.failed(asked.ask.cseq, why, now), now, evident=not ours)
-            if not ours:
-                line.trunk.avoid(tx.to)
-                self.follow(line, now)
+            ours = tx.reason.startswith(LOCAL)  # our own trouble is evidence of nothing
+            left = not ours and self.watch.address_failed(line, tx.to, why or "no answer to REGISTER", now)
+            self._learn(line, registration.failed(asked.ask.cseq, why, now), now, evident=not ours and not left)
+            self.follow(line, now)
         else:
             answer = RegisterAnswer.read(message)
             if account.edge is not None and tx.to.peer == account.edge.peer:
@@ -157,10 +156,16 @@ class Registering:
             if message.status < 300:
                 account.accepted()
             evidence = registration.answered(answer, now)
+            left = False
             if evidence is not None and evidence.sign is RegistrationSign.GOOD:
                 account.held_at = tx.to.peer
+                line.trunk.addresses.good(tx.to, now, probe=True)
                 self.keepalive.start(line, now)
-            self._learn(line, evidence, now, asked.exchange.why)
+            elif message.status == 503:  # RFC 3263 §4.3
+                why = f"{answer.line} to REGISTER"
+                left = self.watch.address_failed(line, tx.to, why, now, answer.retry_after)
+            self._learn(line, evidence, now, asked.exchange.why, evident=not left)
+            self.follow(line, now)
         self._arm(line, now)
 
     def answers(self, line: Line, tx: Transaction, message: Message, now: float) -> None:
@@ -315,7 +320,7 @@ class Registering:
             line.registration_timer.stop()
             line.registration_timer = None
         due = registration.deadline() if registration is not None else None
-        if due is not None:
+        if due is not None and line.trunk.target is not None:
             line.registration_timer = self.core.timers.start(max(0.0, due - now), now, Clock.REGISTER, line)
 
 

@@ -38,6 +38,24 @@ class AccountView:
 
 
 @dataclass(frozen=True, slots=True)
+class AddressView:
+    """One address of a trunk that has several."""
+
+    target: str
+    """`udp 192.0.2.1:5060`."""
+    in_use: bool
+    """REGISTER, OPTIONS and calls go there first."""
+    answers: bool | None
+    """How the last request there ended; None if nothing was sent yet."""
+    why: str
+    """How it failed, in words; empty while it answers."""
+    avoided_until: float | None
+    """None: it is not avoided."""
+    round_trip: float | None
+    """Of the last OPTIONS that measured it, seconds."""
+
+
+@dataclass(frozen=True, slots=True)
 class TrunkView:
     """One trunk, or one PBX (then `tier` is 0)."""
 
@@ -68,6 +86,10 @@ class TrunkView:
     """How our registration stands, as one line for people: `Registered for 4 min, …`; empty where none is used."""
     account: AccountView | None = None
     """The same in parts; None where none is used, or the trunk never had an address."""
+    addresses: tuple[AddressView, ...] = ()
+    """In the order of RFC 3263; empty while it has none."""
+    addresses_story: str = ""
+    """The same as one line for people, if there are several: `2 of 3 addresses answer; …`."""
     note: str = ""
     """Something the operator should know, e.g. that a setting has no effect yet."""
 
