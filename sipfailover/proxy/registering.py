@@ -78,7 +78,12 @@ class Registering:
 
     def resolved(self, line: Line, now: float) -> None:
         """A carrier is at these addresses: register there, or again if we have another name on that path."""
-        self.follow(line, now)
+        account, target = line.account, line.trunk.target
+        if account is None or not account.registers or account.registration is not None:
+            self.follow(line, now)
+        elif target is not None and not self.over:
+            account.edge, account.registration = target, self._begin(line, account, target, now)
+            self._arm(line, now)
         self.keepalive.start(line, now)
 
     def follow(self, line: Line, now: float) -> None:
@@ -88,13 +93,11 @@ class Registering:
         has addresses all were tried, and the registration's own pauses count again.
         """
         account, target = line.account, line.trunk.target
-        if account is None or not account.registers or target is None or target is account.edge or self.over:
+        registration = account.registration if account is not None else None
+        if account is None or registration is None or target is None or target is account.edge or self.over:
             return
         before, account.edge = account.edge, target
-        registration = account.registration
-        if registration is None or before is None:
-            account.registration = self._begin(line, account, target, now)
-        elif target.peer != before.peer:
+        if before is None or target.peer != before.peer:
             if registration.in_vain < len(line.trunk.targets):
                 registration.move(_contact(account, target), now)
             account.seen_as = (None, None)
