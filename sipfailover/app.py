@@ -45,7 +45,7 @@ class App:
         self.log = structlog.get_logger("sipfailover")
         self.ended = asyncio.Event()
         chance = Chance()
-        self.engine = Engine(settings, chance, time.monotonic())
+        self.engine = Engine(settings, chance, time.monotonic(), wall)
         self.metrics = Metrics(version=__version__, loop=loop_name)
         self.ledger = Ledger(settings.history.file, wall, keep=settings.history.keep)
         self.pool = Pool(
