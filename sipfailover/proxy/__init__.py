@@ -9,6 +9,7 @@ from .facts import AttemptEnded as AttemptEnded
 from .facts import CallEnded as CallEnded
 from .facts import Fact as Fact
 from .facts import ProbeEnded as ProbeEnded
+from .facts import RegistrationChanged as RegistrationChanged
 from .facts import TrunkChanged as TrunkChanged
 from .line import Account as Account
 from .line import Line as Line
