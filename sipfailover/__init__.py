@@ -3,13 +3,15 @@
 The map, from the wire up. Imports point down this list only; a test holds it.
 
 `errors`       every error of ours on one page, named by whose fault it is
+`certificate`  whom a certificate is for and until when; PEM files, keys that fit
 `flow`         where bytes go and where they came from: Target, Flow, Send          `chance`  the sole user of dice
 `log`          structlog to standard error, which never makes a call wait
 `config`       one YAML file: `model` has every setting with its help, `load` tells all mistakes at once, at their place
 `wire`         SIP as bytes: `message` (a view), `rewrite` and `compose` (bytes again), `fields`, `uri`, `framing`;
                `digest` (challenges and their answers), `wallet` (nonces kept, and when to stop trying)
 `transaction`  RFC 3261 §17 as four tables, `timers` A to M, and the `layer` that finds the transaction of a message
-`transport`    UDP and TCP sockets, names to addresses: the only asyncio for SIP
+`transport`    UDP, TCP and TLS sockets, names to addresses: the only asyncio for SIP; `tls` (whom we believe, what we
+               show), `handshake` (why one failed, in words), `expiry` (certificates that run out)
 `trunk`        what is known of a carrier: `health` as a table, `probe` (OPTIONS), `roundtrip` (the no-answer clock),
                `registration` as a table (`register` on the wire, `answers` judged, `lease` the numbers)
 `routing`      decisions as pure functions: `plan` (who is tried), `verdict` (what an outcome means: the table), `best`
@@ -26,7 +28,7 @@ the first trunk, with a clock → what comes back, or does not → `routing.verd
 
 Where is …? Timer B: `transaction/invite_client`. Why did it fail over: `routing/verdict`. How long is silence: `trunk/
 roundtrip`. When is a trunk Down: `trunk/health`. The OPTIONS interval: `trunk/probe`, its default in `config/model`.
-When do we register again: `trunk/lease`.
+When do we register again: `trunk/lease`. A connection that is open and yet dead: `proxy/wedged`.
 Which answer wins: `routing/best`. A TCP stream cut in pieces: `wire/framing`. What is stored: `ledger/schema.sql`.
 """
 

@@ -31,6 +31,7 @@ from sipfailover.proxy.registering import Registering, Registers
 from sipfailover.proxy.stray import Stray
 from sipfailover.proxy.view import EngineView
 from sipfailover.proxy.watch import Asked, Watch
+from sipfailover.proxy.wedged import Wedged
 from sipfailover.transaction import Input, Transaction
 from sipfailover.wire import Message, compose
 
@@ -48,6 +49,7 @@ class Engine:
         self.core = core = Core(settings, chance, now)
         self.count = Count(core)
         self.watch = Watch(core)
+        self.wedged = Wedged(core)
         self.registering = Registering(core, self.watch)
         self.inside = Inside(core)
         self.stray = Stray(core, self.inside)
@@ -71,11 +73,13 @@ class Engine:
     def receive(self, flow: Flow, data: bytes, now: float) -> None:
         """One message came over a flow. On the path."""
         core = self.core
-        peer = core.admission.who(flow.host, flow.port)
-        source = core.lines[peer.name] if peer is not None else self._guest(flow, data)
+        source = core.line_at(flow) or self._guest(flow, data)
         if source is None:
             self._stranger(flow, data)
             return
+        if flow.reliable:
+            self.wedged.alive(flow)
+            source.trunk.tls_why = ""
         try:
             message = Message(data)
             self.count.received(source.role, message)
@@ -90,6 +94,9 @@ class Engine:
 
     def lost(self, where: Target, reason: str, now: float) -> None:
         """What was sent there did not arrive, or the connection is gone. `reason`: a word of the transport."""
+        self.wedged.alive(where)
+        if where.line and ": " in reason and not reason.startswith("local: "):
+            self._tls_failed(self.core.lines.get(where.line), reason)
         self.core.layer.lost(where, reason, now)
         self._settle(now)
 
@@ -175,6 +182,8 @@ class Engine:
     ) -> None:
         """Something happened to a transaction: its user is told."""
         user = tx.user
+        if what is Input.TIMER_B or what is Input.TIMER_F:
+            self.wedged.unanswered(tx.to)
         if isinstance(user, Attempt):
             self.ladder.heard(tx, user, what, message, now)
             if what is Input.FAILURE and message is not None and message.status == 403:
@@ -253,6 +262,13 @@ class Engine:
         self.core.respond(tx, 200 if by_caller else 481, now=now)
         if by_caller:
             self.ladder.cancelled(self.core.calls[number], now)
+
+    def _tls_failed(self, line: Line | None, reason: str) -> None:
+        """A connection to a trunk or PBX came to nothing for a reason that somebody must mend: told once, and on the
+        page until something comes from there."""
+        if line is not None and line.trunk.tls_why != reason:
+            line.trunk.tls_why = reason
+            self.core.log("error", f"no tls connection to {line.role} {line.name}", why=reason)
 
     def _refuse(self, flow: Flow, data: bytes, error: WireError) -> None:
         """Answer what cannot be read, if it can be answered at all. Nothing is kept of it."""

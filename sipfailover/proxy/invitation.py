@@ -1,5 +1,7 @@
 """The INVITE that begins a call, and how the call is offered to one line: shaped afresh for each trunk or PBX."""
 
+from dataclasses import replace
+
 from sipfailover.chance import Chance
 from sipfailover.flow import Flow, Target
 from sipfailover.proxy.call import INBOUND, OUTBOUND, Call
@@ -96,4 +98,4 @@ def invitation(request: Message, leg: Leg, branch: bytes, exchange: Exchange | N
 
 def flow_as(flow: Flow, sent_by: bytes) -> Flow:
     """The same flow under another name of ours: how a carrier sees us behind NAT."""
-    return Flow(flow.transport, flow.host, flow.port, sent_by, flow.local, flow.connection)
+    return replace(flow, sent_by=sent_by)

@@ -63,7 +63,7 @@ def _line(line: Line, now: float) -> TrunkView:
         last_probe_at=trunk.probe.ended_at,
         loss_ratio=trunk.probe.loss_ratio,
         registration=_registration(line, now),
-        note=trunk.note,
+        note=trunk.note or trunk.tls_why,
     )
 
 

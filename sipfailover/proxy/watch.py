@@ -10,6 +10,7 @@ from sipfailover.flow import Target
 from sipfailover.proxy.call import Clock
 from sipfailover.proxy.core import Core, phrase
 from sipfailover.proxy.facts import ProbeEnded, TrunkChanged
+from sipfailover.proxy.leg import contact_line
 from sipfailover.proxy.line import Line
 from sipfailover.proxy.view import FailoverView
 from sipfailover.transaction import Input, Transaction
@@ -26,8 +27,9 @@ WORDS = {
     "closed": "connection closed",
     "timeout": "no connection within the time allowed",
     "unreachable": "host unreachable",
+    "wedged": "connection open, but nothing answers over it",
 }
-"""The transport's word → words for people."""
+"""The transport's word → words for people. Others, as those of TLS, are sentences already."""
 
 BAD = frozenset({Sign.PROBE_FAILED, Sign.PROBE_503, Sign.CALL_SILENT, Sign.CALL_FAULT, Sign.RETRY_AFTER})
 SILENCE = frozenset({Sign.PROBE_FAILED, Sign.CALL_SILENT})
@@ -120,7 +122,7 @@ class Watch:
             to=b"<%b>" % uri,
             call_id=core.chance.call_id(),
             cseq=1,
-            contact=b"<sip:%b%b>" % (target.sent_by, b";transport=tcp" if target.reliable else b""),
+            contact=contact_line(b"", target).partition(b" ")[2],
             headers=((b"accept", b"application/sdp"), (b"user-agent", b"sipfailover")),
         )
         trunk.probe.sent(now, trunk.health)

@@ -18,7 +18,7 @@ import dns.resolver
 from dns.rdtypes.IN.SRV import SRV
 
 from sipfailover.chance import Chance
-from sipfailover.config import SIP_PORT, Address, is_address
+from sipfailover.config import SIP_PORT, SIPS_PORT, Address, is_address
 from sipfailover.errors import TransportError
 
 HOSTS_FILE = Path("/etc/hosts")
@@ -64,9 +64,10 @@ class Lookup:
         A port turns SRV off (RFC 3263 §4.2). `known`: whether there is an earlier answer to live on. Raises
         TransportError with what DNS said, in words.
         """
+        default = SIPS_PORT if transport == "tls" else SIP_PORT
         if port is not None or self._in_hosts(host):
-            return await self._find_host(host, port or SIP_PORT)
-        service = f"_sip._{transport}.{host}"
+            return await self._find_host(host, port or default)
+        service = f"_sips._tcp.{host}" if transport == "tls" else f"_sip._{transport}.{host}"
         try:
             records, ttl = await self._ask(service, "SRV")
         except TransportError:
@@ -75,7 +76,7 @@ class Lookup:
             # Some small routers' DNS cannot do SRV at all. Without an earlier answer a guess is better than nothing.
             records, ttl = [], 0.0
         if not records:
-            return await self._find_host(host, SIP_PORT)
+            return await self._find_host(host, default)
         services = [record for record in records if isinstance(record, SRV)]
         if [str(record.target) for record in services] == ["."]:
             raise TransportError(host, "look up", f"DNS says that it offers no SIP over {transport} (SRV '.')")

@@ -8,13 +8,13 @@ on it may change (DHCP, a second line).
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sipfailover.chance import Chance
-from sipfailover.config import SIP_PORT, Address, Settings, is_address
+from sipfailover.config import SIP_PORT, SIPS_PORT, Address, Settings, is_address
 from sipfailover.errors import TransportError
-from sipfailover.flow import Target
+from sipfailover.flow import TLS, Target
 from sipfailover.transport.lookup import HOSTS_FILE, Found, Lookup
 
 SOONEST = 30.0
@@ -45,7 +45,7 @@ class Peer:
     host: str
     """An IP address (IPv6 without brackets) or a host name."""
     port: int | None
-    """None: what SRV says, else 5060."""
+    """None: what SRV says, else 5060, with tls 5061."""
     transport: str
     public: str = ""
     """The host by which this peer knows us, if it is not our own address."""
@@ -102,7 +102,8 @@ class Resolver:
         for peer in peers:
             entry = _Entry(peer)
             if is_address(peer.host):
-                entry.found = Found((Address(peer.host, peer.port or SIP_PORT),), LATEST)
+                port = peer.port or (SIPS_PORT if peer.transport == TLS else SIP_PORT)
+                entry.found = Found((Address(peer.host, port),), LATEST)
                 entry.expires = float("inf")
                 self._tell(entry)
             self._tasks.add(self._loop.create_task(self._keep(entry)))
@@ -148,7 +149,9 @@ class Resolver:
         ways: list[Target | str] = []
         if entry.found is not None:
             ways = [self._name_us(peer.transport, host, port, peer.public) for host, port in entry.found.addresses]
-        targets = tuple(way for way in ways if isinstance(way, Target))
+        targets = tuple(
+            replace(way, line=peer.name) if way.transport == TLS else way for way in ways if isinstance(way, Target)
+        )
         why = entry.why or ("" if targets else next((way for way in ways if isinstance(way, str)), "no address"))
         news = ((), why) if why else (targets, "")
         if news != entry.told:

@@ -33,7 +33,7 @@ class Trunk:
 
     __slots__ = (
         "_at", "calls_now", "channels", "health", "name", "no_answer_within", "note", "order", "probe", "resolve_why",
-        "roundtrip", "targets", "tier",
+        "roundtrip", "targets", "tier", "tls_why",
     )  # fmt: skip
 
     def __init__(
@@ -62,6 +62,8 @@ class Trunk:
         """How many calls it carries at a time; None: no limit. Full is no fault: calls overflow to the next one."""
         self.note = ""
         """Something the operator should know."""
+        self.tls_why = ""
+        """Why the last TLS connection to it could not be made; empty as soon as something comes from there."""
         self._at = 0
 
     def resolved(self, targets: tuple[Target, ...], why: str = "") -> None:

@@ -7,11 +7,11 @@ engine really sent.
 
 from itertools import count
 
-from sipfailover.flow import Flow, Target
+from sipfailover.flow import Flow, PeerKey, Target
 from sipfailover.wire import Message, compose
 from tests.kit.playbook import Build, Seen
 
-NAMES: dict[tuple[str, str, int], str] = {}
+NAMES: dict[PeerKey, str] = {}
 """(transport, host, port) → how a conversation shows this peer."""
 
 US = b"192.0.2.1:5060"
