@@ -49,6 +49,7 @@ TESTED_ELSEWHERE = {
     "transport/connections.py": ("tests/transport/test_stream.py", "stream connections, all together"),
     "transport/lookup.py": ("tests/transport/test_resolve.py", "how a name is asked for, behind the resolver"),
     "transport/naming.py": ("tests/transport/test_resolve.py", "how we name ourselves, seen in the targets"),
+    "transport/opening.py": ("tests/transport/test_tls.py", "seen in the connections, and in why there is none"),
     "transport/pool.py": ("tests/transport/test_udp.py", "the sockets are only met through it"),
     "transport/sockets.py": ("tests/transport/test_udp.py", "options of sockets, seen in what they do"),
     "trunk/answers.py": ("tests/trunk/test_registration.py", "they are inputs of that table"),

@@ -226,8 +226,12 @@ def next_hop(uri: bytes, reached: Target) -> Target:
     except WireError:
         return reached
     transport = (address.param(b"transport") or b"").decode("latin-1").lower()
-    if address.scheme == b"sips" and reached.transport == TLS:
-        transport = TLS  # §26.2.2: `transport=tcp` there is what TLS runs over
+    if reached.transport == TLS:
+        # §26.2.2: `sips:` means TLS, and `transport=tcp` there is what it runs over. A `sip:` that does not say tls has
+        # another transport in mind than that over which its peer proved who it is; carriers write it all the same.
+        if transport != TLS and address.scheme != b"sips":
+            return reached
+        transport = TLS
     if transport not in ("", reached.transport):
         return reached
     host, port = address.address, address.port or reached.default_port

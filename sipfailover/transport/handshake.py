@@ -84,9 +84,7 @@ def alerted(error: ssl.SSLError, wanted: Wanted) -> str:
         return f"{TOO_OLD}: 1.2 or 1.3 is needed"
     if "CERTIFICATE_REQUIRED" in said or ("HANDSHAKE_FAILURE" in said and not wanted.shows):
         sure = "" if "CERTIFICATE_REQUIRED" in said else ", it seems"
-        return (
-            f"{WANTS_OURS}{sure}: give tls.certificate_file and key_file of this trunk, and the carrier its authority"
-        )
+        return f"{WANTS_OURS}{sure}: write tls.certificate_file and key_file, and give the carrier its authority"
     if said.endswith(_CERTIFICATE_ALERTS) and "ALERT" in said:
         return f"{REFUSES_OURS}: it says '{words}'; ask the carrier which authority it believes"
     if "UNRECOGNIZED_NAME" in said:
@@ -124,10 +122,8 @@ def _unverified(error: ssl.SSLCertVerificationError, wanted: Wanted, seen: Certi
             who = f"{seen.subject} signed it itself, and is not among"
         else:
             who = f"{seen.issuer} issued it, and is not among"
-        believed = (
-            f"those in {wanted.ca_file}" if wanted.ca_file else "the system's; put its authority into tls.ca_file"
-        )
-        return f"{UNKNOWN_AUTHORITY}: {who} {believed}"
+        believed = f"those in {wanted.ca_file}" if wanted.ca_file else "the system's"
+        return f"{UNKNOWN_AUTHORITY}: {who} {believed}; put the authority that the carrier names into tls.ca_file"
     return f"{INVALID}: {error.verify_message}"
 
 
