@@ -7,6 +7,7 @@ The map, from the wire up. Imports point down this list only; a test holds it.
 `flow`         where bytes go and where they came from: Target, Flow, Send          `chance`  the sole user of dice
 `log`          structlog to standard error, which never makes a call wait
 `config`       one YAML file: `model` has every setting with its help, `load` tells all mistakes at once, at their place
+`profiles`     what is known of carriers: a data file each, every value with its source and how sure it is
 `wire`         SIP as bytes: `message` (a view), `rewrite` and `compose` (bytes again), `fields`, `uri`, `framing`;
                `digest` (challenges and their answers), `wallet` (nonces kept, and when to stop trying)
 `transaction`  RFC 3261 §17 as four tables, `timers` A to M, and the `layer` that finds the transaction of a message

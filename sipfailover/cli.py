@@ -1,4 +1,4 @@
-"""The verbs: `sipfailover run | check | schema | version | demo | healthcheck`.
+"""The verbs: `sipfailover run | check | profiles | schema | version | demo | healthcheck`.
 
 Each verb imports what it needs when it is called, so that `check` does not wait for the web server's libraries.
 Exit codes: 0 good, 1 the service could not do it, 2 bad configuration or bad command line.
@@ -42,6 +42,12 @@ ConfigOption = Annotated[
 ]
 
 
+profiles_app = typer.Typer(rich_markup_mode=None, add_completion=False)
+app.add_typer(profiles_app, name="profiles", epilog=EPILOG)
+
+JsonOption = Annotated[bool, typer.Option("--json", help="For programs: all of it as JSON.")]
+
+
 @app.command(epilog=EPILOG)
 def run(config: ConfigOption = None) -> None:
     """Run the service until SIGTERM or SIGINT; a second one ends it at once."""
@@ -63,6 +69,39 @@ def check(config: ConfigOption = None) -> None:
     typer.echo(f"{file}: good" + (f", {_count(len(settings.warnings), 'warning')}" if settings.warnings else ""))
     for line in describe(settings):
         typer.echo(f"  {line}")
+
+
+@profiles_app.callback(invoke_without_command=True)
+def profiles(context: typer.Context, json_: JsonOption = False) -> None:
+    """List the carrier profiles: what is known of a carrier, as a start for a trunk."""
+    from sipfailover.profiles import as_json, find, names, table
+
+    if context.invoked_subcommand is not None:
+        return
+    known = [profile for name in names() if (profile := find(name)) is not None]
+    if json_:
+        typer.echo(json.dumps([as_json(profile) for profile in known], indent=2, ensure_ascii=False))
+        return
+    for line in table(known):
+        typer.echo(line)
+    typer.echo("\nWrite 'profile: NAME' under a trunk. All of one: sipfailover profiles show NAME")
+
+
+@profiles_app.command(name="show", epilog=EPILOG)
+def profiles_show(
+    name: Annotated[str, typer.Argument(metavar="NAME", show_default=False)], json_: JsonOption = False
+) -> None:
+    """Show one profile: every setting with its source, what is left to you, and lines to paste."""
+    from sipfailover.profiles import as_json, find, page, unknown
+
+    profile = find(name)
+    if profile is None:
+        raise ConfigError((Problem("sipfailover", 0, 0, "", unknown(name)),))
+    if json_:
+        typer.echo(json.dumps(as_json(profile), indent=2, ensure_ascii=False))
+        return
+    for line in page(profile):
+        typer.echo(line)
 
 
 @app.command(epilog=EPILOG)

@@ -99,6 +99,93 @@ def test_schema_is_json(cli, capsys: pytest.CaptureFixture[str]) -> None:  # typ
     assert json.loads(capsys.readouterr().out)["required"] == ["pbx", "trunks"]
 
 
+def test_profiles_are_listed(cli, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]
+    assert cli("profiles") == 0
+    out, err = capsys.readouterr()
+    lines = out.splitlines()
+    assert lines[0] == "profile                          carrier      how         confirmed  guessed"
+    assert "peoplefone                       peoplefone   registers           5        3" in lines
+    assert lines[-1] == "Write 'profile: NAME' under a trunk. All of one: sipfailover profiles show NAME"
+    assert (max(map(len, lines)) <= 80, err) == (True, "")
+
+
+def test_one_profile_is_shown_with_lines_to_paste(cli, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]
+    assert cli("profiles", "show", "generic-ip") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "generic-ip",
+        "  A carrier that knows your public IP address and that no other profile knows.",
+        "",
+        'A start for a carrier with "IP authentication", a "static trunk" or "peering".',
+        "Tell it this machine's public address and port, and ask it for the points that",
+        "are not known below.",
+        "",
+        "It sets, where you write nothing else:",
+        "  register: no",
+        "      confirmed; source: it is what this profile is for",
+        "  transport: udp",
+        "      safe guess; source: RFC 3261 §18",
+        "      what nearly every carrier serves",
+        "",
+        "Left to you, because it is not known:",
+        "  number_format: numbers go as the PBX writes them; e164 (+41…) is the most",
+        "      frequent wish",
+        "      source: differs from carrier to carrier",
+        "  identity.headers: what the PBX writes is passed on",
+        "      source: differs from carrier to carrier",
+        "",
+        "You fill in:",
+        "  host: where the carrier wants your calls",
+        "  domain (if you have it): if the carrier wants another name than the host in",
+        "      its calls",
+        "  networks (if you have it): from where calls come in, if not from the host's",
+        "      own addresses",
+        "  caller_id (if you have it): a number of yours at this carrier, shown when the",
+        "      caller's own may not be",
+        "  channels (if you have it): the simultaneous calls that you pay for",
+        "",
+        "To paste:",
+        "",
+        "trunks:",
+        "  - name: main",
+        "    profile: generic-ip",
+        "    host: sip.carrier.example",
+        "    # domain: carrier.example",
+        "    # networks: [198.51.100.0/24]",
+        "    # caller_id: +41443210000",
+        "    # channels: 8",
+    ]
+
+
+def test_profiles_are_told_to_programs(cli, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]
+    assert cli("profiles", "--json") == 0
+    every = json.loads(capsys.readouterr().out)
+    assert cli("profiles", "show", "Twilio", "--json") == 0
+    one = json.loads(capsys.readouterr().out)
+    assert one["name"] == "twilio"
+    assert one in every
+
+
+def test_an_unknown_profile_is_one_sentence_and_exits_2(cli, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]
+    assert cli("profiles", "show", "swisscom") == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(
+        "sipfailover: 'swisscom' is no profile, did you mean 'swisscom-smart-business-connect'? There"
+    )
+    assert err.count("\n") == 1
+
+
+def test_check_names_the_profile_of_a_trunk(cli, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "a.yaml").write_text(GOOD.replace("host: 192.0.2.1", "host: 192.0.2.1, profile: generic-ip"))
+    assert cli("check", "-c", "a.yaml") == 0
+    out, err = capsys.readouterr()
+    assert (
+        "  profile   main: generic-ip, 1 of its 2 settings is a safe guess: `sipfailover profiles show generic-ip`, "
+        "`check --probe` tells more"
+    ) in out.splitlines()
+    assert err == ""
+
+
 def test_version(cli, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]
     assert cli("version") == 0
     assert capsys.readouterr().out.startswith(f"sipfailover {__version__} ")
@@ -111,7 +198,7 @@ def test_an_unknown_verb_exits_2(cli) -> None:  # type: ignore[no-untyped-def]
 def test_help_has_every_verb_and_the_exit_codes(cli, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]
     assert cli("--help") == 0
     out = capsys.readouterr().out
-    for word in ("run", "check", "schema", "version", "demo", "healthcheck", "Exit codes: 0 good"):
+    for word in ("run", "check", "profiles", "schema", "version", "demo", "healthcheck", "Exit codes: 0 good"):
         assert word in out
 
 

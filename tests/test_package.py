@@ -1,5 +1,6 @@
 """Wheel and sdist: both are built as `make build` builds them, and the wheel works where nothing else is."""
 
+import json
 import os
 import subprocess
 import sys
@@ -70,6 +71,7 @@ def test_the_wheel_has_the_package_and_nothing_else(dist: Path) -> None:
     assert {
         "sipfailover/py.typed",
         "sipfailover/ledger/schema.sql",
+        "sipfailover/profiles/swisscom-smart-business-connect.yaml",
         "sipfailover/web/templates/page.html",
         "sipfailover/web/static/style.css",
     } <= names
@@ -99,6 +101,9 @@ def test_the_wheel_works_where_nothing_else_is(installed: Path, source: Path) ->
     run(installed / "python", "-m", "pip", "check", cwd=source.parent)
     example = source / "examples" / "two-carriers-by-address.yaml"
     assert ": good" in run(installed / "python", "-m", "sipfailover", "check", "-c", example, cwd=source.parent)
+    shown = run(installed / "sipfailover", "profiles", "--json", cwd=source.parent)
+    in_tree = {path.stem for path in (ROOT / "sipfailover" / "profiles").glob("*.yaml")}
+    assert {profile["name"] for profile in json.loads(shown)} == in_tree
 
 
 def test_package_data_is_found_where_pip_has_put_it(installed: Path, dist: Path) -> None:

@@ -163,6 +163,20 @@ def emergency_numbers_are_known(settings: Settings) -> Iterator[Finding]:
         yield Finding(("emergency", "numbers"), text, warning=True)
 
 
+def emergency_calls_find_their_trunks(settings: Settings) -> Iterator[Finding]:
+    """A misspelt name would send a call for help somewhere else."""
+    emergency = settings.emergency
+    names = [trunk.name for trunk in settings.trunks]
+    for i, name in enumerate(emergency.first):
+        if name not in names:
+            text = f"'{name}' is no trunk: write one of {', '.join(names)}"
+            yield Finding(("emergency", "first", i), text, compared=(("trunks",),))
+    if emergency.no_answer_within >= emergency.no_ringing_within:
+        text = f"must be shorter than no_ringing_within ({spell(emergency.no_ringing_within)})"
+        both = (("emergency", "no_answer_within"), ("emergency", "no_ringing_within"))
+        yield Finding(("emergency", "no_answer_within"), text, compared=both)
+
+
 def peers_are_not_ourselves(settings: Settings) -> Iterator[Finding]:
     """A call sent to our own address would come back to us until its hops are used up; sources tell who calls."""
     pbxs = {(pbx.host, pbx.port_used): pbx.name for pbx in settings.pbx}
@@ -236,6 +250,7 @@ RULES: tuple[Rule, ...] = (
     transports_are_served,
     families_are_served,
     emergency_numbers_are_known,
+    emergency_calls_find_their_trunks,
     peers_are_not_ourselves,
     trunks_lead_elsewhere,
     one_trunk_is_no_backup,

@@ -7,6 +7,7 @@ from sipfailover.config.model import Settings
 from sipfailover.config.tls import described
 from sipfailover.config.trunk import TrunkSettings
 from sipfailover.config.words import SIP_PORT, SIPS_PORT, TEXT_OR_NUMBER, Address, spell
+from sipfailover.profiles import in_use, names
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -24,6 +25,8 @@ def describe(settings: Settings) -> Iterator[str]:
         yield f"tls       our certificate is {whose}{asked}"
     for trunk in sorted(settings.trunks, key=lambda trunk: trunk.tier):
         yield f"trunk {trunk.tier:<3} {_trunk(settings, trunk)}"
+        if trunk.name in settings.profiles:
+            yield f"profile   {trunk.name}: {in_use(settings.profiles[trunk.name])}"
     failover = settings.failover
     yield (
         f"failover  next trunk after {spell(failover.no_answer_within)} without an answer or "
@@ -86,4 +89,6 @@ def json_schema() -> dict[str, Any]:
             if "$ref" in value or any("$ref" in choice for choice in value.get("anyOf", ())):
                 value.setdefault("anyOf", [{"$ref": value.pop("$ref")}] if "$ref" in value else [])
                 value["anyOf"] = [*value["anyOf"], {"type": "null"}]  # a section whose lines are all commented out
+    profile = definitions["TrunkSettings"]["properties"]["profile"]
+    profile |= {"type": "string", "enum": list(names())}
     return {"$schema": SCHEMA_DIALECT, **schema, "title": "sipfailover.yaml"}

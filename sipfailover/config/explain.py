@@ -36,8 +36,8 @@ def explain(tree: Tree, error: "ErrorDetails") -> Problem:
     if kind == "extra_forbidden":
         return tree.problem(path, _unknown(path), at_key=True)
     if kind == "missing":
-        return tree.problem(path, MISSING.get(str(path[-1]), "is missing"))
-    return tree.problem(path, _sentence(error, tree.written.get(path)))
+        return tree.problem(path, MISSING.get(str(path[-1]), "is missing") + tree.left.get(path, ""))
+    return tree.problem(path, _sentence(error, path, tree.written.get(path)))
 
 
 def file_path(tree: Tree, error: "ErrorDetails") -> Path:
@@ -68,7 +68,7 @@ def _unknown(path: Path) -> str:
     return f"unknown setting '{key}', known here: {', '.join(known)}"
 
 
-def _sentence(error: "ErrorDetails", written: str | None) -> str:
+def _sentence(error: "ErrorDetails", path: Path, written: str | None) -> str:
     kind, context = error["type"], error.get("ctx", {})
     shown = "" if written is None else f"'{written}'"
     if kind == "value_error" and "${" in shown:  # the sentence would show what the variable hides
@@ -82,7 +82,7 @@ def _sentence(error: "ErrorDetails", written: str | None) -> str:
         return f"{shown} is not known{nearest(written or '', allowed) or ', allowed: ' + ', '.join(allowed)}"
     if kind in ("greater_than_equal", "less_than_equal"):
         limit, word = (context["ge"], "at least") if "ge" in context else (context["le"], "at most")
-        return f"{shown} is too {'small' if 'ge' in context else 'large'}: {word} {_limit(limit)}"
+        return f"{shown} is too {'small' if 'ge' in context else 'large'}: {word} {_limit(limit, path)}"
     if kind == "too_short":
         return "is empty: at least one entry is needed"
     if kind == "too_long":
@@ -102,21 +102,27 @@ def _sentence(error: "ErrorDetails", written: str | None) -> str:
     return f"{shown} cannot be used: {error['msg']}"
 
 
-def _limit(limit: Any) -> str:
-    """A bound as the field is written: `100ms` for a duration, digits otherwise."""
-    return spell(limit) if isinstance(limit, float) else str(limit)
+def _limit(limit: Any, path: Path) -> str:
+    """A bound as the setting at this path is written: `1m` for a duration, digits otherwise."""
+    for name, field in _section_at(path[:-1]).model_fields.items():
+        if path[-1] == (field.alias or name):
+            kinds = (field.annotation, *get_args(field.annotation))
+            if any(getattr(kind, "__origin__", kind) is float for kind in kinds):
+                return spell(limit)
+    return str(limit)
 
 
 def _known_keys(path: Path) -> list[str]:
     """The keys that are known in the section at this path."""
+    return keys_of(_section_at(path))
+
+
+def _section_at(path: Path) -> type[BaseModel]:
+    """The section at this path; indexes of lists lead on into the entry."""
     section: type[BaseModel] = Settings
     for part in path:
-        if isinstance(part, str) and part in section.model_fields:
-            inner = _section_of(section.model_fields[part].annotation)
-            if inner is None:
-                return []
-            section = inner
-    return keys_of(section)
+        section = (isinstance(part, str) and section_of(section, part)) or section
+    return section
 
 
 def keys_of(section: type[BaseModel]) -> list[str]:

@@ -1,7 +1,8 @@
 """From a file to settings, with every problem found on the way told at once, in the order of the file.
 
-Text → tree (`tree`) → variables and secret files (`substitute`) → types (`model`, sentences from `explain`) → rules
-over several keys (`check`). A value that is refused does not hide the rest: the rules look at what is left.
+Text → tree (`tree`) → profiles (`merge`) → variables and secret files (`substitute`) → types (`model`, sentences from
+`explain`) → rules over several keys (`check`). A value that is refused does not hide the rest: the rules look at what
+is left.
 """
 
 import os
@@ -14,10 +15,12 @@ from pydantic import ValidationError
 from sipfailover.config.check import findings
 from sipfailover.config.explain import explain, file_path
 from sipfailover.config.finding import Finding
+from sipfailover.config.merge import Find, apply_profiles
 from sipfailover.config.model import Settings
 from sipfailover.config.substitute import SECRET_FILES, Variables, open_to_all, read_dotenv, read_secret
 from sipfailover.config.tree import MAX_BYTES, Path, Tree, dotted, read_tree
 from sipfailover.errors import ConfigError, Problem
+from sipfailover.profiles import find
 
 DEFAULT_PATHS = ("/etc/sipfailover/sipfailover.yaml", "./sipfailover.yaml")
 FILE_VARIABLE = "SIPFAILOVER_CONFIG"
@@ -61,8 +64,11 @@ def parse(
     file: str = "sipfailover.yaml",
     folder: FilePath = FilePath("."),
     environment: Mapping[str, str] = os.environ,
+    find_profile: Find = find,
 ) -> Settings:
     """The settings in this text. `file` is the name in messages; `folder` is where `.env` and relative paths start.
+
+    find_profile: where carrier profiles come from; by default the package.
 
     Raises ConfigError with all problems.
     """
@@ -71,6 +77,7 @@ def parse(
     tree = read_tree(text, file, variables)
     if not isinstance(tree.data, dict):
         raise ConfigError(tuple(tree.problems + dotenv_problems))
+    profiles = apply_profiles(tree, find_profile)
     warnings = _read_secrets(tree, tree.data, (), folder)
     if variables.from_dotenv and open_to_all(folder / ".env"):
         warnings.append(Problem(str(folder / ".env"), 0, 0, "", _open_to_all_text(folder / ".env")))
@@ -79,11 +86,12 @@ def parse(
         settings = _with_absolute_paths(settings, folder)  # the rules read files
         for finding in findings(settings):
             if not _rests_on_refused(finding, refused):
-                found = tree.problem(finding.path, finding.text)
+                found = tree.problem(finding.path, finding.text, compared=finding.compared)
                 (warnings if finding.warning else tree.problems).append(found)
     if tree.problems or dotenv_problems or settings is None:
         raise ConfigError(_in_order(tree.problems) + tuple(dotenv_problems))
-    return settings.with_warnings(_in_order(warnings))
+    by_name = {settings.trunks[index].name: applied for index, applied in profiles.items()}
+    return settings.with_warnings(_in_order(warnings)).with_profiles(by_name)
 
 
 def _validate(tree: Tree) -> tuple[Settings | None, set[Path]]:

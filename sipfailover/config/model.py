@@ -30,6 +30,7 @@ from sipfailover.config.words import (
     lower,
 )
 from sipfailover.errors import Problem
+from sipfailover.profiles import Applied
 
 MAX_TRUNKS = 64
 MAX_PBXS = 16
@@ -264,6 +265,7 @@ class Settings(Section):
     """The log."""
 
     _warnings: tuple[Problem, ...] = PrivateAttr(default=())
+    _profiles: dict[str, Applied] = PrivateAttr(default_factory=dict)
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
@@ -274,6 +276,18 @@ class Settings(Section):
         """The same settings with these warnings."""
         copy = self.model_copy()
         copy._warnings = warnings
+        return copy
+
+    @property
+    def profiles(self) -> dict[str, Applied]:
+        """What came from carrier profiles: name of the trunk → profile, with those of its settings that are in effect.
+        The values themselves already stand in the trunk."""
+        return self._profiles
+
+    def with_profiles(self, profiles: dict[str, Applied]) -> Self:
+        """The same settings, knowing what came from profiles."""
+        copy = self.model_copy()
+        copy._profiles = profiles
         return copy
 
     def monitor_for(self, trunk: TrunkSettings) -> Monitor:

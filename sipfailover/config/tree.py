@@ -58,6 +58,10 @@ class Tree:
     written: dict[Path, str] = field(default_factory=dict)
     """Scalars as they stand in the file, before `${NAME}` was replaced: the form that messages may show."""
     problems: list[Problem] = field(default_factory=list)
+    given: dict[Path, str] = field(default_factory=dict)
+    """Values that do not stand in the file but came from a profile, as messages tell it. Their place is that line."""
+    left: dict[Path, str] = field(default_factory=dict)
+    """Keys that a profile leaves to the file, and what to write there: the end of a message about a missing one."""
 
     def place(self, path: Path) -> Place | None:
         """The place of this path or, when it is not in the file, of the nearest parent that is.
@@ -72,14 +76,23 @@ class Tree:
                 break
         return self.places.get(known)
 
-    def problem(self, path: Path, text: str, *, at_key: bool = False) -> Problem:
-        """A problem at this path, with the line of the file unless it may show a secret."""
+    def problem(self, path: Path, text: str, *, at_key: bool = False, compared: tuple[Path, ...] = ()) -> Problem:
+        """A problem at this path, with the line of the file unless it may show a secret.
+
+        compared: further paths whose values led to it. What came from a profile is named behind the text.
+        """
         place = self.place(path)
         name = dotted(path)
+        given = dict.fromkeys(told for part in (path, *compared) if (told := self._given(part)))
+        text = f"{text} ({'; '.join(given)})" if given else text
         if place is None:
             return Problem(self.file, 0, 0, name, text)
         line, column = (place.key_line, place.key_column) if at_key else (place.line, place.column)
         return Problem(self.file, line, column, name, text, self.source(line))
+
+    def _given(self, path: Path) -> str:
+        """Which profile gave the value at this path, or the list that it is in; empty for what the file says."""
+        return next((self.given[path[:end]] for end in range(len(path), 0, -1) if path[:end] in self.given), "")
 
     def source(self, line: int) -> str:
         """The line of the file; empty where it may hold a secret, because messages end up in logs and tickets."""

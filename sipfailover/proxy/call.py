@@ -2,6 +2,7 @@
 
 from enum import IntEnum
 
+from sipfailover.flow import PeerKey
 from sipfailover.proxy.leg import Leg
 from sipfailover.proxy.line import Line
 from sipfailover.routing import Candidate, Said
@@ -89,9 +90,9 @@ class Call:
     """One call, from the INVITE that began it to its end."""
 
     __slots__ = (
-        "a", "answered_at", "attempt", "attempts", "b", "called", "caller", "direction", "emergency", "finals",
-        "first_choice", "give_up", "give_up_at", "invite_key", "keys", "line", "number", "progress", "request",
-        "ringing_at", "said", "source", "started_at", "tried", "uri",
+        "a", "addresses", "answered_at", "attempt", "attempts", "b", "called", "caller", "direction", "emergency",
+        "finals", "first_choice", "give_up", "give_up_at", "invite_key", "keys", "line", "number", "overflowed",
+        "progress", "request", "ringing_at", "round", "said", "source", "started_at", "tried", "uri",
     )  # fmt: skip
 
     def __init__(self, number: int, direction: str, source: Line, request: Message, a: Leg, now: float) -> None:
@@ -118,7 +119,13 @@ class Call:
         """First 18x or 2xx."""
         self.answered_at: float | None = None
         self.tried: set[str] = set()
-        """Names that had their attempt."""
+        """Names that had their attempt, in this round."""
+        self.addresses: set[PeerKey] = set()
+        """Addresses of the last of them that had one."""
+        self.round = 1
+        """An emergency call goes round twice."""
+        self.overflowed = False
+        """No PBX took it, so it goes out again."""
         self.first_choice = ""
         self.attempt: Attempt | None = None
         """The one that runs."""

@@ -8,20 +8,21 @@ over is cancelled, and what it still says is absorbed here or in `stray`; the ca
 from dataclasses import replace
 
 from sipfailover.flow import Flow
+from sipfailover.proxy import forks
 from sipfailover.proxy.answers import REDIRECTED, answer_for
 from sipfailover.proxy.call import OUTBOUND, Attempt, Call, Clock, Progress
+from sipfailover.proxy.closing import close
 from sipfailover.proxy.core import PBX_FAILED, TRUNK_FAILED, Core, phrase
-from sipfailover.proxy.facts import AttemptEnded
 from sipfailover.proxy.inside import Inside
 from sipfailover.proxy.invitation import begin, invitation, offer
 from sipfailover.proxy.leg import Leg
 from sipfailover.proxy.line import Line
+from sipfailover.proxy.rung import Rung, next_address, next_trunk, patience
 from sipfailover.proxy.stray import Stray
 from sipfailover.proxy.watch import WORDS, Watch
 from sipfailover.routing import (
     Answered,
     Cancelled,
-    Candidate,
     Final,
     NoRinging,
     Outcome,
@@ -33,10 +34,9 @@ from sipfailover.routing import (
     Verdict,
     best,
     judge,
-    plan,
 )
 from sipfailover.transaction import PROCEEDING, Input, Transaction
-from sipfailover.wire import Exchange, Message, parse_reasons, value_of
+from sipfailover.wire import Exchange, Message
 from sipfailover.wire import Outcome as Challenged
 
 INVITE = b"INVITE"
@@ -63,32 +63,45 @@ class Ladder:
         call = begin(core, tx, request, flow, source, now)
         failover = core.settings.failover
         call.give_up_at = now + failover.give_up_after
-        call.give_up = core.timers.start(failover.give_up_after, now, Clock.GIVE_UP, call)
-        if call.emergency:
+        if call.emergency:  # every attempt has its clock, and none is cut short
             core.log("warning", f"emergency call to {call.called}", call=call.number)
-        self._climb(call, now)
+        else:
+            call.give_up = core.timers.start(failover.give_up_after, now, Clock.GIVE_UP, call)
+        self._climb(call, next_trunk(call, core, now), now)
 
-    def _climb(self, call: Call, now: float) -> None:
-        """Try the best line that was not tried yet; if there is none, tell the caller."""
-        core = self.core
-        lines = core.trunks if call.direction == OUTBOUND else core.pbxs
-        for candidate in plan([line.trunk for line in lines], now, emergency=call.emergency):
-            if not candidate.included:
-                break
-            if candidate.name not in call.tried:
-                self._try(call, core.lines[candidate.name], candidate, now)
-                return
-        self._fail(call, self._final(call), now)
+    def _climb(self, call: Call, rung: Rung | None, now: float) -> None:
+        """Try the next rung; if there is none, tell the caller."""
+        if rung is None:
+            self._fail(call, self._final(call), now)
+            return
+        if rung.overflow and not call.overflowed:
+            self._overflow(call)
+        if rung.round != call.round:
+            call.round = rung.round
+            call.tried = {said.trunk for said in call.said if said.status}
+        self._try(call, rung, now)
 
-    def _try(self, call: Call, line: Line, candidate: Candidate, now: float) -> None:
+    def _overflow(self, call: Call) -> None:
+        """No PBX takes the call: it goes out again."""
+        number = self.core.settings.inbound.overflow
+        assert number is not None
+        call.overflowed = True
+        call.tried.clear()
+        call.uri = b"sip:%b@overflow.invalid" % number.encode()
+        why = _after(call) or "no PBX can be asked"
+        self.core.log("warning", f"call {call.number} finds no PBX and goes to {number}", why=why)
+
+    def _try(self, call: Call, rung: Rung, now: float) -> None:
         """Send the INVITE to one line, shaped for it, and start its clock."""
-        core, request, trunk = self.core, call.request, line.trunk
-        target = trunk.target
+        core, request, line, candidate = self.core, call.request, rung.line, rung.candidate
         assert request is not None
-        assert target is not None
-        leg = offer(call.number, request, call.uri, line, target, core.chance)
+        trunk = line.trunk
+        leg = offer(call.number, request, call.uri, line, rung.target, core.chance)
         call.attempts += 1
-        call.tried.add(line.name)
+        if line.name not in call.tried:
+            call.tried.add(line.name)
+            call.addresses.clear()
+        call.addresses.add(rung.target.peer)
         call.first_choice = call.first_choice or line.name
         call.line = line
         attempt = Attempt(call.number, call.attempts, line, candidate, leg, now)
@@ -107,7 +120,7 @@ class Ladder:
         leg.uac_cseq = leg.next_cseq()
         branch = attempt.branch = core.chance.branch()
         data = invitation(request, leg, branch, attempt.exchange, core)
-        clock = attempt.line.trunk.no_answer()
+        clock = attempt.line.trunk.no_answer(patience(call, attempt.line, core).no_answer)
         core.layer.request(branch, INVITE, data, leg.reached, attempt, now, t1=clock.t1)
         attempt.clock = core.timers.start(clock.bound, now, Clock.NO_ANSWER, attempt)
 
@@ -157,7 +170,7 @@ class Ladder:
             return False
         if attempt.clock is not None:
             attempt.clock.stop()
-        self._drop_forks(attempt)
+        forks.drop(self.core, attempt)
         self._send(call, attempt, now)
         return True
 
@@ -166,7 +179,7 @@ class Ladder:
         if attempt.over or call is None:
             return  # late: the transaction cancels it
         if attempt.clock is not None and attempt.clock.name == Clock.NO_ANSWER:
-            self._restart(attempt, self.core.settings.failover.no_ringing_within, Clock.NO_RINGING, now)
+            self._restart(attempt, patience(call, attempt.line, self.core).no_ringing, Clock.NO_RINGING, now)
         if message.status == 100:
             return
         if attempt.ringing_at is None and message.status != 199:  # RFC 6228: an early dialog is over, the call is not
@@ -180,7 +193,7 @@ class Ladder:
                 call.give_up.stop()
         if attempt.ringing_at is not None:  # again with each answer: a queue says 183 every minute (§16.7 step 2)
             self._restart(attempt, self.core.settings.failover.ring_timeout, Clock.RING_TIMEOUT, now)
-        a = self._pair(call, attempt, message)[0] if message.to_tag else call.a
+        a = forks.pair(self.core, call, attempt, message)[0] if message.to_tag else call.a
         self._relay(call, a, message, now)
 
     def _restart(self, attempt: Attempt, seconds: float, clock: Clock, now: float) -> None:
@@ -189,26 +202,6 @@ class Ladder:
             attempt.clock.stop()
         since = now if clock is Clock.RING_TIMEOUT else attempt.sent_at
         attempt.clock = self.core.timers.start(max(0.0, since + seconds - now), now, clock, attempt)
-
-    def _pair(self, call: Call, attempt: Attempt, message: Message) -> tuple[Leg, Leg]:
-        """The two legs (calling side, called side) of the early or confirmed dialog that a response speaks of.
-
-        Every callee behind a forking carrier has a dialog of its own on both sides: the first has the tag that the
-        caller knows already, further ones get new tags (§12.1). So does another trunk after one that rang, which only
-        emergency calls go to: within one dialog the caller would keep to the first SDP (RFC 3264 §4, RFC 3262 §3).
-        """
-        core = self.core
-        b = attempt.forks.get(message.to_tag)
-        if b is not None:
-            return core.legs[b.partner], b
-        b = attempt.leg.fork(attempt.leg.local_tag, message.to_tag)
-        b.answered_by(message)
-        a = call.a if call.a.key not in call.keys else call.a.fork(core.chance.tag(), call.a.remote_tag)
-        a.partner, b.partner = b.key, a.key
-        core.add(a, call)
-        core.add(b, call)
-        attempt.forks[message.to_tag] = b
-        return a, b
 
     def _relay(self, call: Call, a: Leg, message: Message, now: float) -> None:
         """A provisional answer goes to the caller as it came, with the caller's own dialog."""
@@ -226,7 +219,7 @@ class Ladder:
         if won is not None or attempt.over or call is None:
             self.stray.answered_in_vain(message, attempt.leg.reached, now)
             return
-        a, b = self._pair(call, attempt, message)
+        a, b = forks.pair(core, call, attempt, message)
         b.answered_by(message)
         if attempt.exchange is not None:
             attempt.exchange.accepted(message)
@@ -241,7 +234,8 @@ class Ladder:
         if call.give_up is not None:
             call.give_up.stop()
         attempt.line.trunk.calls_now += 1  # `_close` gives the attempt's own channel back
-        self._close(attempt, call, Answered(message.status), message, "relayed", now)
+        answered = Answered(message.status)
+        self._close(call, attempt, answered, message, self._judge(answered, attempt, call), "relayed", now)
         for key in call.keys:
             if key not in (a.key, b.key) and (leg := core.legs.get(key)) is not None:
                 core.remove(leg)
@@ -293,90 +287,43 @@ class Ladder:
         call = self.core.call_of(attempt)
         if attempt.over or call is None:
             return
-        verdict = self._judge(outcome, attempt, call)
+        core, verdict = self.core, self._judge(outcome, attempt, call)
         if cut_short:
             verdict = replace(verdict, sign=None)
-        status = message.status if message is not None else 0
-        call.said.append(Said(attempt.line.name, status, verdict.said, verdict.as_is))
+        call.said.append(Said(attempt.line.name, message.status if message else 0, verdict.said, verdict.as_is))
         call.finals.append(message)
         if isinstance(outcome, Silent | Unreachable):
             attempt.line.trunk.avoid(attempt.leg.reached)
-        if verdict.next_trunk and (now < call.give_up_at or call.emergency) and self._is_left(call, now):
-            self._close(attempt, call, outcome, message, "next trunk", now, verdict)
-            why = verdict.said
-            self.core.log("info", f"call {call.number} moves on from {attempt.line.name}", why=why, to=call.called)
-            self._climb(call, now)
-            return
+        if verdict.next_trunk and (now < call.give_up_at or call.emergency):
+            rung = next_address(call, attempt, outcome)
+            words = "next address" if rung is not None else "next trunk"
+            if rung is not None:
+                verdict = replace(verdict, sign=None)  # evidence against this address only
+            else:
+                rung = next_trunk(call, core, now)
+            if rung is not None:
+                self._close(call, attempt, outcome, message, verdict, words, now)
+                to = rung.line.name if words == "next trunk" else str(rung.target)
+                core.log("info", f"call {call.number} moves on from {attempt.line.name} to {to}", why=verdict.said)
+                self._climb(call, rung, now)
+                return
         final = RANG_IN_VAIN if isinstance(outcome, RingingThenSilent) else self._final(call)
         words = "relayed" if final.index == attempt.number - 1 else "gave up"
-        self._close(attempt, call, outcome, message, words, now, verdict)
+        self._close(call, attempt, outcome, message, verdict, words, now)
         self._fail(call, final, now)
 
     def _final(self, call: Call) -> Final:
         return best(call.said, "trunk" if call.direction == OUTBOUND else "PBX")
 
-    def _is_left(self, call: Call, now: float) -> bool:
-        lines = self.core.trunks if call.direction == OUTBOUND else self.core.pbxs
-        candidates = plan([line.trunk for line in lines], now, emergency=call.emergency)
-        return any(candidate.included and candidate.name not in call.tried for candidate in candidates)
-
     def _judge(self, outcome: Outcome, attempt: Attempt, call: Call) -> Verdict:
-        agreed = [said.status for said in call.said]
+        agreed = [said.status for said in call.said if said.trunk != attempt.line.name]
         return judge(outcome, attempt.line.rules, agreed=agreed, emergency=call.emergency)
 
     def _close(
-        self,
-        attempt: Attempt,
-        call: Call,
-        outcome: Outcome,
-        message: Message | None,
-        words: str,
+        self, call: Call, attempt: Attempt, outcome: Outcome, message: Message | None, verdict: Verdict, words: str,
         now: float,
-        verdict: Verdict | None = None,
-    ) -> None:
-        """The books of one attempt: its clock, its channel, its evidence, its record, and what must be cancelled."""
-        core, trunk = self.core, attempt.line.trunk
-        attempt.over = True
-        if attempt.clock is not None:
-            attempt.clock.stop()
-            attempt.clock = None
-        trunk.calls_now -= 1
-        verdict = verdict or self._judge(outcome, attempt, call)
-        evidence = verdict.evidence(call.called, attempt.sent_at)
-        if evidence is None and attempt.candidate.trial:
-            trunk.health.trial_ended()
-        if message is None:
-            core.layer.cancel(attempt.branch, now)
-        if attempt.won is None:
-            self._drop_forks(attempt)
-        ringing_at = attempt.ringing_at
-        core.record(
-            AttemptEnded(
-                at=now,
-                call=call.number,
-                number=attempt.number,
-                trunk=attempt.line.name,
-                outcome=outcome.word,
-                status=message.status if message is not None else 0,
-                reason=_reason(outcome, message),
-                verdict=words,
-                sent_at=attempt.sent_at,
-                ringing_after=None if ringing_at is None else ringing_at - attempt.sent_at,
-                ended_after=now - attempt.sent_at,
-                remote=attempt.remote,
-                call_id=attempt.leg.call_id.decode(),
-            )
-        )
-        self.watch.observe(attempt.line, evidence, now)
-
-    def _drop_forks(self, attempt: Attempt) -> None:
-        """The early dialogs of an attempt lead nowhere any more."""
-        for b in attempt.forks.values():
-            self.core.remove(b)
-            partner = self.core.legs.get(b.partner)
-            if partner is not None:
-                self.core.remove(partner)
-        attempt.forks.clear()
+    ) -> None:  # fmt: skip
+        close(self.core, self.watch, call, attempt, outcome, message, verdict, words, now)
 
     # -- the call ends without an answer ------------------------------------------------------------------------------
 
@@ -406,23 +353,12 @@ class Ladder:
         attempt = call.attempt
         if attempt is not None and not attempt.over:
             core.layer.cancel(attempt.branch, now, reason)
-            self._close(attempt, call, Cancelled(attempt.ringing_at is not None), None, "gave up", now)
+            outcome = Cancelled(attempt.ringing_at is not None)
+            self._close(call, attempt, outcome, None, self._judge(outcome, attempt, call), "gave up", now)
         tx = core.layer.servers.get(call.invite_key)
         if tx is not None:
             core.respond(tx, 487, now=now, tag=call.a.local_tag)
         core.end(call, 487, "caller", now)
-
-
-def _reason(outcome: Outcome, message: Message | None) -> str:
-    """The phrase, and what Reason headers say behind it: `Service Unavailable (Q.850 34 No circuit available)`."""
-    if message is None:
-        return outcome.reason if isinstance(outcome, Unreachable) else ""
-    said = [phrase(message)]
-    for line in message.lines(b"reason"):
-        for one in parse_reasons(value_of(line)):
-            parts = (one.protocol.decode(), str(one.cause or ""), one.text.decode("utf-8", "replace"))
-            said.append(f"({' '.join(part for part in parts if part)})")
-    return " ".join(said).strip()
 
 
 def _after(call: Call) -> str:

@@ -1,6 +1,6 @@
 """A line: one trunk or one PBX as the engine uses it, that is `Trunk` and what the settings say about calls there."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 from sipfailover.chance import Chance
@@ -13,6 +13,10 @@ from sipfailover.wire import Credentials, Wallet
 REFUSED_FOR, REFUSED_FOR_REGISTERED = 120.0, 600.0
 """Seconds for which calls do not show a password that was refused: many accounts lock after five to ten wrong ones in
 ten minutes. Where we register, a REGISTER that gets through ends it sooner, and those that do not are counted too."""
+
+
+PBX_OPTIONS_EVERY = 5.0
+"""Seconds, at most, between two OPTIONS to a PBX: it is near, and calls that come in wait for it to be back."""
 
 
 @dataclass(slots=True, eq=False)
@@ -121,7 +125,9 @@ def pbx_lines(settings: Settings, chance: Chance, now: float) -> list[Line]:
     lines = []
     for section in settings.pbx:
         health, probe = _monitor_rules(settings, settings.monitor)
-        trunk = Trunk(section.name, 0, health, probe, settings.failover.no_answer_within, chance, now)
+        health = replace(health, stable_for=0.0)  # it is the only place that calls can go to: back means back
+        probe = replace(probe, every=min(probe.every, PBX_OPTIONS_EVERY))
+        trunk = Trunk(section.name, 0, health, probe, settings.inbound.no_answer_within, chance, now)
         host = (section.host or "pbx.invalid").encode("idna")
         lines.append(Line("pbx", trunk, Rules(), host, section.port_used))
     return lines

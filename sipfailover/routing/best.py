@@ -60,7 +60,9 @@ def best(said: Sequence[Said], noun: str = "trunk") -> Final:
     if worth:
         return Final(chosen, said[chosen].status, b"", warnings(said) if len(said) > 1 else ())
     reason = f"No {noun} could carry the call" if said else f"No {noun} available"
-    return Final(None, 503, reason.encode(), ((b"retry-after", b"%d" % RETRY_AFTER), *warnings(said)))
+    # A carrier is not asked to wait: it would take us out of service, and its own forwarding should act now.
+    retry_after = ((b"retry-after", b"%d" % RETRY_AFTER),) if noun == "trunk" else ()
+    return Final(None, 503, reason.encode(), (*retry_after, *warnings(said)))
 
 
 def rank(status: int) -> int:

@@ -49,19 +49,33 @@ class Candidate:
         return self.place in (Place.LAST, Place.VERY_LAST, Place.AGAINST_ORDERS)
 
 
-def plan(trunks: Sequence[Trunk], now: float, *, emergency: bool = False) -> tuple[Candidate, ...]:
+DEAD_FOR = 10.0
+"""Seconds. A PBX that is Down and let a call without an answer is not asked by others for so long: their carriers may
+have something better to do with them than wait, and every ten seconds one call finds out all the same."""
+
+
+def plan(
+    trunks: Sequence[Trunk], now: float, *, emergency: bool = False, first: Sequence[str] = (), inbound: bool = False
+) -> tuple[Candidate, ...]:
     """Every trunk as a candidate: first those the call tries, in that order, then those left out. Pure; on the path.
 
-    `trunks` in the order of the file. `emergency`: orders are no obstacle, and such a call tests nothing.
+    `trunks` in the order of the file. `emergency`: orders are no obstacle, and such a call tests nothing. `first`:
+    these names go before all tiers, among equals of health. `inbound`: these are PBXs.
     """
     placed = [
-        (candidate.place, trunk.tier, candidate) for trunk in trunks for candidate in (place(trunk, now, emergency),)
+        (candidate.place, _rank(trunk.name, first), trunk.tier, candidate)
+        for trunk in trunks
+        for candidate in (place(trunk, now, emergency, inbound),)
     ]
-    placed.sort(key=lambda item: item[:2])
-    return tuple(candidate for _, _, candidate in placed)
+    placed.sort(key=lambda item: item[:3])
+    return tuple(item[3] for item in placed)
 
 
-def place(trunk: Trunk, now: float, emergency: bool = False) -> Candidate:
+def _rank(name: str, first: Sequence[str]) -> int:
+    return first.index(name) if name in first else len(first)
+
+
+def place(trunk: Trunk, now: float, emergency: bool = False, inbound: bool = False) -> Candidate:
     """Where one trunk stands for a call that starts now."""
     name, health = trunk.name, trunk.health
     if trunk.target is None:
@@ -83,6 +97,9 @@ def place(trunk: Trunk, now: float, emergency: bool = False) -> Candidate:
         if health.may_try(now):
             return Candidate(name, Place.FIRST, f"in Trial, and this call tests it: {health.why}", trial=True)
         return Candidate(name, Place.BEHIND, "in Trial, and another call is testing it")
+    if inbound and not health.answering and now < health.call_failed_at + DEAD_FOR:
+        ago = duration(now - health.call_failed_at)
+        return Candidate(name, Place.OUT, f"Down, and a call {ago} ago had no answer either: {health.why}")
     where = Place.LAST if health.answering else Place.VERY_LAST
     reason = f"Down for {duration(now - health.since)}: {health.why}; tried only if nothing better is left"
     return Candidate(name, where, reason)

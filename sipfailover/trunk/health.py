@@ -173,6 +173,11 @@ class Health:
         """True while fast probing can settle something: Suspect, and OPTIONS not answered steadily yet."""
         return self.state is SUSPECT and self.counters.checks_good < self.rules.up_after
 
+    @property
+    def call_failed_at(self) -> float:
+        """When a call failed last, seconds; minus infinity if none did."""
+        return self.counters.last_call_failed_at
+
     def may_try(self, now: float) -> bool:
         """True in Trial while no other call is testing the trunk: this call may go there first."""
         return self.state is TRIAL and now >= self._trial_until

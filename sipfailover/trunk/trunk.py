@@ -100,9 +100,9 @@ class Trunk:
         """True while every channel has a call."""
         return self.channels is not None and self.calls_now >= self.channels
 
-    def no_answer(self) -> NoAnswer:
-        """The no-answer clock for an attempt that starts now."""
-        return self.roundtrip.no_answer(self.no_answer_within)
+    def no_answer(self, within: float | None = None) -> NoAnswer:
+        """The no-answer clock for an attempt that starts now. `within`: seconds, another bound than the usual one."""
+        return self.roundtrip.no_answer(self.no_answer_within if within is None else within)
 
     def where(self) -> str:
         """`udp 192.0.2.1:5060`, or why there is no address; both while an old address is used."""

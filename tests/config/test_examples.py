@@ -14,7 +14,10 @@ from sipfailover.config.explain import keys_of, section_of
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CONFIGURATIONS = sorted(path.name for path in EXAMPLES.glob("*.yaml") if path.name != "compose.yaml")
-ENVIRONMENT = {"ALPHATEL_PASSWORD": "a", "BETAVOIP_PASSWORD": "b", "STATUS_TOKEN": "c"}
+ENVIRONMENT = {
+    "ALPHATEL_PASSWORD": "a", "BETAVOIP_PASSWORD": "b", "STATUS_TOKEN": "c", "SWISSCOM_PASSWORD": "d",
+    "PEOPLEFONE_PASSWORD": "e",
+}  # fmt: skip
 OWN_VALUES = {
     "site", "pbx.host", "pbx.port", "listen", "public_address", "trunks", "status.token", "status.token_file",
     "history.file",
@@ -37,6 +40,17 @@ def test_every_example_passes_the_check(folder: Path, name: str) -> None:
     assert len(settings.trunks) == 2
     for warning in settings.warnings:
         assert "everybody on this machine" in warning.text
+
+
+def test_the_practice_has_both_carriers_from_their_profiles(folder: Path) -> None:
+    settings = load(str(folder / "swisscom-and-peoplefone.yaml"), ENVIRONMENT)
+    main, backup = settings.trunks
+    assert (main.register, main.number_format, main.keep_alive_every) == (True, "e164", 25.0)
+    assert (backup.host, backup.register_expires, backup.inbound_format) == ("sips.peoplefone.ch", 120.0, "plain")
+    assert settings.emergency.first == ("swisscom",)
+    shown = {"+41443210007": backup.ddi[0].carrier, "+41315550007": backup.ddi[0].house}
+    assert ("+41315550007" in shown["+41443210007"], "+41443210007" in shown["+41315550007"]) == (True, True)
+    assert set(settings.profiles) == {"swisscom", "peoplefone"}
 
 
 def test_the_smallest_example_has_twelve_lines() -> None:

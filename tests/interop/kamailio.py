@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.interop.sipp import listens
-from tests.interop.stage import SIP_PORT, Child, Stage, until
+from tests.interop.stage import SIP_PORT, SIPS_PORT, Child, Stage, until
 
 TEMPLATES = Path(__file__).with_name("kamailio")
 START_WITHIN = 10.0
@@ -34,6 +34,13 @@ mhomed=0
 listen=udp:{host}:{port}
 """
 TCP = "tcp_children=1\nlisten=tcp:{host}:{port}"
+TLS = "tcp_children=1\nenable_tls=yes\nlisten=tls:{host}:{tls_port}"
+TLS_MODULE = """\
+loadmodule "tls.so"
+modparam("tls", "private_key", "{certificate}")
+modparam("tls", "certificate", "{certificate}")
+modparam("tls", "tls_method", "TLSv1.2+")
+"""
 
 
 class Seen(NamedTuple):
@@ -48,7 +55,7 @@ class Seen(NamedTuple):
 
 class Kamailio(Child):
     """A Kamailio at `host`:`port`, listening when the constructor returns. `names`: the fillings of the template.
-    `tcp`: whether it listens on TCP as well. `memory`: MiB of shared memory."""
+    `tcp`: whether it listens on TCP as well, `tls`: on TLS too. `memory`: MiB of shared memory."""
 
     def __init__(
         self,
@@ -60,12 +67,14 @@ class Kamailio(Child):
         *,
         names: dict[str, str],
         tcp: bool = False,
+        tls: bool = False,
         memory: int = 64,
         cpu: int | None = None,
     ) -> None:
         self.host = host
-        place = {"host": host, "port": str(port)}
-        cores = filled(CORES, {**place, "tcp": filled(TCP, place) if tcp else "disable_tcp=yes"})
+        place = {"host": host, "port": str(port), "tls_port": str(SIPS_PORT)}
+        streams = filled(TLS if tls else TCP, place) if tcp or tls else "disable_tcp=yes"
+        cores = filled(CORES, {**place, "tcp": streams})
         file = stage.folder / f"{name}.cfg"
         file.write_text(filled((TEMPLATES / f"{template}.cfg").read_text(), {**names, "cores": cores}))
         command = ["kamailio", "-DD", "-E", "-m", str(memory), "-Y", stage.folder, "-f", file]
@@ -123,16 +132,23 @@ class Kamailio(Child):
         expires: int,
         nonce_expire: int = 300,
         once: bool = False,
+        algorithm: str = "",
+        numbers: str = "^.",
+        certificate: Path | None = None,
     ) -> "Kamailio":
         """A carrier with one account. `callee`: host:port of whom the account calls. `network`: the host from which
         calls come to it. `expires`: seconds granted. `nonce_expire`: seconds that a nonce is good. `once`: each nonce
-        is good for one request, so that all are challenged; else it is counted (RFC 7616 nc)."""
+        is good for one request, so that all are challenged; else it is counted (RFC 7616 nc). `algorithm`: SHA-256, or
+        empty for MD5. `numbers`: a regular expression for how numbers are written there. `certificate`: a PEM file with
+        key and certificate, for TLS on port 5061."""
         names = {
             "callee": callee, "callee_host": callee.partition(":")[0], "network": network, "account": account,
             "auth_username": auth_username, "password": password, "domain": domain, "expires": str(expires),
             "nonce_expire": str(nonce_expire), "nonces": "one_time_nonce" if once else "nonce_count",
+            "algorithm": algorithm, "numbers": numbers,
+            "tls": filled(TLS_MODULE, {"certificate": str(certificate)}) if certificate else "",
         }  # fmt: skip
-        return cls(stage, name, "registrar", host, names=names)
+        return cls(stage, name, "registrar", host, names=names, tls=certificate is not None)
 
     @classmethod
     def dispatcher(

@@ -42,7 +42,7 @@ class Service(Child):
     """sipfailover between the PBX and the two carriers of a stage, ready when the constructor returns.
 
     `transport`: udp or tcp, on both sides. `no_ringing_within`: a duration as in the file. `account`: keys of the main
-    trunk that say how it knows us. `cpu`: as in Child.
+    trunk that say how it knows us. `settings`: another file, with the same names in braces. `cpu`: as in Child.
     """
 
     def __init__(
@@ -52,11 +52,12 @@ class Service(Child):
         transport: str = "udp",
         no_ringing_within: str = "8s",
         account: str = "register: no",
+        settings: str = SETTINGS,
         cpu: int | None = None,
     ) -> None:
         file = stage.folder / "sipfailover.yaml"
         file.write_text(
-            SETTINGS.format(
+            settings.format(
                 service=stage.host(SERVICE), pbx=stage.host(PBX), main=stage.host(MAIN), backup=stage.host(BACKUP),
                 port=SIP_PORT, web=WEB_PORT, transport=transport, no_ringing_within=no_ringing_within,
                 account=account,

@@ -20,6 +20,7 @@ POLL_EVERY = 0.02
 TERM_WITHIN = 3.0
 """Seconds a process gets to end by itself after SIGTERM, then it is killed."""
 SIP_PORT = 5060
+SIPS_PORT = 5061
 DISCARD_PORT = 9
 NETWORKS_FROM, NETWORKS_TO = 16, 240
 """The second byte of the networks we take: 127.16.x to 127.239.x; below are the addresses people use by hand."""

@@ -8,7 +8,7 @@ from sipfailover.config import parse
 from sipfailover.flow import Flow, Target
 from sipfailover.proxy import Engine
 from sipfailover.proxy.line import Line
-from sipfailover.trunk import Evidence, Sign
+from sipfailover.trunk import Evidence, Sign, State
 from sipfailover.wire import Message, compose
 from tests.kit import Playbook, ack, after, answer, flow, invite, received, resolved, send, target
 from tests.kit.leftovers import leftovers, stopped_clocks
@@ -25,6 +25,8 @@ ADDRESSES = {"main": MAIN, "backup": BACKUP, "third": THIRD, "pbx": PBX, "pbx-2"
 
 BOUND = 4.0
 """Seconds: the configured no-answer bound, which holds because no round trip is measured yet."""
+PBX_BOUND = 1.5
+"""The same towards a PBX."""
 NO_RINGING = 12.0
 GIVE_UP = 25.0
 RING = 180.0
@@ -116,6 +118,12 @@ def answered(book: Playbook, at: Flow = MAIN) -> Playbook:
 def doubt(book: Office, name: str = "main") -> None:
     """One call to another number has failed: from now on good and bad evidence both leave a mark."""
     book.line(name).trunk.health.observe(Evidence(Sign.CALL_FAULT, "503 before", "+41000000000"), book.now)
+
+
+def down(book: Office, name: str) -> None:
+    """A carrier has asked to be left alone: it is Down."""
+    book.line(name).trunk.health.observe(Evidence(Sign.RETRY_AFTER, "503", retry_after=60.0), book.now)
+    assert book.line(name).trunk.health.state is State.DOWN
 
 
 def evidence(book: Office, name: str = "main") -> str:

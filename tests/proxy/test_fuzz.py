@@ -9,11 +9,12 @@ from sipfailover.chance import Chance
 from sipfailover.flow import Flow
 from sipfailover.proxy import Engine
 from sipfailover.proxy.commands import Send
+from sipfailover.proxy.rung import EMERGENCY_ROUNDS
 from tests.kit import target
 from tests.kit.leftovers import leftovers
 from tests.kit.playbook import is_probe
 from tests.properties.test_fuzz import COUNT, GROWTH, LIMIT, SEED, damaged, resident
-from tests.proxy.office import BACKUP, MAIN, PBX, office, tcp
+from tests.proxy.office import BACKUP, MAIN, PBX, RING, office, tcp
 
 KEPT = 20_000
 """Transactions, legs and calls that may be there at once: at 20 messages a second, 64*T1 is 640 messages."""
@@ -33,8 +34,7 @@ class Fuzzed:
         self.calls = 0
 
     def eat(self, data: bytes) -> None:
-        self.now += 0.05
-        self._pass(self.now)
+        self._pass(0.05)
         self._timed(self.dice.choice(PEERS), data)
 
     def _timed(self, flow: Flow, data: bytes) -> None:
@@ -54,10 +54,13 @@ class Fuzzed:
             raise AssertionError(f"{type(error).__name__} ({error}) from {flow}, {data!r}") from error
         self._answer()
 
-    def _pass(self, until: float) -> None:
+    def _pass(self, seconds: float) -> None:
+        until = self.now + seconds
         while (due := self.engine.deadline()) is not None and due <= until:
-            self.engine.wake(due)
+            self.now = max(self.now, due)
+            self.engine.wake(self.now)
             self._answer()
+        self.now = until
 
     def _answer(self) -> None:
         """What our side was asked is answered now and then, soundly or not."""
@@ -85,15 +88,13 @@ class Fuzzed:
 
     def end(self) -> None:
         """Nobody says anything any more; calls that were answered go on until they are hung up."""
-        self.now += 400.0
-        self._pass(self.now)
+        self._pass(EMERGENCY_ROUNDS * len(self.engine.core.trunks) * RING + 400.0)
         for leg in list(self.engine.core.legs.values()):
             call = self.engine.core.calls.get(leg.call)
             self.engine.inside.hang_up(leg, self.now)
             if call is not None:
                 self.engine.core.end(call, 200, "sipfailover", self.now)
-        self.now += 400.0
-        self._pass(self.now)
+        self._pass(400.0)
         assert leftovers(self.engine) == []
 
 

@@ -37,6 +37,7 @@ from tests.proxy.office import (
     answered,
     calling,
     doubt,
+    down,
     evidence,
     has,
     office,
@@ -290,14 +291,6 @@ def test_our_own_trouble_sends_the_call_on_and_is_blamed_on_nobody(reason: str) 
         >> received(BACKUP, answer(486)) << send(BACKUP, "ACK") << send(PBX, 486)
     )  # fmt: skip
     assert evidence(book) == "nothing"
-    book.done()
-
-
-def test_the_next_call_takes_the_trunks_other_address_when_one_is_silent() -> None:
-    book = office(known=False)
-    assert book >> resolved("main", target(MAIN), target(THIRD)) >> resolved("pbx", target(PBX))
-    assert calling(book) >> lost(target(MAIN)) << send(PBX, 503) >> received(PBX, ack())
-    assert calling(book, THIRD) >> received(THIRD, answer(486)) << send(THIRD, "ACK") << send(PBX, 486)
     book.done()
 
 
@@ -790,25 +783,6 @@ def test_the_emergency_centre_itself_may_say_no(status: int) -> None:
     book.done()
 
 
-def test_an_emergency_call_tries_every_trunk_however_long_it_takes() -> None:
-    book = office("failover: {no_ringing_within: 20s, give_up_after: 25s}", trunks=("main", "backup", "third"))
-    assert (
-        calling(book, called="118")
-        >> received(MAIN, answer(100))
-        >> after(20.0) << send(MAIN, "CANCEL") << send(BACKUP, "INVITE")
-        >> received(BACKUP, answer(100))
-        >> after(5.0) << send(BACKUP, "CANCEL") << send(THIRD, "INVITE")
-        >> received(THIRD, answer(100))
-        >> after(20.0)
-        << send(THIRD, "CANCEL") << send(PBX, 503)
-        << recorded(CallEnded, result="trunk failed", attempts=3)
-        >> received(PBX, ack())
-    )  # fmt: skip
-    for carrier in (MAIN, BACKUP, THIRD):
-        assert book >> received(carrier, answer(487, to="INVITE")) << send(carrier, "ACK")
-    book.done()
-
-
 # -- trial ------------------------------------------------------------------------------------------------------------
 
 
@@ -934,9 +908,3 @@ def test_an_invite_that_cannot_be_read_is_refused_and_begins_no_call(name: str) 
     assert not book.engine.core.calls
     assert book.line("pbx").trunk.calls_now == 0
     book.done()
-
-
-def down(book: Office, name: str) -> None:
-    """A carrier has asked to be left alone: it is Down."""
-    book.line(name).trunk.health.observe(Evidence(Sign.RETRY_AFTER, "503", retry_after=60.0), book.now)
-    assert book.line(name).trunk.health.state is State.DOWN

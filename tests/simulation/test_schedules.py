@@ -135,15 +135,20 @@ def ring_twice(patch: Patch) -> None:
 
 def no_emergency(patch: Patch) -> None:
     """Emergency calls are calls like others, and the first answer is the last."""
-    patch.setattr(Ladder, "_is_left", lambda *_args, **_named: False)
+    patch.setattr(ladder, "next_trunk", first_only(ladder.next_trunk))
+
+
+def first_only(choose: Any) -> Any:
+    """What chooses the next trunk, and finds none after the first."""
+    return lambda call, *rest: None if call.attempts else choose(call, *rest)
 
 
 def miscount(patch: Patch) -> None:
     """A trunk that was silent keeps its channel."""
     close = Ladder._close
 
-    def greedy(self: Ladder, attempt: Any, call: Any, outcome: Any, *rest: Any, **named: Any) -> None:
-        close(self, attempt, call, outcome, *rest, **named)
+    def greedy(self: Ladder, call: Any, attempt: Any, outcome: Any, *rest: Any, **named: Any) -> None:
+        close(self, call, attempt, outcome, *rest, **named)
         if outcome.word == "silent":
             attempt.line.trunk.calls_now += 1
 

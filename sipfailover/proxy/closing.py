@@ -1,0 +1,60 @@
+"""The books of an attempt that is over: its clock, its channel, its evidence, its record, what must be cancelled."""
+
+from sipfailover.proxy import forks
+from sipfailover.proxy.call import Attempt, Call
+from sipfailover.proxy.core import Core, phrase
+from sipfailover.proxy.facts import AttemptEnded
+from sipfailover.proxy.watch import Watch
+from sipfailover.routing import Outcome, Unreachable, Verdict
+from sipfailover.wire import Message, parse_reasons, value_of
+
+
+def close(
+    core: Core, watch: Watch, call: Call, attempt: Attempt, outcome: Outcome, message: Message | None,
+    verdict: Verdict, words: str, now: float,
+) -> None:  # fmt: skip
+    """See the module. `message`: the final answer, None if there was none; `words`: what we did about it."""
+    trunk = attempt.line.trunk
+    attempt.over = True
+    if attempt.clock is not None:
+        attempt.clock.stop()
+        attempt.clock = None
+    trunk.calls_now -= 1
+    evidence = verdict.evidence(call.called, attempt.sent_at)
+    if evidence is None and attempt.candidate.trial:
+        trunk.health.trial_ended()
+    if message is None:
+        core.layer.cancel(attempt.branch, now)
+    if attempt.won is None:
+        forks.drop(core, attempt)
+    ringing_at = attempt.ringing_at
+    core.record(
+        AttemptEnded(
+            at=now,
+            call=call.number,
+            number=attempt.number,
+            trunk=attempt.line.name,
+            outcome=outcome.word,
+            status=message.status if message is not None else 0,
+            reason=_reason(outcome, message),
+            verdict=words,
+            sent_at=attempt.sent_at,
+            ringing_after=None if ringing_at is None else ringing_at - attempt.sent_at,
+            ended_after=now - attempt.sent_at,
+            remote=attempt.remote,
+            call_id=attempt.leg.call_id.decode(),
+        )
+    )
+    watch.observe(attempt.line, evidence, now)
+
+
+def _reason(outcome: Outcome, message: Message | None) -> str:
+    """The phrase, and what Reason headers say behind it: `Service Unavailable (Q.850 34 No circuit available)`."""
+    if message is None:
+        return outcome.reason if isinstance(outcome, Unreachable) else ""
+    said = [phrase(message)]
+    for line in message.lines(b"reason"):
+        for one in parse_reasons(value_of(line)):
+            parts = (one.protocol.decode(), str(one.cause or ""), one.text.decode("utf-8", "replace"))
+            said.append(f"({' '.join(part for part in parts if part)})")
+    return " ".join(said).strip()

@@ -1,0 +1,154 @@
+"""Two carriers that are two worlds, as in an office that is serious about it: the main one over UDP with MD5 and
+international numbers, the backup over TLS with SHA-256, another domain and national numbers. Both are Kamailios that
+challenge every INVITE, re-INVITE and BYE, and take calls from the registered flow only (`kamailio/registrar.cfg`).
+
+A thousand calls out and a thousand in, 20 a second each way, while the main carrier is killed and comes back.
+"""
+
+import time
+from pathlib import Path
+
+import pytest
+import trustme
+
+from tests.interop.kamailio import Kamailio
+from tests.interop.needs import needs
+from tests.interop.service import BACKUP, MAIN, PBX, SERVICE, Service
+from tests.interop.sipp import Sipp
+from tests.interop.stage import SIP_PORT, Stage, until
+from tests.interop.test_accounts import CALLER_PORT, comes_again_with_the_next_number, in_order
+
+pytestmark = [*needs("sipp", "kamailio"), pytest.mark.slow]
+
+CALLS, RATE = 1000, 20
+TALK_MS = 300
+GRANTED = 20
+MAIN_CALLEE, BACKUP_CALLEE, MAIN_NETWORK, BACKUP_NETWORK = 30, 31, 40, 41
+PBX_IN = 3
+"""Last byte of the address where the PBX takes calls; those that it places come from another one, as SIPp wants it."""
+KILLED_AFTER, BACK_AFTER = 200, 500
+"""Calls placed when the main carrier is killed, and when it is started again."""
+REGISTERED_WITHIN = 3.0
+RUN_WITHIN = 120.0
+QUIET_WITHIN = 40.0
+
+SETTINGS = """\
+pbx:
+  - {{host: {pbx}, port: {port}}}
+listen: [udp {service}:{port}, tcp {service}:{port}, tls {service}:5061]
+tls: {{certificate_file: ./ours.pem}}
+trunks:
+  - name: main
+    host: {main}
+    port: {port}
+    domain: erste.example
+    username: "+41525550100"
+    auth_username: u4711
+    password: geheim
+    number_format: e164
+  - name: backup
+    host: {backup}
+    port: 5061
+    transport: tls
+    tls: {{ca_file: ./ca.pem}}
+    domain: zweite.example
+    username: muster-ag
+    password: auch geheim
+    number_format: national
+monitor: {{options_every: 1s, timeout: 500ms, down_after: 2, up_after: 3}}
+failover: {{no_answer_within: 2s, no_ringing_within: {no_ringing_within}, give_up_after: 20s, \
+return_to_main: {{stable_for: 3s}}}}
+status: {{listen: {service}:{web}}}
+history: {{file: ./history.db}}
+"""
+
+
+def test_a_thousand_calls_each_way_while_the_main_carrier_dies_and_comes_back(stage: Stage) -> None:
+    certificates(stage.folder)
+    main, backup = open_main(stage, "main"), open_backup(stage)
+    callees = [
+        Sipp(stage, name, "is_held_resumed_and_hangs_up", stage.host(host), pause_ms=TALK_MS)
+        for name, host in (("main-callee", MAIN_CALLEE), ("backup-callee", BACKUP_CALLEE))
+    ]
+    pbx = Sipp(stage, "pbx", "is_held_resumed_and_hangs_up", stage.host(PBX), pause_ms=TALK_MS)
+    service = Service(stage, settings=SETTINGS)
+    for carrier in (main, backup):
+        until(lambda seen=carrier.seen: seen("LET-IN", "REGISTER"), REGISTERED_WITHIN, "it is registered", service)
+
+    out = Sipp(
+        stage, "out", "holds_resumes_and_is_hung_up", stage.host(PBX), CALLER_PORT, calls=CALLS, rate=RATE,
+        to=(stage.host(SERVICE), SIP_PORT), pause_ms=TALK_MS,
+    )  # fmt: skip
+    through_backup = comes_in(stage, "in-backup", BACKUP_NETWORK, BACKUP, calls=CALLS - 400, rate=12)
+    through_main = comes_in(stage, "in-main", MAIN_NETWORK, MAIN, calls=100, rate=12).finished(RUN_WITHIN)
+    until(lambda: out.statistics.created >= KILLED_AFTER, RUN_WITHIN, "calls flow")
+    main.kill()
+    killed_at = time.time()
+    until(lambda: out.statistics.created >= BACK_AFTER, RUN_WITHIN, "calls go on")
+    back = open_main(stage, "main-again")
+    back_at = time.time()
+    until(lambda: back.seen("LET-IN", "REGISTER"), 10.0, "it is registered again", service)
+    again = comes_in(stage, "in-main-again", MAIN_NETWORK, MAIN, calls=300, rate=12)
+
+    figures = [through_main, again.finished(RUN_WITHIN), through_backup.finished(RUN_WITHIN), out.finished(RUN_WITHIN)]
+
+    for one in figures:
+        assert one.failed == 0, one.failures
+    assert out.statistics.successful == CALLS
+    assert sum(one.successful for one in figures[:3]) == CALLS
+    until(lambda: service.calls_now() == 0, QUIET_WITHIN, "the service has no calls left")
+    main_out, backup_out = (len(callee.books.answered) for callee in callees)
+    print(f"out: {main_out} answered over main, {backup_out} over the backup")
+    assert backup_out >= RATE
+    assert any(leg.entries[0].at > back_at for leg in callees[0].books.calls), "calls have returned to main"
+    assert callees[0].books.ghosts(invited_before=killed_at - 2.0) == []
+    assert callees[1].books.ghosts() == []
+    for books in (callees[1].books, out.books, pbx.books):
+        in_order(books)
+    for carrier in (main, backup, back):
+        for trouble in ("WRONG", "STRANGE-FROM", "STRANGE-NUMBER", "OFF-ROUTE"):
+            assert carrier.seen(trouble, "INVITE") == [], trouble
+        for method in ("INVITE", "BYE"):
+            comes_again_with_the_next_number(challenged(carrier, method, killed_at), carrier.seen("LET-IN", method))
+    assert backup.seen("NOT-REGISTERED", "INVITE") == []
+    for carrier in (main, backup):
+        print(carrier.name, {m: len(carrier.seen("CHALLENGED", m)) for m in ("REGISTER", "INVITE", "BYE")})
+
+
+def challenged(carrier: Kamailio, method: str, _killed_at: float) -> list:
+    """Every challenge that the carrier lived long enough to see answered."""
+    seen = carrier.seen("CHALLENGED", method)
+    return seen if carrier.alive else seen[:-1]
+
+
+def certificates(folder: Path) -> None:
+    """An authority of the backup's own, its certificate for the domain, and ours for our listener."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+    authority.issue_cert("zweite.example").private_key_and_cert_chain_pem.write_to_path(str(folder / "backup.pem"))
+    authority.issue_cert("office.example").private_key_and_cert_chain_pem.write_to_path(str(folder / "ours.pem"))
+
+
+def open_main(stage: Stage, name: str) -> Kamailio:
+    return Kamailio.registrar(
+        stage, name, stage.host(MAIN), callee=f"{stage.host(MAIN_CALLEE)}:{SIP_PORT}",
+        network=stage.host(MAIN_NETWORK), account="+41525550100", auth_username="u4711", password="geheim",
+        domain="erste.example", expires=GRANTED, numbers=r"^\\+41",
+    )  # fmt: skip
+
+
+def open_backup(stage: Stage) -> Kamailio:
+    return Kamailio.registrar(
+        stage, "backup", stage.host(BACKUP), callee=f"{stage.host(BACKUP_CALLEE)}:{SIP_PORT}",
+        network=stage.host(BACKUP_NETWORK), account="muster-ag", auth_username="muster-ag", password="auch geheim",
+        domain="zweite.example", expires=GRANTED, algorithm="SHA-256", numbers="^0[1-9]",
+        certificate=stage.folder / "backup.pem",
+    )  # fmt: skip
+
+
+def comes_in(stage: Stage, name: str, network: int, carrier: int, *, calls: int, rate: int) -> Sipp:
+    """The network calls the office through a carrier."""
+    return Sipp(
+        stage, name, "holds_resumes_and_is_hung_up", stage.host(network), to=(stage.host(carrier), SIP_PORT),
+        calls=calls, rate=rate, pause_ms=TALK_MS,
+    )  # fmt: skip
