@@ -343,7 +343,9 @@ class Connections:
         if context is None:
             self._start(self._take(connection, sock), self._accepting)
         else:
-            self._start(self._take_secure(connection, sock, context), self._handshakes)
+            task = self._start(self._take_secure(connection, sock, context), self._handshakes)
+            # `close` may end it before its first step, and then nobody else has the socket.
+            task.add_done_callback(lambda done: sock.close() if done.cancelled() else None)
 
     async def _take(self, connection: Connection, sock: socket.socket) -> None:
         try:
@@ -369,10 +371,6 @@ class Connections:
                 self._told.add(host)
                 self._say("warning", f"{host} cannot connect with tls", {"why": handshake.unwelcome(error)})
             connection.end("closed", tell=False)
-        except asyncio.CancelledError:
-            sock.close()
-            connection.end("closed", tell=False)
-            raise
         else:
             self._told.discard(host)
 
@@ -401,10 +399,11 @@ class Connections:
                 self.counters.connects_failed += 1
             connection.end(reason)
 
-    def _start(self, work: Coroutine[object, object, None], among: set[asyncio.Task[None]]) -> None:
+    def _start(self, work: Coroutine[object, object, None], among: set[asyncio.Task[None]]) -> asyncio.Task[None]:
         task = self.loop.create_task(work)
         among.add(task)
         task.add_done_callback(among.discard)
+        return task
 
     def _sweep(self) -> None:
         now = self.loop.time()

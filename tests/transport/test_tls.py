@@ -679,3 +679,19 @@ async def test_closing_at_any_moment_of_a_handshake(ca: Authority, turns: int) -
         async with asyncio.timeout(2):
             await end.pool.closed()
     assert end.lost == []
+
+
+@pytest.mark.parametrize("turns", range(10))
+async def test_closing_at_any_moment_of_a_handshake_of_a_peer(ca: Authority, turns: int) -> None:
+    faults: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: faults.append(context))
+    end = End(settings=settings(ours=f"certificate_file: {ca.issue('we.example')}"))
+    at = end.listen(TLS)
+    with socket.create_connection(at):
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        end.pool.close()
+        async with asyncio.timeout(2):
+            await end.pool.closed()
+        await asyncio.sleep(0)
+    assert (end.lost, faults) == ([], [])
