@@ -78,8 +78,7 @@ class Engine:
             self._stranger(flow, data)
             return
         if flow.reliable:
-            self.wedged.alive(flow)
-            source.trunk.tls_why = ""
+            self._over_stream(flow, source)
         try:
             message = Message(data)
             self.count.received(source.role, message)
@@ -263,9 +262,16 @@ class Engine:
         if by_caller:
             self.ladder.cancelled(self.core.calls[number], now)
 
+    def _over_stream(self, flow: Flow, source: Line) -> None:
+        """Something came over a connection: it lives; and if we opened it, TLS works again."""
+        self.wedged.alive(flow)
+        trunk = source.trunk
+        if trunk.tls_why and trunk.target is not None and flow.peer == trunk.target.peer:
+            trunk.tls_why = ""
+
     def _tls_failed(self, line: Line | None, reason: str) -> None:
         """A connection to a trunk or PBX came to nothing for a reason that somebody must mend: told once, and on the
-        page until something comes from there."""
+        page until something comes over a connection to there."""
         if line is not None and line.trunk.tls_why != reason:
             line.trunk.tls_why = reason
             self.core.log("error", f"no tls connection to {line.role} {line.name}", why=reason)

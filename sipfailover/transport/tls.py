@@ -39,6 +39,9 @@ class Expectation:
     files: TrunkTls
 
 
+NOBODY = Expectation(("nobody.invalid",), (), TrunkTls())
+
+
 @dataclass(frozen=True, slots=True)
 class Held:
     """A certificate that matters to us, for those who watch its end."""
@@ -132,14 +135,15 @@ class Tls:
 
     def client(self, line: str, now: float) -> ssl.SSLContext | str:
         """For a connection to this trunk or PBX, or the reason why there can be none."""
-        if line not in self._expected:
+        expected = self._expected.get(line)
+        if expected is None or not expected.names:
             return "closed"  # a connection that we accepted has gone, and nobody knows whose proof to ask for
         context = self._client(line)
         return context.get(now) or f"{UNUSABLE}: {context.problem}"
 
     def wanted(self, line: str, port: int) -> Wanted:
-        """What we want of this trunk or PBX, which `client` knows."""
-        expected = self._expected[line]
+        """What we want of this trunk or PBX. One that a reload has taken away can prove nothing any more."""
+        expected = self._expected.get(line, NOBODY)
         files = expected.files
         return Wanted(expected.names, files.ca_file, bool(files.certificate_file), port)
 

@@ -63,7 +63,7 @@ class Trunk:
         self.note = ""
         """Something the operator should know."""
         self.tls_why = ""
-        """Why the last TLS connection to it could not be made; empty as soon as something comes from there."""
+        """Why the last TLS connection to it could not be made; empty as soon as something comes over one."""
         self._at = 0
 
     def resolved(self, targets: tuple[Target, ...], why: str = "") -> None:

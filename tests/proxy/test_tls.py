@@ -70,7 +70,11 @@ def test_a_failed_handshake_moves_the_call_on_and_is_told_once_and_shown_until_i
     assert (view.trunks[0].note, view.trunks[1].note) == (EXPIRED, "")
     assert EXPIRED in view.trunks[0].why
     assert len([text for text in book._story if "no tls connection" in text]) == 1
-    book.engine.receive(ROAMING, request("OPTIONS", host="192.0.2.200:40000", transport="TLS"), book.now)
+    question = request("OPTIONS", host="192.0.2.200:40000", transport="TLS")
+    book.engine.receive(ROAMING, question, book.now)
+    assert book.engine.view(book.now).trunks[0].note == EXPIRED, "that it can call us does not help us to call it"
+    here = flow("main over tls", SECURE.host, SECURE.port, "tls", sent_by=HERE, connection=7, line="main")
+    book.engine.receive(here, question, book.now)
     assert book.engine.view(book.now).trunks[0].note == ""
 
 

@@ -322,11 +322,22 @@ async def test_a_file_that_is_missing_is_the_reason_until_it_is_there(ca: Author
         assert end.pool.tls.problems() == ()
 
 
-async def test_nobody_is_asked_without_a_name_to_check(ca: Authority) -> None:
-    async with End(settings=settings()) as end:
-        end.pool.send(Target(TLS, V4, 5061, b"x:1", line="stranger"), HELLO)
+async def test_nobody_is_asked_without_a_name_to_check() -> None:
+    registers = parse("pbx: {username: u, password: p}\ntrunks: [{name: main, host: a.example, transport: tls}]")
+    async with End(settings=registers) as end:
+        for number, line in enumerate(("", "stranger", "pbx"), 1):
+            end.pool.send(Target(TLS, V4, 5061, b"x:1", line=line), HELLO)
+            await end.were_lost(number)
+    assert end.reasons == ["closed"] * 3
+
+
+async def test_a_trunk_that_a_reload_takes_away_while_we_connect_proves_nothing(ca: Authority) -> None:
+    async with End(settings=settings(f"ca_file: {ca.file}")) as end, serving(tls=carrier(ca.issue(NAME))) as server:
+        end.pool.send(end.target(TLS, V4, server.port, "main"), HELLO)
+        other = parse("pbx: pbx.example\ntrunks: [{name: other, host: a.example, transport: tls}]")
+        end.pool.tls.configure(other, asyncio.get_running_loop().time())
         await end.were_lost()
-    assert end.reasons == ["closed"]
+        assert end.pool.connections == 0
 
 
 async def test_a_carrier_that_goes_without_a_goodbye_is_closed_and_the_next_message_opens_anew(ca: Authority) -> None:
