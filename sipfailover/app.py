@@ -44,7 +44,7 @@ class App:
         self.log = structlog.get_logger("sipfailover")
         self.ended = asyncio.Event()
         chance = Chance()
-        self.engine = Engine(settings, chance, time.monotonic())
+        self.engine = Engine(settings, chance, time.monotonic(), wall)
         self.tls = Tls(self._say)
         self.expiry = Expiry(self.tls, self._say)
         self.metrics = Metrics(version=__version__, loop=loop_name, certificates=self._certificates)
@@ -159,8 +159,8 @@ class App:
     def _lost(self, where: Target, reason: str) -> None:
         self.engine.lost(where, reason, time.monotonic())
 
-    def _resolved(self, name: str, targets: tuple[Target, ...], why: str) -> None:
-        self.engine.resolved(name, targets, time.monotonic(), why)
+    def _resolved(self, name: str, targets: tuple[Target, ...], why: str, forget: bool) -> None:
+        self.engine.resolved(name, targets, time.monotonic(), why, forget=forget)
         self._settled()
 
     def _settled(self) -> None:

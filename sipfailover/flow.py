@@ -32,6 +32,8 @@ class Target:
     line: str = field(default="", kw_only=True)
     """With TLS: the name of the trunk or PBX that the peer must prove to be, and has proved where this is a `Flow`.
     Empty: whoever it is, and always without TLS. Two trunks at one address never share a connection."""
+    priority: int = field(default=0, compare=False, kw_only=True)
+    """SRV priority of the server (RFC 2782), the lowest is the best; 0 where no SRV record led here."""
 
     @property
     def peer(self) -> PeerKey:

@@ -129,7 +129,9 @@ def transports_are_served(settings: Settings) -> Iterator[Finding]:
         (("trunks", i, "transport"), f"trunk '{trunk.name}'", trunk.transport)
         for i, trunk in enumerate(settings.trunks)
     ]
-    peers += [(("pbx", i, "transport"), f"PBX '{pbx.name}'", pbx.transport) for i, pbx in enumerate(settings.pbx)]
+    peers += [
+        (("pbx", i, "transport"), f"PBX '{pbx.name}'", pbx.transport) for i, pbx in enumerate(settings.pbx) if pbx.host
+    ]
     for path, who, transport in peers:
         if transport in served:
             continue
@@ -237,6 +239,10 @@ def pbxs_can_be_reached(settings: Settings) -> Iterator[Finding]:
             yield Finding(("pbx", i, "username"), "needs a password: whoever knows the name could take the calls")
         elif pbx.password is not None and not pbx.registers:
             yield Finding(("pbx", i, "password"), "needs a username")
+        for j, other in enumerate(settings.pbx[:i]):
+            if pbx.registers and pbx.username == other.username:
+                text = f"'{pbx.username}' is the username of '{other.name}' too: by it we know who registers"
+                yield Finding(("pbx", i, "username"), text, compared=(("pbx", j, "username"),))
 
 
 RULES: tuple[Rule, ...] = (

@@ -62,6 +62,15 @@ class Pbx(Section):
     """A file that holds the password. Relative to this file. Default: none."""
     register_expires: Annotated[Seconds, Field(ge=60, le=86400)] = 600.0
     """The longest time for which it is registered until it has to come again, 1m to 1d. Default 10m."""
+    called_number_in: Annotated[Literal["to", "uri"], BeforeValidator(lower)] = "to"
+    """Where it reads which of your numbers was called, if it registers: to, as carriers do it (the To header; the call
+    is addressed by the Contact that it registered), or uri (the number stands in that Contact instead of the name).
+    Default to; a PBX that is called at its host has the number in both."""
+    digest: Annotated[Literal["both", "md5"], BeforeValidator(lower)] = "both"
+    """How it may prove its password when it registers: both (SHA-256, or MD5 if it has not that) or md5, for old
+    telephones that give up where they are offered anything else. Default both; one that does not answer is offered MD5
+    alone the next time it comes, so that such a telephone registers too, half a minute late.
+    """
     number_format: NumberForm = "keep"
     """How numbers are written towards this PBX in calls that come in: e164 (+41443210000), plain (41443210000),
     international (0041443210000), national (0443210000) or keep (as the carrier wrote them). Default keep."""

@@ -12,6 +12,7 @@ from sipfailover.config.finding import Finding
 from sipfailover.config.model import Settings
 from sipfailover.config.tree import Path
 from sipfailover.config.trunk import TrunkTls
+from sipfailover.config.words import is_address
 
 
 def listeners_have_a_certificate(settings: Settings) -> Iterator[Finding]:
@@ -54,7 +55,27 @@ def certificates_for_peers_can_be_used(settings: Settings) -> Iterator[Finding]:
             yield Finding((*at, "key_file"), "needs certificate_file: a key alone proves nothing")
 
 
-RULES = (listeners_have_a_certificate, own_certificate_can_be_used, certificates_for_peers_can_be_used)
+def peers_have_a_name(settings: Settings) -> Iterator[Finding]:
+    """Few certificates are for an address."""
+    peers: list[tuple[Path, str, TrunkTls, tuple[str | None, ...]]] = [
+        (("trunks", i), trunk.transport, trunk.tls, (trunk.domain, trunk.host))
+        for i, trunk in enumerate(settings.trunks)
+    ]
+    peers += [(("pbx", i), pbx.transport, pbx.tls, (pbx.host,)) for i, pbx in enumerate(settings.pbx) if pbx.host]
+    for path, transport, files, hosts in peers:
+        if transport == "tls" and not files.server_name and all(is_address(host) for host in hosts if host):
+            text = (
+                f"its certificate must then be for the address {hosts[-1]}; if it is for a name, write tls.server_name"
+            )
+            yield Finding((*path, "host"), text, warning=True, compared=((*path, "transport"), (*path, "tls")))
+
+
+RULES = (
+    listeners_have_a_certificate,
+    own_certificate_can_be_used,
+    certificates_for_peers_can_be_used,
+    peers_have_a_name,
+)
 
 
 def described(file: str) -> str:

@@ -48,6 +48,8 @@ class Clock(IntEnum):
     """A trunk wants to be asked, or its health has a deadline."""
     REGISTER = 108
     """A registration wants to be renewed, or has a deadline."""
+    UNREGISTER = 110
+    """A registration of a PBX with us runs out."""
 
 
 class Attempt:

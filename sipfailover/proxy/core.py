@@ -42,6 +42,8 @@ class Core:
         self.pbxs = pbx_lines(settings, chance, now)
         self.lines: dict[str, Line] = {line.name: line for line in (*self.trunks, *self.pbxs)}
         self.admission = Admission()
+        for line in self.lines.values():
+            self.admission.lives_in(line.peer, line.networks)
         self.calls: dict[int, Call] = {}
         self.call_count = 0
         self.legs: dict[bytes, Leg] = {}

@@ -12,7 +12,7 @@ from sipfailover.proxy.referral import translate
 from sipfailover.transaction import Transaction
 from sipfailover.trunk import caller_uri, request_uri
 from sipfailover.wire import OWNED, Exchange, Message, rewrite
-from sipfailover.wire.uri import user
+from sipfailover.wire.uri import SipUri, user, with_host
 
 INVITE = b"INVITE"
 MAX_FORWARDS = 70
@@ -77,6 +77,11 @@ def offer(call: int, request: Message, uri: bytes, line: Line, target: Target, c
     leg.local = b"%b;tag=%b" % (without_tag(caller), leg.local_tag)
     leg.remote = without_tag(to._replace(uri=request_uri(to.uri, line.host, line.port)))
     leg.target = request_uri(uri, line.host, line.port)
+    number = user(uri)
+    binding = line.binding(target, number)
+    if binding is not None:  # as its carrier would: to its Contact, with the number in To at the domain it registered
+        leg.target, leg.routes, leg.behind_nat = line.called_at(binding, number), binding.path, binding.behind_nat
+        leg.remote = without_tag(to._replace(uri=with_host(to.uri, SipUri.parse(binding.aor).host)))
     return leg
 
 

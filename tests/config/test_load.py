@@ -185,6 +185,8 @@ up_after: 3
          "1:6 pbx.0: 'attic' needs a host, or a username and password to register with us"),
         ("pbx: {username: attic}\n" + TRUNKS,
          "1:17 pbx.0.username: needs a password: whoever knows the name could take the calls"),
+        ("pbx: [{username: a, password: x}, {username: a, password: y}]\n" + TRUNKS,
+         "1:46 pbx.1.username: 'a' is the username of 'pbx' too: by it we know who registers"),
         ("pbx: {host: a.lan, password: x}\n" + TRUNKS, "1:30 pbx.0.password: needs a username"),
         (GOOD + "listen: [udp 192.0.2.9, udp 192.0.2.9:5060]", "3:25 listen.1: 'udp 192.0.2.9:5060' stands here twice"),
         (GOOD + "listen: [udp 192.0.2.9, udp 0.0.0.0]",
@@ -414,3 +416,12 @@ def test_the_schema_names_keys_as_the_file_does() -> None:
 def test_who_registers_needs_a_name() -> None:
     text = "pbx: p.lan\ntrunks: [{name: a, host: a.example, register: yes}, {name: b, host: b.example}]"
     assert told(text) == ["2:47 trunks.0.register: needs a username: whom should the carrier register?"]
+
+
+def test_a_pbx_that_only_registers_may_come_over_any_transport() -> None:
+    loaded = settings(
+        "pbx: {username: a, password: x}\nlisten: tcp 192.0.2.9\n"
+        "trunks: [{name: main, host: 192.0.2.1, transport: tcp}, {name: backup, host: 192.0.2.2, transport: tcp}]"
+    )
+    assert loaded.pbx[0].registers
+    assert loaded.pbx[0].digest == "both"

@@ -55,7 +55,7 @@ def test_files_are_found_beside_the_file_and_are_absolute_then(ca: Authority, tm
         main=f"{TRUNK}, tls: {{ca_file: ca.pem, certificate_file: {ours.name}, key_file: {ours.name}}}",
         ours=f"certificate_file: {ours.name}, client_ca_file: ca.pem",
         listen=LISTEN,
-        pbx=f"{TRUNK}, tls: {{ca_file: ca.pem}}",
+        pbx=f"{TRUNK}, tls: {{ca_file: ca.pem, server_name: pbx.example}}",
     )
     assert found.warnings == ()
     trunk, pbx = found.trunks[0].tls, found.pbx[0].tls
@@ -150,6 +150,20 @@ def test_our_own_address_is_known_by_the_port_for_tls(ca: Authority, tmp_path: P
     assert [(one.path, one.text) for one in caught.value.problems] == [
         ("trunks.0.host", "127.0.0.1:5061 is our own address ('listen'): calls would come back to us")
     ]
+
+
+@pytest.mark.parametrize(
+    ("more", "warns"),
+    [("", True), (", tls: {server_name: sip.carrier.example}", False), (", domain: carrier.example", False)],
+)
+def test_a_carrier_with_an_address_alone_must_prove_the_address(tmp_path: Path, more: str, warns: bool) -> None:
+    found = parse(
+        "pbx: 192.0.2.5\nlisten: [udp 127.0.0.1:5060]\n"
+        f"trunks: [{{name: main, host: 192.0.2.1, transport: tls{more}}}, {{name: backup, host: 192.0.2.2}}]\n",
+        folder=tmp_path,
+    ).warnings
+    text = "its certificate must then be for the address 192.0.2.1; if it is for a name, write tls.server_name"
+    assert ([one.path for one in found if one.text == text] == ["trunks.0.host"]) is warns
 
 
 def test_check_says_whom_certificates_are_for(ca: Authority, tmp_path: Path) -> None:

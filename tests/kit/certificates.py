@@ -10,6 +10,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+CERTIFICATE_SIGNING = x509.KeyUsage(
+    key_cert_sign=True, crl_sign=True, digital_signature=True, content_commitment=False, key_encipherment=False,
+    data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
+)  # fmt: skip
 DAY = timedelta(days=1)
 YEAR = 365 * DAY
 
@@ -68,7 +72,11 @@ class Authority:
             .not_valid_before(starts)
             .not_valid_after(ends)
             .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
         )
+        if authority:  # what VERIFY_X509_STRICT asks for, which peers made with Python 3.13 set
+            builder = builder.add_extension(CERTIFICATE_SIGNING, critical=True)
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(map(general, names)), critical=False)
         return builder.sign(self.key, hashes.SHA256())

@@ -61,7 +61,7 @@ def test_options_may_have_no_hop_left_because_we_are_meant() -> None:
 
 
 @PEERS
-@pytest.mark.parametrize("method", ["REGISTER", "SUBSCRIBE", "PUBLISH", "MESSAGE"])
+@pytest.mark.parametrize("method", ["SUBSCRIBE", "PUBLISH", "MESSAGE"])
 def test_what_we_know_and_do_not_serve_is_answered_405_with_allow(peer: Flow, method: str) -> None:
     book = office()
     assert book >> received(peer, asked(method, peer)) << send(peer, 405, lambda message: message.get(b"allow"))
