@@ -4,20 +4,19 @@ Each rule is a generator of findings about valid settings; it names every path i
 leave a finding out when one of these values was itself refused.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from ipaddress import ip_address
 from itertools import pairwise
 
 from sipfailover.config import tls
-from sipfailover.config.finding import Finding
+from sipfailover.config.check_numbers import NUMBER_RULES
+from sipfailover.config.finding import Finding, Rule
 from sipfailover.config.model import Settings
 from sipfailover.config.tree import Path
 from sipfailover.config.words import OUTCOMES, SIP_PORT, SIPS_PORT, Address, is_address, spell
 
 RINGS_AGAIN = frozenset({"486", "600"})
 """Busy. (603 is declined, but some carriers say it for "no route", so whoever writes it knows.)"""
-
-Rule = Callable[[Settings], Iterator[Finding]]
 
 
 def names_differ(settings: Settings) -> Iterator[Finding]:
@@ -263,6 +262,7 @@ RULES: tuple[Rule, ...] = (
     accounts_are_whole,
     pbxs_can_be_reached,
     *tls.RULES,
+    *NUMBER_RULES,
 )
 
 

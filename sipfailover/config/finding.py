@@ -1,7 +1,9 @@
-"""What a rule over several settings has found: a value."""
+"""What a rule has to say about settings that are valid one by one."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from sipfailover.config.model import Settings
 from sipfailover.config.tree import Path
 
 
@@ -14,3 +16,6 @@ class Finding:
     warning: bool = False
     compared: tuple[Path, ...] = ()
     """Other paths whose values led to this."""
+
+
+Rule = Callable[[Settings], Iterator[Finding]]

@@ -153,9 +153,10 @@ class Emergency(Section):
     numbers: Annotated[tuple[Dialled, ...], BeforeValidator(as_list)] = (
         "112", "117", "118", "142", "143", "144", "145", "147",
     )  # fmt: skip
-    """Numbers as they are dialled; they are also known behind the outside line's prefix and the country code (0112,
-    +41112). Such a call ignores channel limits and orders, never hides the caller's number, has clocks of its own, and
-    tries every trunk, also one that is Down. Default: the Swiss ones."""
+    """Numbers as they are dialled; they are also known behind the prefix of the outside line or of national numbers and
+    behind the country code (0112, +41112), and go out bare. Such a call ignores channel limits and orders, never hides
+    the caller's number, has clocks of its own, and tries every trunk, also one that is Down. Default: the Swiss
+    ones."""
     first: Annotated[tuple[Name, ...], BeforeValidator(as_list)] = ()
     """Names of trunks that emergency calls try first, in this order: those that know where you are (the carrier has
     your address for the number that is shown). The others follow in their usual order. Default: the usual order."""
@@ -175,7 +176,8 @@ class Numbering(Section):
     international_prefix: Annotated[Digits, Field(max_length=5)] = "00"
     """What stands before the country code of a number abroad. Default 00."""
     outside_line: Annotated[Digits, Field(max_length=3)] = ""
-    """What people dial to get out of the house, if the PBX does not take it away. Default: nothing."""
+    """What people dial to get out of the house, if the PBX does not take it away. On trunks that have a number format
+    it is taken from the number called, also where that number could be read without it. Default: nothing."""
 
 
 class Inbound(Section):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from sipfailover import certificate
-from sipfailover.config.finding import Finding
+from sipfailover.config.finding import Finding, Rule
 from sipfailover.config.model import Settings
 from sipfailover.config.tree import Path
 from sipfailover.config.trunk import TrunkTls
@@ -70,7 +70,7 @@ def peers_have_a_name(settings: Settings) -> Iterator[Finding]:
             yield Finding((*path, "host"), text, warning=True, compared=((*path, "transport"), (*path, "tls")))
 
 
-RULES = (
+RULES: tuple[Rule, ...] = (
     listeners_have_a_certificate,
     own_certificate_can_be_used,
     certificates_for_peers_can_be_used,

@@ -11,4 +11,7 @@ from .facts import CallEnded as CallEnded
 from .facts import Fact as Fact
 from .facts import ProbeEnded as ProbeEnded
 from .facts import TrunkChanged as TrunkChanged
+from .line import Account as Account
+from .line import Line as Line
+from .line import trunk_lines as trunk_lines
 from .view import EngineView as EngineView

@@ -56,8 +56,8 @@ class Attempt:
     """One INVITE to one trunk or PBX."""
 
     __slots__ = (
-        "branch", "call", "candidate", "clock", "exchange", "forks", "heard", "leg", "line", "number", "over", "remote",
-        "ringing_at", "sent_at", "won",
+        "branch", "call", "candidate", "clock", "exchange", "fallback", "forks", "heard", "leg", "line", "number",
+        "over", "remote", "ringing_at", "sent_at", "won",
     )  # fmt: skip
 
     def __init__(self, call: int, number: int, line: Line, candidate: Candidate, leg: Leg, now: float):
@@ -71,6 +71,8 @@ class Attempt:
         """The pattern for the legs of its forks: it has no remote tag."""
         self.branch = b""
         """Of its last INVITE."""
+        self.fallback = False
+        """It shows the carrier's own number."""
         self.sent_at = now
         self.remote = str(leg.reached)
         self.heard = False

@@ -16,6 +16,7 @@ from sipfailover.proxy.leg import Leg
 from sipfailover.proxy.line import Line, pbx_lines, trunk_lines
 from sipfailover.routing import Admission
 from sipfailover.transaction import Layer, TimerQueue, Transaction
+from sipfailover.trunk import emergency_spellings, number_plan
 from sipfailover.wire import Message, compose
 
 ALLOW = b"INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, REFER, NOTIFY, MESSAGE, SUBSCRIBE"
@@ -50,7 +51,8 @@ class Core:
         """`Leg.key` → leg: every dialog in which a request may come."""
         self.draining = False
         self.debug = settings.log.level == "debug"
-        self.emergency_numbers = frozenset(number.encode() for number in settings.emergency.numbers)
+        self.emergency_numbers = emergency_spellings(settings.emergency.numbers, number_plan(settings.numbering))
+        """Every spelling of an emergency number → the number as it goes out."""
 
     def record(self, fact: Fact) -> None:
         """Keep this fact."""

@@ -176,6 +176,11 @@ class Engine:
         """Calls that are not answered yet."""
         return sum(call.answered_at is None for call in self.core.calls.values())
 
+    @property
+    def unanswered(self) -> int:
+        """Peers that owe us a final answer to some request."""
+        return len(self.core.layer.waiting)
+
     # -- dispatch -----------------------------------------------------------------------------------------------------
 
     def _settle(self, now: float, flow: Flow | None = None, source: Line | None = None) -> None:

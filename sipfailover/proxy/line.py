@@ -9,7 +9,7 @@ from sipfailover.flow import Target
 from sipfailover.proxy.bindings import Binding, Bindings
 from sipfailover.routing import Peer, Rules
 from sipfailover.transaction import Timer
-from sipfailover.trunk import HealthRules, ProbeRules, Registration, Trunk
+from sipfailover.trunk import HealthRules, Presentation, ProbeRules, Registration, Trunk, presentation
 from sipfailover.wire import Credentials, Wallet
 from sipfailover.wire.uri import SipUri, user
 
@@ -107,6 +107,10 @@ class Line:
     """When to look after it again."""
     account: Account | None = None
     """None: the carrier knows us by our address."""
+    presentation: Presentation | None = None
+    """How calls look on a trunk; None for a PBX."""
+    number_form: str = "keep"
+    """How the other side writes the numbers of calls that come from it; a PBX wants those of calls to it so, too."""
     registration_timer: Timer | None = None
     registrant: Registrant | None = None
     """Of a PBX that registers with us."""
@@ -149,6 +153,8 @@ def trunk_lines(settings: Settings, chance: Chance, now: float) -> list[Line]:
         host, port = (section.domain, None) if section.domain else (section.host, section.port)
         line = Line("trunk", trunk, rules, host.encode("idna"), port, section.networks)
         line.account = _account(section, line.host)
+        line.presentation = presentation(section, settings, line.host)
+        line.number_form = line.presentation.inbound
         lines.append(line)
     return lines
 
@@ -183,6 +189,7 @@ def pbx_lines(settings: Settings, chance: Chance, now: float) -> list[Line]:
         trunk = Trunk(section.name, 0, health, probe, settings.inbound.no_answer_within, chance, now)
         host = (section.host or NOWHERE).encode("idna")
         line = Line("pbx", trunk, Rules(), host, section.port_used, section.networks)
+        line.number_form = section.number_format
         if section.registers and section.password is not None:
             password = section.password.get_secret_value()
             line.registrant = Registrant(

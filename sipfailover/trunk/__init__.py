@@ -2,6 +2,8 @@
 
 from .addresses import ASKED_EVERY as ASKED_EVERY
 from .addresses import Addresses as Addresses
+from .answers import Input as Input
+from .answers import judge as judge
 from .evidence import Change as Change
 from .evidence import Evidence as Evidence
 from .evidence import HealthRules as HealthRules
@@ -9,10 +11,18 @@ from .evidence import Sign as Sign
 from .evidence import State as State
 from .evidence import duration as duration
 from .health import Health as Health
+from .identity import Shown as Shown
 from .identity import caller_uri as caller_uri
+from .identity import incoming as incoming
+from .identity import present as present
 from .identity import request_uri as request_uri
 from .lease import ANSWER_WITHIN as ANSWER_WITHIN
 from .lease import RegistrationRules as RegistrationRules
+from .numbers import bare_emergency as bare_emergency
+from .numbers import emergency_spellings as emergency_spellings
+from .numbers import number_plan as number_plan
+from .presentation import Presentation as Presentation
+from .presentation import presentation as presentation
 from .probe import JITTER as JITTER
 from .probe import Probe as Probe
 from .probe import ProbeRules as ProbeRules

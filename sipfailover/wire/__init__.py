@@ -2,6 +2,7 @@
 
 from . import compose as compose
 from . import fields as fields
+from . import names as names
 from . import uri as uri
 from .digest import Challenge as Challenge
 from .digest import Credentials as Credentials

@@ -144,7 +144,7 @@ def test_a_request_uri_that_is_none_of_ours_is_refused(uri: bytes, status: int) 
 @pytest.mark.parametrize(
     ("uri", "onward"),
     [
-        (b"tel:+41443210019", b"tel:+41443210019"),
+        (b"tel:+41443210019", b"sip:+41443210019@198.51.100.1:5060;user=phone"),
         (b"sips:+41443210019@192.0.2.1", b"sips:+41443210019@198.51.100.1:5060"),
         (b"sip:0443210019;phone-context=+41@192.0.2.1;user=phone;transport=tcp",
          b"sip:0443210019;phone-context=+41@198.51.100.1:5060;user=phone"),
