@@ -72,7 +72,7 @@ def _line(line: Line, now: float) -> TrunkView:
         account=_account(line),
         addresses=_addresses(trunk.addresses, now),
         addresses_story=trunk.addresses.story(now),
-        note=trunk.note,
+        note=trunk.note or trunk.tls_why,
     )
 
 
