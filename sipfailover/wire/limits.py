@@ -41,6 +41,10 @@ MAX_NONCE_COUNT = 0xFFFFFFFF
 MAX_ANSWERS = 4
 """Authorization lines of one request that are read: a PBX that speaks to us and to a carrier may show both."""
 
+MAX_ANSWER_BYTES = 2_048
+"""One Authorization value. Those that telephones write have some 300, and anybody may send one: longer ones are not
+taken apart."""
+
 MAX_NONCES_COUNTED = 1_024
 """Nonces of ours whose count is remembered, which only right passwords make. Beyond it all that are as old as the one
 forgotten are stale: their owners are challenged once more, and nothing can be played back."""
