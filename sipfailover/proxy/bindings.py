@@ -12,7 +12,7 @@ from sipfailover.flow import Flow, Target
 from sipfailover.proxy.leg import next_hop
 from sipfailover.wire import Message, NameAddr
 from sipfailover.wire.fields import SHOWN
-from sipfailover.wire.uri import SipUri, user
+from sipfailover.wire.uri import Comparable, SipUri, user
 
 BINDINGS_MAX = 10
 """Contacts of one PBX. With a further one the one that came first is forgotten."""
@@ -40,6 +40,8 @@ class Binding(NamedTuple):
     """The address of record: To of the REGISTER, a URI."""
     contact: bytes
     """The Contact's URI as it came."""
+    comparable: Comparable
+    """The same, as it is compared with those of each REGISTER to come."""
     instance: bytes
     """`+sip.instance` with `reg-id` (RFC 5626 §4.2): the same device, wherever it is now; b"" if it does not say."""
     call_id: bytes
@@ -91,7 +93,7 @@ def bind(bindings: Bindings, request: Message, flow: Flow, longest: float, now: 
         return tuple(binding for binding in bindings if binding not in of(bindings, request))
     path = tuple(b"<%b>" % NameAddr.parse(value).uri for value in request.values(b"path"))
     _sip(request.to.uri)  # its host goes into To of calls
-    parsed = [NameAddr.parse(value) for value in contacts]
+    parsed = [_Contact.parse(value) for value in contacts]
     for contact in parsed:
         for binding in _same(bindings, contact, request):
             _in_order(binding, request)
@@ -105,28 +107,43 @@ def of(bindings: Bindings, request: Message) -> Bindings:
     return tuple(binding for binding in bindings if user(binding.aor) == user(request.to.uri))
 
 
-def _same(bindings: Bindings, contact: NameAddr, request: Message) -> Bindings:
+class _Contact(NamedTuple):
+    """One Contact of a REGISTER."""
+
+    address: NameAddr
+    uri: SipUri
+    comparable: Comparable
+
+    @classmethod
+    def parse(cls, value: bytes) -> "_Contact":
+        """Raises WireError."""
+        address = NameAddr.parse(value)
+        uri = _sip(address.uri)
+        return cls(address, uri, uri.comparable())
+
+    @property
+    def instance(self) -> bytes:
+        """See `Binding.instance`."""
+        instance = self.address.param(b"+sip.instance")
+        return b"%b %b" % (instance, self.address.param(b"reg-id") or b"") if instance else b""
+
+
+def _same(bindings: Bindings, contact: _Contact, request: Message) -> Bindings:
     """Those that this Contact speaks of: with an equivalent URI (§10.3 step 7), or of the same device."""
-    uri, instance = _sip(contact.uri), _instance(contact)
+    comparable, instance = contact.comparable, contact.instance
     return tuple(
         binding
         for binding in of(bindings, request)
-        if SipUri.parse(binding.contact).same_as(uri) or (instance and binding.instance == instance)
+        if binding.comparable.same_as(comparable) or (instance and binding.instance == instance)
     )
 
 
-def _instance(contact: NameAddr) -> bytes:
-    instance = contact.param(b"+sip.instance")
-    return b"%b %b" % (instance, contact.param(b"reg-id") or b"") if instance else b""
-
-
 def _bound(
-    bindings: Bindings, contact: NameAddr, path: tuple[bytes, ...], request: Message, flow: Flow, longest: float,
+    bindings: Bindings, contact: _Contact, path: tuple[bytes, ...], request: Message, flow: Flow, longest: float,
     now: float,
 ) -> Bindings:  # fmt: skip
     """The bindings after one Contact: the one that came or moved last goes first, a refresh leaves the order."""
-    uri = _sip(contact.uri)
-    asked = _seconds(contact.param(b"expires"))
+    asked = _seconds(contact.address.param(b"expires"))
     if asked is None:
         asked = _seconds(request.get(b"expires"))
     if asked is None:
@@ -137,11 +154,12 @@ def _bound(
     rest = tuple(one for one in bindings if one not in old)
     if asked == 0:
         return rest
-    target, fallback = way(uri, path, request, flow)
+    target, fallback = way(contact.uri, path, request, flow)
     new = Binding(
         aor=request.to.uri,
-        contact=contact.uri,
-        instance=_instance(contact),
+        contact=contact.address.uri,
+        comparable=contact.comparable,
+        instance=contact.instance,
         call_id=request.call_id,
         cseq=request.cseq,
         path=path,
@@ -151,7 +169,7 @@ def _bound(
         since=now,
         expires_at=now + min(asked, longest),
     )
-    if len(old) == 1 and old[0].target == target and old[0].contact == contact.uri:
+    if len(old) == 1 and old[0].target == target and old[0].contact == contact.address.uri:
         new = new._replace(since=old[0].since)
         return tuple(new if one is old[0] else one for one in bindings)
     return (new, *rest)
