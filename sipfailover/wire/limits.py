@@ -26,6 +26,10 @@ MAX_SECONDS = 2**31 - 1
 MAX_CHALLENGES = 16
 """Challenges of one 401 or 407 that are read, whatever their scheme; those below are passed over."""
 
+MAX_CHALLENGES_BYTES = 16_384
+"""All lines of the challenges of one answer. What is longer is passed over with those below it: a datagram full of them
+took 7 ms. Real ones have some 200 bytes each."""
+
 MAX_CHALLENGE_BYTES = 2_048
 """Realm, nonce and opaque of one challenge together: what we would have to send back in every request."""
 
