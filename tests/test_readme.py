@@ -9,11 +9,17 @@ from sipfailover.trunk import Sign
 README = Path(__file__).parents[1] / "README.md"
 BEGIN, END = "<!-- verdicts: printed from the table by tests/test_readme.py -->\n", "<!-- end -->"
 
-NEXT = {Next.YES: "yes", Next.NO: "no", Next.UNLESS_AGREED: "yes, unless a trunk before said the same"}
+NEXT = {
+    Next.YES: "yes",
+    Next.NO: "no",
+    Next.UNLESS_AGREED: "yes, unless a trunk before said the same",
+    Next.IF_SUSPECT: "while the trunk is Suspect",
+}
 SIGNS = {
     Sign.CALL_GOOD: "no: it did its work",
     Sign.CALL_SILENT: "yes, as a failed check",
     Sign.CALL_FAULT: "once different numbers met one",
+    Sign.CALL_REFUSED: "if another trunk then gets through, or one number after the other is refused",
     None: "neither for nor against",
 }
 

@@ -60,6 +60,7 @@ TESTED_ELSEWHERE = {
     "trunk/evidence.py": ("tests/trunk/test_health.py", "inputs of that table"),
     "trunk/identity.py": ("tests/trunk/test_trunk.py", "a trunk's Request-URI is seen at the trunk"),
     "trunk/lease.py": ("tests/trunk/test_registration.py", "effects of the rows of that table"),
+    "trunk/questions.py": ("tests/trunk/test_health.py", "conditions of the rows of that table"),
     "web/page.py": ("tests/web/test_server.py", "the page as a browser gets it"),
     "web/views.py": ("tests/web/test_server.py", "the answers as a client gets them"),
 }

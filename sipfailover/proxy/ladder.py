@@ -36,6 +36,7 @@ from sipfailover.routing import (
     judge,
 )
 from sipfailover.transaction import PROCEEDING, Input, Transaction
+from sipfailover.trunk import State
 from sipfailover.wire import Exchange, Message
 from sipfailover.wire import Outcome as Challenged
 
@@ -317,7 +318,8 @@ class Ladder:
 
     def _judge(self, outcome: Outcome, attempt: Attempt, call: Call) -> Verdict:
         agreed = [said.status for said in call.said if said.trunk != attempt.line.name]
-        return judge(outcome, attempt.line.rules, agreed=agreed, emergency=call.emergency)
+        suspect = call.direction == OUTBOUND and attempt.line.trunk.health.state is not State.UP
+        return judge(outcome, attempt.line.rules, agreed=agreed, emergency=call.emergency, suspect=suspect)
 
     def _close(
         self, call: Call, attempt: Attempt, outcome: Outcome, message: Message | None, verdict: Verdict, words: str,

@@ -6,6 +6,7 @@ from .evidence import HealthRules as HealthRules
 from .evidence import Sign as Sign
 from .evidence import State as State
 from .evidence import duration as duration
+from .evidence import many as many
 from .health import Health as Health
 from .identity import caller_uri as caller_uri
 from .identity import request_uri as request_uri

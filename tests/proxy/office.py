@@ -127,13 +127,15 @@ def down(book: Office, name: str) -> None:
 
 
 def evidence(book: Office, name: str = "main") -> str:
-    """What was learnt of a trunk that was in `doubt`: `good`, `fault`, `silent`, `stay away` or `nothing`."""
+    """What was learnt of a trunk that was in `doubt`: `good`, `fault`, `silent`, `refused`, `stay away`, `nothing`."""
     health = book.line(name).trunk.health
     counters = health.counters
     if counters.held_until > 0:
         return "stay away"
     if counters.silent_calls:
         return "silent"
+    if counters.refused.recent:
+        return "refused"
     if len(counters.faults) > 1:
         return "fault"
     return "nothing" if counters.faults else "good"

@@ -7,8 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sipfailover.trunk import Change, Evidence, Health, HealthRules, Sign, State
-from sipfailover.trunk.counters import CALLS_REMEMBERED, HOLD_DOWN_MAX, RELAPSE_REMEMBERED
+from sipfailover.trunk.counters import CALLS_REMEMBERED, HOLD_DOWN_MAX, NUMBERS_IN_DOUBT_MAX
+from sipfailover.trunk.evidence import EVIDENCE_KEPT
 from sipfailover.trunk.health import IGNORED, TABLE, TRIAL_CALL_MAX
+from sipfailover.trunk.questions import RELAPSE_REMEMBERED
 
 UP, SUSPECT, DOWN, TRIAL = State
 RULES = HealthRules(down_after=2, up_after=3, stable_for=10.0)
@@ -17,6 +19,7 @@ good = Evidence(Sign.PROBE_GOOD)
 unwell = Evidence(Sign.PROBE_UNWELL, "500 Server Internal Error to OPTIONS")
 missed = Evidence(Sign.PROBE_FAILED, "no answer within 2 s")
 answered = Evidence(Sign.CALL_GOOD)
+lasted = Evidence(Sign.CALL_LASTED)
 silent = Evidence(Sign.CALL_SILENT, "no answer within 0.8 s", "+41441111111")
 
 
@@ -89,6 +92,28 @@ ROWS = [
     (UP, Sign.CALL_SILENT, SUSPECT),
     (UP, Sign.CALL_FAULT, SUSPECT),
     (UP, Sign.RETRY_AFTER, DOWN),
+    (UP, Sign.PROBES_SILENT, SUSPECT),
+    (UP, Sign.CALL_GOOD, UP),
+    (UP, Sign.CALL_REFUSED, UP),
+    (UP, Sign.CALL_DROPPED, UP),
+    (UP, Sign.CALL_LASTED, UP),
+    (UP, Sign.CALL_SLOW, UP),
+    (UP, Sign.CALL_PROMPT, UP),
+    (SUSPECT, Sign.PROBES_SILENT, DOWN),
+    (SUSPECT, Sign.CALL_REFUSED, SUSPECT),
+    (SUSPECT, Sign.CALL_DROPPED, SUSPECT),
+    (SUSPECT, Sign.CALL_LASTED, SUSPECT),
+    (SUSPECT, Sign.CALL_SLOW, SUSPECT),
+    (SUSPECT, Sign.CALL_PROMPT, SUSPECT),
+    (DOWN, Sign.PROBES_SILENT, DOWN),
+    (DOWN, Sign.CALL_DROPPED, DOWN),
+    (DOWN, Sign.RELEASED, DOWN),
+    (TRIAL, Sign.PROBES_SILENT, DOWN),
+    (TRIAL, Sign.CALL_REFUSED, TRIAL),
+    (TRIAL, Sign.CALL_DROPPED, TRIAL),
+    (TRIAL, Sign.CALL_LASTED, TRIAL),
+    (TRIAL, Sign.CALL_SLOW, TRIAL),
+    (TRIAL, Sign.CALL_PROMPT, TRIAL),
     (SUSPECT, Sign.PROBE_GOOD, UP),
     (SUSPECT, Sign.PROBE_FAILED, DOWN),
     (SUSPECT, Sign.PROBE_503, DOWN),
@@ -126,6 +151,9 @@ def test_one_row(state: State, sign: Sign, after: State) -> None:
     if change:
         assert (change.before, change.after) == (state, after)
         assert change.why
+        assert change.rule
+        assert change.evidence[-1].sign is sign
+        assert change.evidence[-1].at == 20.0
 
 
 def test_the_rows_above_are_all_rows() -> None:
@@ -163,11 +191,16 @@ def test_a_carrier_that_answers_only_options_goes_down_and_does_not_come_up_by_o
     assert health.state is DOWN
 
 
-def test_a_good_call_takes_back_silent_calls_and_faults() -> None:
+def test_a_good_call_takes_back_what_failed_in_a_row_but_not_what_fails_too_often() -> None:
+    """Every second call fails: each good one in between would hide that, if it took everything back."""
     health = fresh()
-    changes = feed(health, silent, answered, silent, answered, fault(1), fault(2), answered, fault(3), fault(4))
-    assert all(change is None or change.after is not DOWN for change in changes)
-    assert health.state is SUSPECT
+    changes = feed(health, silent, answered, silent, answered, fault(1), answered, fault(2))
+    assert [change.after for change in changes if change] == [SUSPECT, UP, SUSPECT, UP, SUSPECT, UP, DOWN]
+    last = changes[-1]
+    assert last is not None
+    assert last.rule == "faults in a row"
+    what = "no answer within 0.8 s and 503 Service Unavailable"
+    assert last.why == f"4 of the last 7 calls failed with {what} within 6 s, usually 1 %"
 
 
 def test_fault_codes_count_after_three_different_numbers() -> None:
@@ -330,11 +363,6 @@ def test_down_after_one_and_up_after_one_mean_one(bad: Evidence, after: State) -
     assert health.state is UP
 
 
-def test_one_destination_means_one() -> None:
-    change = fresh(HealthRules(destinations=1)).observe(fault(1), 1.0)
-    assert change == Change(UP, DOWN, "a call failed with 503 Service Unavailable")
-
-
 def test_a_call_that_gets_through_while_down_begins_a_trial() -> None:
     health = went_down_by_calls()
     change = health.observe(answered, 3.0)
@@ -369,8 +397,9 @@ rule_sets = st.builds(
     down_after=st.integers(1, 4),
     up_after=st.integers(1, 4),
     stable_for=st.floats(0, 5000),
-    destinations=st.integers(1, 4),
     count_calls=st.booleans(),
+    window=st.none()
+    | st.tuples(st.integers(0, 1439), st.integers(0, 1439)).map(lambda ends: (ends[0] * 60.0, ends[1] * 60.0)),
 )
 
 
@@ -380,6 +409,7 @@ def test_random_evidence_keeps_the_invariants_and_down_is_never_terminal(
     rules: HealthRules, steps: list[tuple[Evidence, float]]
 ) -> None:
     health, now = Health(rules, 0.0), 0.0
+    health.clock(30_000.0)
     for one, pause in steps:
         now += pause
         before = health.state
@@ -388,21 +418,25 @@ def test_random_evidence_keeps_the_invariants_and_down_is_never_terminal(
         assert bool(health.why) is (health.state is not UP)
         counters = health.counters
         assert health.state is not UP or not (counters.failed_checks or counters.faults or counters.probe_failing)
-        assert len(counters.faults) <= rules.destinations
+        assert len(counters.faults) <= NUMBERS_IN_DOUBT_MAX
+        assert len(counters.trail) <= EVIDENCE_KEPT
         assert health.progress
         assert health.story(now)
-        deadline = health.deadline()
+        deadline = health.deadline(now)
         if deadline is not None and deadline <= now:
             health.wake(now)
-            assert (health.deadline() or now + 1) > now, "a deadline that has come does not come again"
+            assert (health.deadline(now) or now + 1) > now, "a deadline that has come does not come again"
     for _ in range(rules.up_after):  # good checks alone lead out of Down …
         now += 1.0
         health.observe(good, now)
-    now += 10_000.0
+    now = max(now + 10_000.0, health.deadline(now + 10_000.0) or 0.0)
     health.observe(good, now)
     assert health.state is not DOWN
     for _ in range(rules.up_after):  # … and with good calls to Up
-        now += 1.0
+        now += 0.1
         health.observe(answered, now)
+        health.observe(lasted, now)
     health.observe(good, now)
+    now = max(now, health.deadline(now) or 0.0)  # a refused number is not refuted by another one, but by time
+    health.wake(now)
     assert health.state is UP
