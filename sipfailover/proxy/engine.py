@@ -76,6 +76,9 @@ class Engine:
         if source is None:
             self._stranger(flow, data)
             return
+        source.heard_at = now
+        if self.watch.blame.finding.excuses:
+            self.watch.heard_from(source, now)
         try:
             message = Message(data)
             self.count.received(source.role, message)

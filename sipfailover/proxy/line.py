@@ -69,6 +69,10 @@ class Line:
     registration_timer: Timer | None = None
     silent: bool = False
     """It has not answered since the last OPTIONS that had no answer, or call."""
+    heard_at: float = float("-inf")
+    """When anything came from there last, seconds."""
+    unsent: str = ""
+    """Why the last thing could not even be sent there; empty since something was heard."""
 
     def __post_init__(self) -> None:
         self.peer = Peer(self.role, self.trunk.name)
@@ -139,5 +143,6 @@ def _monitor_rules(settings: Settings, monitor: Monitor) -> tuple[HealthRules, P
         up_after=monitor.up_after,
         stable_for=settings.failover.return_to_main.stable_for,
         count_calls=monitor.count_real_calls,
+        quick=monitor.confirm_quickly,
     )
     return health, ProbeRules(every=monitor.options_every, timeout=monitor.timeout)

@@ -31,6 +31,8 @@ def take(engine: Engine, now: float) -> EngineView:
         calls=tuple(_call(call) for call in reversed(calls)),
         calls_now=len(core.calls),
         last_failover=engine.watch.last_failover,
+        own_line=engine.watch.blame.words,
+        own_line_since=engine.watch.blame.since if engine.watch.blame.words else None,
         transactions=len(layer),
         requests={(role, way, method.decode("latin-1")): n for (role, way, method), n in count.requests.items()},
         responses={(role, way, f"{kind}xx"): n for (role, way, kind), n in count.responses.items()},

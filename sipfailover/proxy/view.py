@@ -88,5 +88,8 @@ class EngineView:
     """(side, `in`|`out`, `1xx` … `6xx`) → count since the start."""
     retransmissions: dict[tuple[str, str], int]
     """(`in`|`out`, method) → count since the start."""
+    own_line: str
+    """What is the matter with our own line, a sentence; empty if nothing is known to be. No trunk is blamed then."""
+    own_line_since: float | None
     rejected: dict[str, int]
     """`malformed`, `too_big`, `not_allowed` → count since the start."""

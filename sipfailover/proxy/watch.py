@@ -7,6 +7,7 @@ sends, listens and tells.
 from dataclasses import dataclass
 
 from sipfailover.flow import Target
+from sipfailover.proxy.blame import SILENCE, Blame
 from sipfailover.proxy.call import Clock
 from sipfailover.proxy.core import Core, phrase
 from sipfailover.proxy.facts import ProbeEnded, TrunkChanged
@@ -17,9 +18,6 @@ from sipfailover.trunk import Change, Evidence, Sign, State
 from sipfailover.wire import Message, compose
 from sipfailover.wire.uri import with_host
 
-GRACE = 0.05
-"""Seconds by which the watchdog of a probe is later than the transaction that should end it."""
-
 WORDS = {
     "refused": "port closed",
     "reset": "connection reset",
@@ -29,8 +27,7 @@ WORDS = {
 }
 """The transport's word → words for people."""
 
-BAD = frozenset({Sign.PROBE_FAILED, Sign.PROBE_503, Sign.CALL_SILENT, Sign.CALL_FAULT, Sign.RETRY_AFTER})
-SILENCE = frozenset({Sign.PROBE_FAILED, Sign.CALL_SILENT})
+BAD = frozenset({*SILENCE, Sign.PROBE_503, Sign.CALL_FAULT, Sign.RETRY_AFTER})
 
 
 @dataclass(slots=True, eq=False)
@@ -50,6 +47,7 @@ class Watch:
         self.active = ""
         """Name of the trunk that new calls take; empty if none is usable."""
         self.last_failover: FailoverView | None = None
+        self.blame = Blame(core)
         self._last_active = ""
 
     def start(self, now: float) -> None:
@@ -60,26 +58,63 @@ class Watch:
     def resolved(self, line: Line, now: float) -> None:
         """A line has other addresses."""
         self._arm(line, now)
+        self.blame.resolved(now)
         self._choose_active(now, "its name resolves" if line.trunk.targets else line.trunk.resolve_why)
 
     def observe(self, line: Line, evidence: Evidence | None, now: float) -> None:
         """Something was seen of a line. On the path: for a good call to a trunk that is Up this is one look-up."""
         if evidence is None:
             return
-        trunk = line.trunk
+        trunk, sign = line.trunk, evidence.sign
+        silent = sign in SILENCE
+        line.silent = line.silent or silent
+        if silent and self._is_settled_elsewhere(line, evidence, now):
+            self._arm(line, now)
+            return
         change = trunk.health.observe(evidence, now)
         if change is not None:
             self._changed(line, change, now)
-        if change is not None or evidence.sign in BAD:
-            line.silent = line.silent or evidence.sign in SILENCE
+        if change is not None or sign in BAD:
+            if silent and (sign is not Sign.PROBES_SILENT or change is not None):
+                self._confirm(line, now)
             trunk.probe.hurry(now, trunk.health)
+            self._arm(line, now)
+
+    def heard_from(self, line: Line, now: float) -> None:
+        """Something came from a line while our own was in doubt."""
+        if self.blame.heard(line, now):
+            for other in self.core.trunks:
+                other.trunk.probe.hurry(now, other.trunk.health)
+                self._arm(other, now)
+
+    def _is_settled_elsewhere(self, line: Line, evidence: Evidence, now: float) -> bool:
+        """True if a silence is evidence of nothing more: a quick check is asking already, or it is our own line."""
+        probe = line.trunk.probe
+        if evidence.sign is Sign.CALL_SILENT and probe.quick and line.trunk.health.state is State.SUSPECT:
+            return True
+        asked_at = evidence.sent_at if evidence.sent_at is not None else now
+        return self.blame.excuses(line, evidence, asked_at, now)
+
+    def _confirm(self, line: Line, now: float) -> None:
+        """Something was silent: ask for sure, and ask the other trunks whether it is us."""
+        if line.trunk.health.rules.quick and line.trunk.health.state in (State.SUSPECT, State.TRIAL):
+            self._ask_quickly(line, now)
+            if line.role == "trunk":
+                for other in self.core.trunks:
+                    if other is not line and other.trunk.health.state is not State.DOWN:
+                        self._ask_quickly(other, now)
+
+    def _ask_quickly(self, line: Line, now: float) -> None:
+        trunk = line.trunk
+        if trunk.target is not None:
+            trunk.probe.confirm(now, trunk.roundtrip.probes.mean, trunk.roundtrip.patience)
             self._arm(line, now)
 
     def wake(self, line: Line, now: float) -> None:
         """The timer of a line is due."""
         line.timer = None
         trunk = line.trunk
-        if trunk.probe.overdue(now - GRACE):
+        if trunk.probe.overdue(now):
             self._ended(line, trunk.probe.failed("", now), "timeout", 0, None, now)
         due = trunk.health.deadline()
         if due is not None and due <= now:
@@ -96,8 +131,7 @@ class Watch:
         trunk = line.trunk
         dues = [trunk.health.deadline()]
         if trunk.target is not None:
-            probe = trunk.probe
-            dues.append(probe.next_at if probe.sent_at is None else probe.deadline() + GRACE)
+            dues.append(trunk.probe.deadline())
         due = min((due for due in dues if due is not None), default=None)
         if due is None:
             return
@@ -123,7 +157,7 @@ class Watch:
             contact=b"<sip:%b%b>" % (target.sent_by, b";transport=tcp" if target.reliable else b""),
             headers=((b"accept", b"application/sdp"), (b"user-agent", b"sipfailover")),
         )
-        trunk.probe.sent(now, trunk.health)
+        trunk.probe.sent(now, trunk.health, trunk.no_answer().bound if trunk.roundtrip.patience else 0.0)
         core.layer.request(
             branch, b"OPTIONS", data, target, Asked(line, now, target), now,
             t1=trunk.no_answer().t1, life=trunk.probe.rules.timeout,
@@ -136,11 +170,17 @@ class Watch:
             return
         if message is None:
             word = "timeout" if what is Input.TIMER_F else "refused" if tx.reason == "refused" else "unreachable"
+            if not trunk.probe.concerns(asked.sent_at):
+                return  # another check has begun since, or it was known already
             if tx.reason.startswith("local: "):
-                trunk.probe.sent_at = None  # our own trouble is evidence of nothing
+                trunk.probe.forget()  # our own trouble is evidence of nothing
+                self.blame.unsent(line, tx.reason.removeprefix("local: "), now)
                 self._ended(line, None, word, 0, None, now)
                 return
             trunk.avoid(asked.target)
+            if trunk.probe.quick:
+                trunk.probe.failed(WORDS.get(tx.reason, tx.reason), now)
+                return  # others of the same check are under way
             self._ended(line, trunk.probe.failed(WORDS.get(tx.reason, tx.reason), now), word, 0, None, now)
             return
         trip = now - asked.sent_at if tx.sends == 1 else None
@@ -159,7 +199,8 @@ class Watch:
 
     def _changed(self, line: Line, change: Change, now: float) -> None:
         before, after = change.before.label, change.after.label
-        self.core.record(TrunkChanged(now, line.name, before, after, change.why))
+        evidence = tuple(one.words(now) for one in change.evidence)
+        self.core.record(TrunkChanged(now, line.name, before, after, change.why, change.rule, evidence))
         level = "info" if change.after is State.UP else "warning"
         self.core.log(level, f"{line.role} {line.name} is {after}", was=before, why=change.why)
         if line.role == "trunk":

@@ -12,6 +12,11 @@ from .identity import caller_uri as caller_uri
 from .identity import request_uri as request_uri
 from .lease import ANSWER_WITHIN as ANSWER_WITHIN
 from .lease import RegistrationRules as RegistrationRules
+from .ourselves import NOTHING as NOTHING
+from .ourselves import Finding as Finding
+from .ourselves import Witness as Witness
+from .ourselves import silent_together as silent_together
+from .ourselves import unresolved as unresolved
 from .probe import Probe as Probe
 from .probe import ProbeRules as ProbeRules
 from .register import Ask as Ask

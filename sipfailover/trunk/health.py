@@ -60,6 +60,7 @@ from sipfailover.trunk.questions import (
     nothing_answered,
     ordered_back,
     proven,
+    proven_while_down,
     refused_again,
     refusing,
     slowed,
@@ -115,7 +116,7 @@ TABLE: dict[tuple[State, Sign], tuple[Effect, tuple[tuple[Question, State], ...]
     (DOWN, PROBE_FAILED):     (stay_out,          ()),
     (DOWN, PROBE_503):        (stay_out,          ()),
     (DOWN, PROBES_SILENT):    (stay_out,          ()),
-    (DOWN, CALL_GOOD):        (credit_stray_call, ((proven, UP), (not_held, TRIAL))),  # all were Down, it was tried
+    (DOWN, CALL_GOOD):        (credit_stray_call, ((proven_while_down, UP), (not_held, TRIAL))),  # all were Down
     (DOWN, CALL_SILENT):      (stay_out_by_call,  ()),
     (DOWN, CALL_FAULT):       (stay_out_by_call,  ()),
     (DOWN, CALL_DROPPED):     (stay_out_by_call,  ()),

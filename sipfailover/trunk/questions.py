@@ -102,7 +102,13 @@ def steady_after_failed_calls(counters: Counters, now: float) -> str:
 
 
 def proven(counters: Counters, now: float) -> str:
-    return "trial calls good" if counters.trials_good >= counters.rules.up_after and not_held(counters, now) else ""
+    """A trial that has begun within the hours of return may end after them."""
+    enough = counters.trials_good >= counters.rules.up_after
+    return "trial calls good" if enough and now >= counters.held_until else ""
+
+
+def proven_while_down(counters: Counters, now: float) -> str:
+    return proven(counters, now) if may_return(counters, now) else ""
 
 
 def not_held(counters: Counters, now: float) -> str:

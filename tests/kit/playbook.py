@@ -214,6 +214,8 @@ class Playbook:
         self._script: list[Input | Expectation] = []
         self._story: list[str] = []
         self._out: list[tuple[float, Command]] = []
+        self.told: list[Log | Record] = []
+        """Everything for log and history so far."""
         self._known: set[tuple[tuple[str, str, int], bytes]] = set()
         self._failed = False
 
@@ -252,6 +254,8 @@ class Playbook:
         """Take what the engine wants done, at this moment."""
         for command in self.engine.take():
             self._out.append((self.now, command))
+            if not isinstance(command, Send):
+                self.told.append(command)
             if isinstance(command, Send):
                 self.sent.append((command.to, command.data))
 
