@@ -1,6 +1,6 @@
 """The books of an attempt that is over: its clock, its channel, its evidence, its record, what must be cancelled."""
 
-from sipfailover.proxy import forks
+from sipfailover.proxy import experience, forks
 from sipfailover.proxy.call import Attempt, Call
 from sipfailover.proxy.core import Core, phrase
 from sipfailover.proxy.facts import AttemptEnded
@@ -45,7 +45,7 @@ def close(
             call_id=attempt.leg.call_id.decode(),
         )
     )
-    watch.observe(attempt.line, evidence, now)
+    experience.closed(watch, call, attempt, outcome, evidence, now)
 
 
 def _reason(outcome: Outcome, message: Message | None) -> str:

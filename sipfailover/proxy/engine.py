@@ -49,7 +49,7 @@ class Engine:
         self.count = Count(core)
         self.watch = Watch(core)
         self.registering = Registering(core, self.watch)
-        self.inside = Inside(core)
+        self.inside = Inside(core, self.watch)
         self.stray = Stray(core, self.inside)
         self.ladder = Ladder(core, self.watch, self.inside, self.stray)
         self._strangers: set[str] = set()

@@ -97,6 +97,7 @@ def trunk_lines(settings: Settings, chance: Chance, now: float) -> list[Line]:
         health, probe = _monitor_rules(settings, settings.monitor_for(section))
         trunk = Trunk(section.name, section.tier, health, probe, failover.no_answer_within, chance, now)
         trunk.channels = section.channels
+        trunk.look_for_drops(settings.monitor_for(section).dropped_within)
         host, port = (section.domain, None) if section.domain else (section.host, section.port)
         line = Line("trunk", trunk, rules, host.encode("idna"), port)
         line.account = _account(section, line.host)

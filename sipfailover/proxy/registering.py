@@ -15,6 +15,7 @@ from sipfailover.trunk import (
     ANSWER_WITHIN,
     Ask,
     Evidence,
+    InboundSeen,
     PublicAddress,
     RegisterAnswer,
     Registration,
@@ -39,6 +40,10 @@ SIGNS: dict[RegistrationSign, Sign | None] = {
 }
 """What the end of a REGISTER is evidence of. A refusal counts as one failed call (to `REGISTER`): alone it brings no
 trunk Down, because many carriers take calls of an account that they do not let register. 503 counts as to OPTIONS."""
+
+
+INBOUND = {Word.REGISTERED: InboundSeen.REGISTERED, Word.FAILED: InboundSeen.UNREGISTERED}
+"""What a registration is for calls that come in."""
 
 
 @dataclass(slots=True, eq=False)
@@ -158,6 +163,8 @@ class Registering:
         if evidence is None:
             return
         what = "; ".join(part for part in (evidence.what, why) if part)
+        if evidence.before is not evidence.after and evidence.after in INBOUND:
+            self.watch.inbound(line, INBOUND[evidence.after], now, what=what)
         if evidence.before is not evidence.after and evidence.after is not Word.REGISTERING:
             level = "error" if evidence.after is Word.FAILED else "info"
             self.core.log(level, f"trunk {line.name}: {evidence.after}", why=what)

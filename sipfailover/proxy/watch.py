@@ -14,7 +14,7 @@ from sipfailover.proxy.facts import ProbeEnded, TrunkChanged
 from sipfailover.proxy.line import Line
 from sipfailover.proxy.view import FailoverView
 from sipfailover.transaction import Input, Transaction
-from sipfailover.trunk import Change, Evidence, Sign, State
+from sipfailover.trunk import Change, Evidence, InboundSeen, Sign, State
 from sipfailover.wire import Message, compose
 from sipfailover.wire.uri import with_host
 
@@ -87,6 +87,18 @@ class Watch:
                 other.trunk.probe.hurry(now, other.trunk.health)
                 self._arm(other, now)
 
+    def inbound(self, line: Line, seen: InboundSeen, now: float, number: str = "", what: str = "") -> None:
+        """Something was seen of how calls come in over a trunk: kept and told, and no call moves."""
+        change = line.trunk.inbound.observe(seen, now, number, what)
+        if change is not None:
+            before, after = change.before.label, change.after.label
+            evidence = tuple(one.words(now) for one in change.evidence)
+            fact = TrunkChanged(now, line.name, before, after, change.why, change.rule, evidence, "inbound")
+            self.core.record(fact)
+            level = "info" if change.after is State.UP else "warning"
+            self.core.log(level, f"calls that come in over {line.name}: {after}", was=before, why=change.why)
+            self._arm(line, now)
+
     def _is_settled_elsewhere(self, line: Line, evidence: Evidence, now: float) -> bool:
         """True if a silence is evidence of nothing more: a quick check is asking already, or it is our own line."""
         probe = line.trunk.probe
@@ -116,7 +128,10 @@ class Watch:
         trunk = line.trunk
         if trunk.probe.overdue(now):
             self._ended(line, trunk.probe.failed("", now), "timeout", 0, None, now)
-        due = trunk.health.deadline()
+        due = trunk.inbound.deadline()
+        if due is not None and due <= now:
+            self.inbound(line, InboundSeen.TIME, now)
+        due = trunk.health.deadline(now)
         if due is not None and due <= now:
             change = trunk.health.wake(now)
             if change is not None:
@@ -129,7 +144,7 @@ class Watch:
     def _arm(self, line: Line, now: float) -> None:
         """Have `wake` called at the next moment that matters."""
         trunk = line.trunk
-        dues = [trunk.health.deadline()]
+        dues = [trunk.health.deadline(now), trunk.inbound.deadline()]
         if trunk.target is not None:
             dues.append(trunk.probe.deadline())
         due = min((due for due in dues if due is not None), default=None)

@@ -10,6 +10,8 @@ from .evidence import many as many
 from .health import Health as Health
 from .identity import caller_uri as caller_uri
 from .identity import request_uri as request_uri
+from .inbound import Inbound as Inbound
+from .inbound import InboundSeen as InboundSeen
 from .lease import ANSWER_WITHIN as ANSWER_WITHIN
 from .lease import RegistrationRules as RegistrationRules
 from .ourselves import NOTHING as NOTHING
@@ -28,9 +30,11 @@ from .register import register_request as register_request
 from .registration import Registration as Registration
 from .roundtrip import NoAnswer as NoAnswer
 from .roundtrip import RoundTrip as RoundTrip
+from .setup_time import SetUpTime as SetUpTime
 from .standing import RegistrationEvidence as RegistrationEvidence
 from .standing import RegistrationSign as RegistrationSign
 from .standing import RegistrationView as RegistrationView
 from .standing import Word as Word
+from .talks import Talks as Talks
 from .trunk import Order as Order
 from .trunk import Trunk as Trunk

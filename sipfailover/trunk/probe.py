@@ -166,6 +166,10 @@ class Probe:
         what = f"{status} {reason}".strip() + " to OPTIONS"
         return self._end(sign, status, what, retry_after, now)
 
+    def alive(self, now: float) -> Evidence | None:
+        """Something else was answered: that ends a quick check well. None if there is none."""
+        return self._end(Sign.PROBE_GOOD, 0, "answered, though late", 0.0, now) if self.quick else None
+
     def failed(self, what: str, now: float) -> Evidence | None:
         """No answer came (`what` empty), or the transport failed with `what`. None if no check is in flight, or if it
         is a quick one that goes on."""

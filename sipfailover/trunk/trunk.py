@@ -10,8 +10,11 @@ from sipfailover.chance import Chance
 from sipfailover.flow import Target
 from sipfailover.trunk.evidence import HealthRules, State
 from sipfailover.trunk.health import Health
+from sipfailover.trunk.inbound import Inbound
 from sipfailover.trunk.probe import Probe, ProbeRules
 from sipfailover.trunk.roundtrip import NoAnswer, RoundTrip
+from sipfailover.trunk.setup_time import SetUpTime
+from sipfailover.trunk.talks import Talks
 
 
 class Order(IntEnum):
@@ -28,12 +31,16 @@ class Order(IntEnum):
         return self.name.lower()
 
 
+DROPPED_WITHIN = 8.0
+"""Seconds, as `monitor.dropped_within` has it by default."""
+
+
 class Trunk:
     """A carrier line. `tier`: 1 is the first choice. `no_answer_within`: seconds, the configured bound."""
 
     __slots__ = (
-        "_at", "calls_now", "channels", "health", "name", "no_answer_within", "note", "order", "probe", "resolve_why",
-        "roundtrip", "targets", "tier",
+        "_at", "calls_now", "channels", "health", "inbound", "name", "no_answer_within", "note", "order", "probe",
+        "resolve_why", "roundtrip", "setup", "talks", "talks_in", "targets", "tier",
     )  # fmt: skip
 
     def __init__(
@@ -52,6 +59,11 @@ class Trunk:
         self.health = Health(health_rules, now)
         self.probe = Probe(probe_rules, chance, now)
         self.roundtrip = RoundTrip()
+        self.setup = SetUpTime()
+        self.inbound = Inbound(now)
+        """How calls come in over it: shown, and moves no call."""
+        self.talks, self.talks_in = Talks(DROPPED_WITHIN), Talks(DROPPED_WITHIN)
+        """Its young answered calls, those that went out and those that came in."""
         self.no_answer_within = no_answer_within
         self.targets: tuple[Target, ...] = ()
         """Its addresses in the order of RFC 3263; the last good ones while its name does not resolve."""
@@ -78,6 +90,10 @@ class Trunk:
         if self.target is not None and self.target.peer == target.peer:
             self._at = (self._at + 1) % len(self.targets)
 
+    def look_for_drops(self, within: float) -> None:
+        """An answered call that the network ends within so many seconds may have been cut off; 0: look for none."""
+        self.talks, self.talks_in = Talks(within), Talks(within)
+
     @property
     def target(self) -> Target | None:
         """The address in use; None if its name never resolved."""
@@ -101,6 +117,10 @@ class Trunk:
     def no_answer(self, within: float | None = None) -> NoAnswer:
         """The no-answer clock for an attempt that starts now. `within`: seconds, another bound than the usual one."""
         return self.roundtrip.no_answer(self.no_answer_within if within is None else within)
+
+    def no_ringing(self, within: float) -> float:
+        """The no-ringing clock for an attempt that starts now, in seconds. `within`: the configured bound."""
+        return self.setup.no_ringing(within)
 
     def where(self) -> str:
         """`udp 192.0.2.1:5060`, or why there is no address; both while an old address is used."""

@@ -130,7 +130,8 @@ class Metrics:
             self._observe(self._setup, "setup", fact.ringing_after, trunk)
 
     def _trunk_changed(self, fact: TrunkChanged) -> None:
-        self._count(self._changes, "changes", fact.trunk, fact.after.lower())
+        if fact.direction == "outbound":
+            self._count(self._changes, "changes", fact.trunk, fact.after.lower())
 
     def _probe_ended(self, fact: ProbeEnded) -> None:
         self._count(self._probes, "probes", fact.trunk, _label(fact.result))

@@ -111,6 +111,12 @@ def _line(trunk: TrunkView, wall: Wall) -> dict[str, object]:
             "loss_ratio": round(trunk.loss_ratio, 4),
         },
         "no_answer_within_seconds": round(trunk.no_answer_within, 3),
+        "clocks": {
+            "no_answer_seconds": {"now": round(trunk.no_answer_within, 3), "at_most": trunk.no_answer_at_most},
+            "no_ringing_seconds": {"now": round(trunk.no_ringing_within, 3), "at_most": trunk.no_ringing_at_most},
+            "set_up_seconds": None if trunk.set_up_time is None else round(trunk.set_up_time, 3),
+        },
+        "inbound": {"state": trunk.inbound.lower(), "why": trunk.inbound_why},
         "registration": trunk.registration,
         "calls": {"now": trunk.calls_now},
         "target": trunk.target,
