@@ -42,7 +42,7 @@ class App:
         self.log = structlog.get_logger("sipfailover")
         self.ended = asyncio.Event()
         chance = Chance()
-        self.engine = Engine(settings, chance, time.monotonic())
+        self.engine = Engine(settings, chance, time.monotonic(), wall)
         self.metrics = Metrics(version=__version__, loop=loop_name)
         self.ledger = Ledger(settings.history.file, wall, keep=settings.history.keep)
         self.pool = Pool(loop, received=self._received, lost=self._lost, settled=self._settled, known=self.engine.knows)
@@ -144,8 +144,8 @@ class App:
     def _lost(self, where: Target, reason: str) -> None:
         self.engine.lost(where, reason, time.monotonic())
 
-    def _resolved(self, name: str, targets: tuple[Target, ...], why: str) -> None:
-        self.engine.resolved(name, targets, time.monotonic(), why)
+    def _resolved(self, name: str, targets: tuple[Target, ...], why: str, forget: bool) -> None:
+        self.engine.resolved(name, targets, time.monotonic(), why, forget=forget)
         self._settled()
 
     def _settled(self) -> None:

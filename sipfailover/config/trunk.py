@@ -81,12 +81,14 @@ class Identity(Section):
     number from an identity header. Default caller."""
     headers: Annotated[tuple[IdentityHeader, ...], BeforeValidator(as_list)] | None = None
     """The headers that tell the caller's number to the carrier: pai (P-Asserted-Identity), ppi
-    (P-Preferred-Identity), rpid (Remote-Party-ID); [] for none. Default: those that the PBX wrote, as it wrote them."""
+    (P-Preferred-Identity), rpid (Remote-Party-ID); [] for none. The number is the one that the PBX wrote in these, else
+    in From. Default: those that the PBX wrote, as it wrote them."""
     display_name: Annotated[Literal["keep", "drop"], BeforeValidator(lower)] = "keep"
     """Whether the caller's name goes to the carrier. Default keep."""
     hidden: Annotated[Literal["keep", "id", "anonymous", "both"], BeforeValidator(lower)] = "keep"
     """How a caller who hides the number is told: id (Privacy: id, the number in From), anonymous (From is
-    anonymous@anonymous.invalid, the number in the identity headers), both. Default: as the PBX wrote it."""
+    anonymous@anonymous.invalid, the number in the identity headers, no Privacy), both. Default: as the PBX wrote it,
+    and Privacy: id where nothing of that would be left."""
     number_when_hidden: YesNo = True
     """Whether this carrier gets the number of a caller who hides it, in an identity header, so that it can bill and
     trace the call; it does not pass it on. Default yes."""
@@ -114,7 +116,7 @@ class TrunkSettings(Section):
     host: Host
     """The carrier's host name or IP address. Calls are accepted from its addresses."""
     port: Port | None = None
-    """The carrier's port. Default: what DNS says (SRV), else 5060, with tls 5061; writing a port turns SRV off."""
+    """The carrier's port. Default: what DNS says (NAPTR, SRV), else 5060, with tls 5061; writing it turns that off."""
     transport: Transport = "udp"
     """udp, tcp or tls. Default udp."""
     tls: TrunkTls = TrunkTls()

@@ -25,7 +25,8 @@ class AttemptEnded:
     reason: str
     """Reason phrase, Reason header or the transport's word, as it came."""
     verdict: str
-    """What we did about it, in words: `relayed`, `next trunk`, `gave up`."""
+    """What we did about it, in words: `relayed`, `next trunk`, `next address`, `own number` (the same trunk once
+    more, showing its `caller_id`), `gave up`."""
     sent_at: float
     ringing_after: float | None
     """Seconds from our INVITE to the first 18x, None if nothing rang."""
@@ -93,7 +94,8 @@ class TrunkChanged:
 
 @dataclass(frozen=True, slots=True)
 class ProbeEnded:
-    """An OPTIONS to a trunk or a PBX was answered, or was not."""
+    """An OPTIONS to a trunk or a PBX was answered, or was not. Only those to the address in use are told: they say how
+    the trunk is, the others how one of its further addresses is."""
 
     at: float
     trunk: str
@@ -101,6 +103,8 @@ class ProbeEnded:
     """`answered`, `timeout`, `refused`, `unreachable`, `fault` (answered, but in a way that does not count)."""
     status: int
     round_trip: float | None
+    remote: str = ""
+    """The address it went to, as `udp 192.0.2.1:5060`."""
 
 
 Fact = AttemptEnded | CallEnded | TrunkChanged | ProbeEnded

@@ -1,5 +1,7 @@
 """Trunks: what was ordered, what was observed, how to ask and how long to wait. Front door of the package."""
 
+from .addresses import ASKED_EVERY as ASKED_EVERY
+from .addresses import Addresses as Addresses
 from .evidence import Change as Change
 from .evidence import Evidence as Evidence
 from .evidence import HealthRules as HealthRules
@@ -8,19 +10,29 @@ from .evidence import State as State
 from .evidence import duration as duration
 from .evidence import many as many
 from .health import Health as Health
+from .identity import Shown as Shown
 from .identity import caller_uri as caller_uri
+from .identity import incoming as incoming
+from .identity import present as present
 from .identity import request_uri as request_uri
 from .inbound import Inbound as Inbound
 from .inbound import InboundSeen as InboundSeen
 from .lease import ANSWER_WITHIN as ANSWER_WITHIN
 from .lease import RegistrationRules as RegistrationRules
+from .numbers import bare_emergency as bare_emergency
+from .numbers import emergency_spellings as emergency_spellings
+from .numbers import number_plan as number_plan
 from .ourselves import NOTHING as NOTHING
 from .ourselves import Finding as Finding
 from .ourselves import Witness as Witness
 from .ourselves import silent_together as silent_together
 from .ourselves import unresolved as unresolved
+from .presentation import Presentation as Presentation
+from .presentation import presentation as presentation
+from .probe import JITTER as JITTER
 from .probe import Probe as Probe
 from .probe import ProbeRules as ProbeRules
+from .probe import meaning as meaning
 from .register import Ask as Ask
 from .register import Binding as Binding
 from .register import PublicAddress as PublicAddress

@@ -214,7 +214,7 @@ class Playbook:
         self._script: list[Input | Expectation] = []
         self._story: list[str] = []
         self._out: list[tuple[float, Command]] = []
-        self.told: list[Log | Record] = []
+        self.noted: list[Log | Record] = []
         """Everything for log and history so far."""
         self._known: set[tuple[tuple[str, str, int], bytes]] = set()
         self._failed = False
@@ -255,7 +255,7 @@ class Playbook:
         for command in self.engine.take():
             self._out.append((self.now, command))
             if not isinstance(command, Send):
-                self.told.append(command)
+                self.noted.append(command)
             if isinstance(command, Send):
                 self.sent.append((command.to, command.data))
 

@@ -49,7 +49,7 @@ def talked(book: Office, n: int, seconds: float, who: object, ringing: float = 0
 
 
 def changes(book: Office, name: str = "main", direction: str = "outbound") -> list[TrunkChanged]:
-    facts = [command.fact for command in book.told if isinstance(command, Record)]
+    facts = [command.fact for command in book.noted if isinstance(command, Record)]
     return [
         fact for fact in facts if isinstance(fact, TrunkChanged) and (fact.trunk, fact.direction) == (name, direction)
     ]

@@ -248,7 +248,7 @@ def test_when_no_name_resolves_that_is_said_and_silence_counts_as_ever() -> None
 
 def said(book: Office) -> list[tuple[str, str]]:
     """What the log was told."""
-    return [(command.level, command.text) for command in book.told if isinstance(command, Log)]
+    return [(command.level, command.text) for command in book.noted if isinstance(command, Log)]
 
 
 # -- three checks in a row --------------------------------------------------------------------------------------------
