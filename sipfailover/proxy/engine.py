@@ -34,6 +34,7 @@ from sipfailover.proxy.stray import Stray
 from sipfailover.proxy.view import EngineView
 from sipfailover.proxy.watch import Asked, AskedOther, Watch
 from sipfailover.transaction import Input, Transaction
+from sipfailover.trunk import Order
 from sipfailover.wire import Message, compose
 
 CALLS_MAX = 20_000
@@ -52,7 +53,7 @@ class Engine:
     ) -> None:
         self.core = core = Core(settings, chance, now)
         self.count = Count(core)
-        self.watch = Watch(core)
+        self.watch = Watch(core, wall)
         self.registering = Registering(core, self.watch)
         self.registrar = Registrar(core, self.watch, self.count, wall)
         self.inside = Inside(core, self.watch)
@@ -139,6 +140,15 @@ class Engine:
                     self._settle(now)
             else:
                 self._clocks[name](owner, Clock(name), now)
+
+    def order(self, name: str, order: Order, now: float) -> None:
+        """An operator says whether calls may go to this trunk or PBX. Raises KeyError for a name that is none."""
+        self.watch.order(self.core.lines[name], order, now)
+
+    def release(self, name: str, now: float) -> None:
+        """An operator gives a trunk back that is Down: it need not wait for its time, nor for the hours of return; once
+        it answers its checks, single calls try it. Raises KeyError for a name that is none."""
+        self.watch.release(self.core.lines[name], now)
 
     def drain(self) -> None:
         """Take no new calls from now on; those that are being set up, or talk, go on."""

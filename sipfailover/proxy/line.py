@@ -189,7 +189,8 @@ def pbx_lines(settings: Settings, chance: Chance, now: float) -> list[Line]:
     lines = []
     for section in settings.pbx:
         health, probe = _monitor_rules(settings, settings.monitor)
-        health = replace(health, stable_for=0.0)  # it is the only place that calls can go to: back means back
+        # It is the only place that calls can go to: back means back.
+        health = replace(health, stable_for=0.0, manual=False, window=None)
         probe = replace(probe, every=min(probe.every, PBX_OPTIONS_EVERY))
         trunk = Trunk(section.name, 0, health, probe, settings.inbound.no_answer_within, chance, now)
         host = (section.host or NOWHERE).encode("idna")
@@ -217,5 +218,7 @@ def _monitor_rules(settings: Settings, monitor: Monitor) -> tuple[HealthRules, P
         stable_for=settings.failover.return_to_main.stable_for,
         count_calls=monitor.count_real_calls,
         quick=monitor.confirm_quickly,
+        manual=settings.failover.return_to_main.when.word == "manual",
+        window=settings.failover.return_to_main.when.window,
     )
     return health, ProbeRules(every=monitor.options_every, timeout=monitor.timeout)

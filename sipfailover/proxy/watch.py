@@ -5,7 +5,9 @@ address of several `trunk.addresses`'; this room sends, listens and tells. The a
 sake: while another one is left, that it fails is its own affair. The others are asked more rarely, for their own sake.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from sipfailover.flow import Target
 from sipfailover.proxy.blame import SILENCE, Blame
@@ -15,7 +17,7 @@ from sipfailover.proxy.facts import ProbeEnded, TrunkChanged
 from sipfailover.proxy.line import Line
 from sipfailover.proxy.view import FailoverView
 from sipfailover.transaction import Input, Transaction
-from sipfailover.trunk import ASKED_EVERY, JITTER, Change, Evidence, InboundSeen, Sign, State, meaning
+from sipfailover.trunk import ASKED_EVERY, JITTER, Change, Evidence, InboundSeen, Order, Sign, State, meaning
 from sipfailover.wire import Message, compose
 from sipfailover.wire.uri import with_host
 
@@ -53,10 +55,12 @@ class AskedOther:
 
 
 class Watch:
-    """See the module. `now`: seconds, monotonic."""
+    """See the module. `now`: seconds, monotonic. `wall`: that as the local time of day, for hours of return; without it
+    they never come."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, wall: Callable[[float], datetime] | None = None) -> None:
         self.core = core
+        self._wall = wall
         self.active = ""
         """Name of the trunk that new calls take; empty if none is usable."""
         self.last_failover: FailoverView | None = None
@@ -68,6 +72,7 @@ class Watch:
     def start(self, now: float) -> None:
         """Begin to watch every line."""
         for line in self.core.lines.values():
+            self._tell_time(line, now)
             self._arm(line, now)
 
     def resolved(self, line: Line, now: float) -> None:
@@ -151,6 +156,7 @@ class Watch:
         if trunk.probe.overdue(now) and trunk.target is not None:
             evidence = self._charge(line, trunk.target, trunk.probe.failed("", now), now)
             self._ended(Asked(line, now, trunk.target), evidence, "timeout", 0, None, now)
+        self._tell_time(line, now)
         due = trunk.inbound.deadline()
         if due is not None and due <= now:
             self.inbound(line, InboundSeen.TIME, now)
@@ -169,6 +175,29 @@ class Watch:
         if other is not None:
             self._ask_other(line, other, now)
         self._look(line, now)
+
+    def _tell_time(self, line: Line, now: float) -> None:
+        """The time of day, each time anew: a clock that was set, or goes to summer time, is right at once."""
+        if self._wall is not None and line.trunk.health.rules.window is not None:
+            local = self._wall(now)
+            day = local.hour * 3600 + local.minute * 60 + local.second + local.microsecond / 1e6
+            line.trunk.health.clock(day - now)
+
+    def order(self, line: Line, order: Order, now: float) -> None:
+        """People say whether calls may go to a trunk."""
+        before, line.trunk.order = line.trunk.order, order
+        if before is order:
+            return
+        self.core.log("warning", f"{line.role} {line.name} is {order.label}, as ordered", was=before.label)
+        if line.role == "trunk":
+            self._choose_active(now, f"{line.name} is {order.label}, as ordered")
+
+    def release(self, line: Line, now: float) -> None:
+        """People say that a trunk need not wait: once it answers, single calls try it."""
+        self.core.log("warning", f"{line.role} {line.name} is given back by an operator")
+        self.observe(line, Evidence(Sign.RELEASED, "an operator gave it back"), now)
+        line.trunk.probe.hurry(now, line.trunk.health)
+        self._arm(line, now)
 
     def _look(self, line: Line, now: float) -> None:
         """Notice that a line uses another address than before, which is asked at once, and plan what comes next."""

@@ -1,9 +1,11 @@
 """Watching the lines: OPTIONS at their time, what answers and calls say about health, which trunk is active."""
 
+from datetime import datetime, timedelta
+
 import pytest
 
 from sipfailover.proxy import Log, ProbeEnded, TrunkChanged
-from sipfailover.trunk import State
+from sipfailover.trunk import Order, State
 from sipfailover.wire import compose
 from tests.kit import (
     ack,
@@ -328,6 +330,68 @@ def test_a_full_trunk_is_no_failover() -> None:
     view = book.engine.view(book.now)
     assert view.active_trunk == "main"
     assert view.last_failover is None
+
+
+# -- the way back, as people want it ---------------------------------------------------------------------------------
+
+
+def at_night(more: str, begins: str = "2018-01-08 01:59:00") -> Office:
+    """An office that knows the time of day, whose main trunk has gone Down by silent checks."""
+    start = datetime.fromisoformat(begins)
+    book = office(
+        f"failover: {{return_to_main: {{stable_for: 5s, {more}}}}}",
+        probes=CHECKS,
+        wall=lambda now: start + timedelta(seconds=now),
+    )
+    book.answers_probes = False
+    pass_by(book, 8.0, BACKUP, PBX)
+    assert book.line("main").trunk.health.state is State.DOWN
+    return book
+
+
+def test_a_trunk_that_is_well_comes_back_within_the_hours_of_return() -> None:
+    book = at_night("when: 02:00-05:00", "2018-01-08 01:58:00")
+    pass_by(book, 110.0, MAIN, BACKUP, PBX)
+    assert book.engine.watch.active == "backup"
+    pass_by(book, 4.0, MAIN, BACKUP, PBX)
+    assert book.line("main").trunk.health.since == pytest.approx(120.0, abs=0.01)
+    assert book.engine.watch.active == "main"
+
+
+def test_by_hand_calls_stay_on_the_backup_until_somebody_gives_the_trunk_back() -> None:
+    book = at_night("when: manual")
+    pass_by(book, 600.0, MAIN, BACKUP, PBX)
+    assert book.engine.watch.active == "backup"
+    book.engine.release("main", book.now)
+    book.collect()
+    assert book.line("main").trunk.health.state is State.TRIAL
+    assert [text for _, text in said(book)].count("trunk main is given back by an operator") == 1
+
+
+def test_the_pbx_comes_back_whatever_is_wanted_of_trunks() -> None:
+    book = at_night("when: manual")
+    pass_by(book, 10.0, MAIN, BACKUP)
+    assert book.line("pbx").trunk.health.state is State.DOWN
+    pass_by(book, 30.0, MAIN, BACKUP, PBX)
+    assert book.line("pbx").trunk.health.state is State.UP
+
+
+def test_an_order_moves_new_calls_at_once_and_the_last_trunk_is_not_taken_away_silently() -> None:
+    book = measured()
+    book.engine.order("main", Order.DRAINING, book.now)
+    assert book.engine.watch.active == "backup"
+    book.engine.order("backup", Order.OFF, book.now)
+    book.engine.order("backup", Order.OFF, book.now)
+    book.collect()
+    assert book.engine.watch.active == ""
+    told = said(book)
+    assert ("warning", "trunk main is draining, as ordered") in told
+    assert told.count(("warning", "trunk backup is off, as ordered")) == 1
+    assert ("error", "no trunk can carry a call") in told
+    book.engine.order("main", Order.ENABLED, book.now)
+    assert book.engine.watch.active == "main"
+    with pytest.raises(KeyError):
+        book.engine.order("nobody", Order.OFF, book.now)
 
 
 # -- what an answer means ---------------------------------------------------------------------------------------------

@@ -440,3 +440,75 @@ def test_random_evidence_keeps_the_invariants_and_down_is_never_terminal(
     now = max(now, health.deadline(now) or 0.0)  # a refused number is not refuted by another one, but by time
     health.wake(now)
     assert health.state is UP
+
+
+# -- the way back, as people want it ----------------------------------------------------------------------------------
+
+HOURS = HealthRules(down_after=2, up_after=3, stable_for=10.0, window=(7200.0, 18000.0))
+"""From 02:00 to 05:00."""
+
+
+def down_and_well(rules: HealthRules, day_at: float | None = 0.0) -> Health:
+    """Down at 2.0 by calls, answering its checks since."""
+    health = fresh(rules)
+    if day_at is not None:
+        health.clock(day_at)
+    feed(health, silent, silent, good, good, good)
+    assert health.state is DOWN
+    return health
+
+
+@pytest.mark.parametrize(
+    ("day_at", "deadline"), [(0.0, 7200.0), (7199.0, 12.0), (18000.0 - 12.0, 86400.0 + 7200.0 - 18000.0 + 12.0)]
+)
+def test_within_the_hours_of_return_it_comes_back_and_not_before(day_at: float, deadline: float) -> None:
+    health = down_and_well(HOURS, day_at)
+    assert health.deadline(5.0) == pytest.approx(deadline, abs=0.01)
+    health.observe(good, deadline - 0.1)
+    assert health.state is DOWN
+    change = health.wake(deadline + 0.01)
+    assert change is not None
+    assert change.after is TRIAL
+
+
+def test_a_trial_that_has_begun_in_time_may_end_after_the_hours() -> None:
+    health = down_and_well(HOURS, 17_980.0)
+    health.wake(12.0)
+    assert health.state is TRIAL
+    feed(health, answered, answered, answered, start=100.0)
+    assert health.state is UP
+
+
+def test_hours_never_come_while_nobody_has_told_the_time() -> None:
+    health = down_and_well(HOURS, None)
+    assert health.deadline(5.0) is None
+    assert health.story(6.0).endswith("back when the time of day is known")
+
+
+def test_by_hand_it_stays_out_until_an_operator_gives_it_back_and_then_single_calls_try_it() -> None:
+    health = down_and_well(HealthRules(down_after=2, up_after=3, stable_for=10.0, manual=True))
+    feed(health, *[good] * 100, start=1000.0)
+    assert (health.state, health.deadline(2000.0)) == (DOWN, None)
+    assert health.story(2000.0).endswith("back when an operator says so")
+    change = health.observe(Evidence(Sign.RELEASED), 2000.0)
+    assert change is not None
+    assert (change.after, change.rule) == (TRIAL, "ordered back")
+    assert change.why == "an operator gave it back; single calls show whether calls work"
+    feed(health, answered, answered, answered, start=2001.0)
+    assert health.state is UP
+    assert not health.counters.released, "the next time it needs a word again"
+
+
+def test_what_is_given_back_before_it_answers_comes_as_soon_as_it_does() -> None:
+    health = went_down_by_calls()
+    health.observe(Evidence(Sign.RELEASED), 3.0)
+    feed(health, good, good, start=4.0)
+    assert health.state is DOWN
+    health.observe(good, 6.0)
+    assert health.state is TRIAL, "6 s after the failure instead of 10"
+
+
+def test_a_call_that_had_nowhere_else_to_go_brings_nothing_back_that_only_people_may() -> None:
+    health = down_and_well(HealthRules(down_after=2, up_after=3, manual=True))
+    feed(health, answered, answered, answered, answered, start=10.0)
+    assert health.state is DOWN
