@@ -20,10 +20,13 @@ The map, from the wire up. Imports point down this list only; a test holds it.
                (what the caller is told), `admission` (who may talk to us), `allowance` (how often strangers may)
 `proxy`        the engine, sans-IO: `engine` receives and hands on; `ladder` (attempts of one call), `inside` (requests
                in a call), `stray` (answers that come too late), `outside` (OPTIONS to us), `watch` (probes, health),
-               `registering` (with carriers), `registrar` (PBXs that register with us), `bindings` (where those are)
+               `registering` (with carriers), `keepalive` (empty packets for the NATs), `registrar` (PBXs that register
+               with us), `bindings` (where those are)
 `ledger`       the evidence, in SQLite, written by one thread that no call waits for
 `web`          page, status, metrics and health over HTTP: pure functions of one frozen picture (`proxy.view`)
 `simulator`    telephones, carriers and networks in virtual time, with their own SIP; and the demo
+`preflight`    `check --probe`: asks each carrier step by step (`conversation` is sans-IO, `ask` and `account` are its
+               scripts, `call` is a test call by the engine), and says what works and what to do (`judge`, `together`)
 `app`          composition: engine, sockets, clock, ledger, page            `cli`  the verbs
 
 How a call goes: `transport` → `engine.receive` → `transaction.layer` → `ladder.invited` → `routing.plan` → an INVITE to

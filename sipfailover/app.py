@@ -5,6 +5,7 @@ timer. Nothing here waits for a peer, a disk or a browser.
 """
 
 import asyncio
+import contextlib
 import gc
 import signal
 import time
@@ -26,6 +27,8 @@ from sipfailover.web import Metrics, WebServer
 
 DRAIN_SECONDS = 30.0
 """After SIGTERM: how long calls that are being set up may take. compose's stop_grace_period is a little longer."""
+LEAVE_WITHIN = 2.0
+"""Seconds that carriers get at the end to answer to `unregister_at_stop`, all together."""
 LAG_EVERY = 0.5
 """Seconds between two looks at how late the event loop is."""
 GC_THRESHOLD = (50_000, 20, 100)
@@ -45,12 +48,21 @@ class App:
         self.engine = Engine(settings, chance, time.monotonic(), wall)
         self.metrics = Metrics(version=__version__, loop=loop_name)
         self.ledger = Ledger(settings.history.file, wall, keep=settings.history.keep)
-        self.pool = Pool(loop, received=self._received, lost=self._lost, settled=self._settled, known=self.engine.knows)
+        self.pool = Pool(
+            loop,
+            received=self._received,
+            lost=self._lost,
+            settled=self._settled,
+            known=self.engine.knows,
+            keep_alive_every=self.engine.keep_alive_every,
+        )
         self.resolver = Resolver(loop, self._resolved, name_us=self.pool.local_for, chance=chance)
         self.web: WebServer | None = None
         self.loop_name = loop_name
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = float("inf")
+        self._left: asyncio.Event | None = None
+        """From `stop` on; set when no registration is being given up any more."""
         self._looked_at = 0.0
         self._lag = 0.0
         self._lag_timer: asyncio.TimerHandle | None = None
@@ -100,6 +112,7 @@ class App:
 
     async def stop(self) -> None:
         """Close everything."""
+        await self._leave()
         for timer in (self._alarm, self._lag_timer):
             if timer is not None:
                 timer.cancel()
@@ -110,6 +123,15 @@ class App:
         if self.web is not None:
             await self.web.stop()
         await self.loop.run_in_executor(None, self.ledger.close)
+
+    async def _leave(self) -> None:
+        """Give up the registrations of which the file says so. A carrier that does not answer costs LEAVE_WITHIN."""
+        left = self._left = asyncio.Event()
+        self.engine.leave(time.monotonic())
+        self._settled()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_WITHIN):
+                await left.wait()
 
     def drain(self) -> None:
         """The first signal: no new calls; the second: the end."""
@@ -143,6 +165,8 @@ class App:
 
     def _lost(self, where: Target, reason: str) -> None:
         self.engine.lost(where, reason, time.monotonic())
+        if reason.startswith("local: "):
+            self.resolver.look_again()  # what we send from may be our address no more
 
     def _resolved(self, name: str, targets: tuple[Target, ...], why: str, forget: bool) -> None:
         self.engine.resolved(name, targets, time.monotonic(), why, forget=forget)
@@ -163,6 +187,8 @@ class App:
                 self._alarm.cancel()
             self._alarm_at = due
             self._alarm = self.loop.call_later(max(0.0, due - time.monotonic()), self._wake)
+        if self._left is not None and not self.engine.leaving:
+            self._left.set()
 
     def _wake(self) -> None:
         self._alarm, self._alarm_at = None, float("inf")

@@ -12,6 +12,9 @@ UDP = "udp"
 TCP = "tcp"
 TLS = "tls"
 
+PING = b"\r\n\r\n"
+"""The keep-alive of RFC 5626 §3.5.1, on either transport: to whom does not know it, it is an empty line (§7.5)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:

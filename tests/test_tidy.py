@@ -46,7 +46,6 @@ TESTED_ELSEWHERE = {
     "proxy/call.py": ("tests/proxy/test_ladder.py", "values; what they are for is seen in a call"),
     "proxy/closing.py": ("tests/proxy/test_ladder.py", "the record at the end of every attempt"),
     "proxy/core.py": ("tests/proxy/test_engine.py", "the tables that all rooms share; seen wherever a call ends"),
-    "proxy/registering.py": ("tests/proxy/test_accounts.py", "an account is registered, challenged and called"),
     "proxy/line.py": ("tests/proxy/test_engine.py", "what the settings say, seen in how a line is used"),
     "simulator/": ("tests/simulator/test_endpoints.py", "its parts judge others only together, so together they are"),
     "simulator/peers.py": ("tests/simulator/test_demo.py", "real sockets and a loop: the demo is their only user"),

@@ -133,7 +133,8 @@ class TrunkSettings(Section):
     25s over udp and 90s over tcp and tls while registered."""
     clear_old_registrations: YesNo = False
     """Whether to remove, at the start, whatever is registered on this account (`Contact: *`): for carriers that go on
-    calling places that are gone. It also throws out other devices on the account. Default no."""
+    calling places that are gone. It also throws out other devices on the account. Later on only our own former
+    addresses are removed, when the carrier lists one. Default no."""
     unregister_at_stop: YesNo = False
     """Whether to give the registration up when the service ends. Default no: calls that come in during a restart
     then wait for it, and the carrier's own forwarding does not act. Write yes where it should."""

@@ -40,6 +40,22 @@ class StoredChange:
     before: str
     after: str
     why: str
+    rule: str = ""
+    evidence: tuple[str, ...] = ()
+    """A line each, the newest last."""
+    direction: str = "outbound"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRegistration:
+    """One row of `registration_changes`."""
+
+    at_ms: int
+    trunk: str
+    before: str
+    after: str
+    why: str
+    status: int
 
 
 def open_for_reading(path: str) -> sqlite3.Connection:
@@ -61,6 +77,26 @@ def last_calls(db: sqlite3.Connection, count: int) -> list[StoredCall]:
 
 
 def last_trunk_changes(db: sqlite3.Connection, count: int) -> list[StoredChange]:
-    """The changes of health stored last, newest first."""
-    rows = db.execute("SELECT at_ms, trunk, before, after, why FROM trunk_changes ORDER BY id DESC LIMIT ?", (count,))
-    return [StoredChange(*row) for row in rows]
+    """The changes of health stored last, newest first. In a file that no service has opened since they are kept
+    (schema 3), they are without rule and evidence."""
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    more = "rule, evidence, direction" if version >= 3 else "'', '', 'outbound'"
+    rows = db.execute(
+        f"SELECT at_ms, trunk, before, after, why, {more} FROM trunk_changes ORDER BY id DESC LIMIT ?", (count,)
+    )
+    return [
+        StoredChange(at_ms, trunk, before, after, why, rule, tuple(evidence.splitlines()), direction)
+        for at_ms, trunk, before, after, why, rule, evidence, direction in rows
+    ]
+
+
+def last_registration_changes(db: sqlite3.Connection, count: int) -> list[StoredRegistration]:
+    """The changes of registrations stored last, newest first; none in a file that no service has opened since they are
+    kept (schema 2)."""
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version < 2:
+        return []
+    rows = db.execute(
+        "SELECT at_ms, trunk, before, after, why, status FROM registration_changes ORDER BY id DESC LIMIT ?", (count,)
+    )
+    return [StoredRegistration(*row) for row in rows]

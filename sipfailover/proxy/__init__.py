@@ -9,5 +9,9 @@ from .facts import AttemptEnded as AttemptEnded
 from .facts import CallEnded as CallEnded
 from .facts import Fact as Fact
 from .facts import ProbeEnded as ProbeEnded
+from .facts import RegistrationChanged as RegistrationChanged
 from .facts import TrunkChanged as TrunkChanged
+from .line import Account as Account
+from .line import Line as Line
+from .line import trunk_lines as trunk_lines
 from .view import EngineView as EngineView

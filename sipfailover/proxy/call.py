@@ -47,6 +47,8 @@ class Clock(IntEnum):
     """A trunk wants to be asked, or its health has a deadline."""
     REGISTER = 108
     """A registration wants to be renewed, or has a deadline."""
+    KEEP_ALIVE = 109
+    """The NAT on the way to a trunk wants to see a packet."""
     UNREGISTER = 110
     """A registration of a PBX with us runs out."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sipfailover.flow import Flow, Send
+from sipfailover.flow import PING, Flow, Send
 from sipfailover.proxy.commands import Command
 from sipfailover.proxy.core import Core
 from sipfailover.wire import Message
@@ -38,7 +38,7 @@ class Count:
                 role = "other" if peer is None else peer.role
                 if data[:4] == b"SIP/":
                     self._response(role, "out", data[8] - 48)
-                else:
+                elif data != PING:
                     self._request(role, "out", data[: data.find(b" ")])
 
     def rejected(self, why: str) -> None:

@@ -26,6 +26,7 @@ from sipfailover.proxy.core import Core
 from sipfailover.proxy.count import Count
 from sipfailover.proxy.inside import Inside, Relayed
 from sipfailover.proxy.invitation import is_emergency
+from sipfailover.proxy.keepalive import KeepAlive
 from sipfailover.proxy.ladder import DRAIN_RETRY_AFTER, Ladder
 from sipfailover.proxy.line import Line
 from sipfailover.proxy.registering import Registering, Registers
@@ -54,7 +55,8 @@ class Engine:
         self.core = core = Core(settings, chance, now)
         self.count = Count(core)
         self.watch = Watch(core, wall)
-        self.registering = Registering(core, self.watch)
+        self.keepalive = KeepAlive(core)
+        self.registering = Registering(core, self.watch, self.keepalive)
         self.registrar = Registrar(core, self.watch, self.count, wall)
         self.inside = Inside(core, self.watch)
         self.stray = Stray(core, self.inside)
@@ -70,6 +72,7 @@ class Engine:
             Clock.NO_FINAL: lambda relayed, _clock, now: self.inside.cancelled(relayed, now),
             Clock.WATCH: lambda line, _clock, now: self.watch.wake(line, now),
             Clock.REGISTER: lambda line, _clock, now: self.registering.wake(line, now),
+            Clock.KEEP_ALIVE: lambda line, _clock, now: self.keepalive.wake(line, now),
             Clock.UNREGISTER: lambda line, _clock, now: self.registrar.wake(line, now),
         }
         self.watch.start(now)
@@ -108,6 +111,7 @@ class Engine:
         self.registrar.lost(where, now)
         self.core.layer.lost(where, reason, now)
         self._settle(now)
+        self.registering.lost(where, now)
 
     def resolved(
         self, name: str, targets: tuple[Target, ...], now: float, why: str = "", *, forget: bool = False
@@ -154,6 +158,10 @@ class Engine:
         """Take no new calls from now on; those that are being set up, or talk, go on."""
         self.core.draining = True
 
+    def leave(self, now: float) -> None:
+        """The end is near: give up the registrations of which the file says so. `leaving` says until when to wait."""
+        self.registering.leave(now)
+
     # -- outputs ------------------------------------------------------------------------------------------------------
 
     def deadline(self) -> float | None:
@@ -178,10 +186,25 @@ class Engine:
         """Whether a PBX or a trunk is at this IP address."""
         return self.core.admission.knows(host)
 
+    def keep_alive_every(self, host: str, port: int) -> float | None:
+        """Seconds of silence after which a connection to this peer is kept alive: 0 for never, None: as usual."""
+        peer = self.core.admission.who(host, port)
+        return self.keepalive.every(self.core.lines[peer.name]) if peer is not None else None
+
+    @property
+    def leaving(self) -> bool:
+        """True after `leave` while a carrier has not answered yet."""
+        return self.registering.leaving
+
     @property
     def setting_up(self) -> int:
         """Calls that are not answered yet."""
         return sum(call.answered_at is None for call in self.core.calls.values())
+
+    @property
+    def unanswered(self) -> int:
+        """Peers that owe us a final answer to some request."""
+        return len(self.core.layer.waiting)
 
     # -- dispatch -----------------------------------------------------------------------------------------------------
 
@@ -211,15 +234,16 @@ class Engine:
         user = tx.user
         if isinstance(user, Attempt):
             self.ladder.heard(tx, user, what, message, now)
-            if what is Input.FAILURE and message is not None and message.status == 403:
-                self.registering.doubted(user.line, now)
+            self.registering.called(tx, user, what, message, now)
         elif isinstance(user, Relayed) and tx.request is None:
             self.inside.heard(tx, user, what, message, now)
         elif isinstance(user, Asked):
             self.watch.heard(tx, user, what, message, now)
-            if message is not None and user.line.account is not None:
-                self.registering.address_seen(user.line, message, now)
-                self.registering.answers(user.line, now)
+            if user.line.account is not None and what is not Input.PROVISIONAL:
+                if message is not None:
+                    self.registering.answers(user.line, tx, message, now)
+                else:
+                    self.registering.follow(user.line, now)
         elif isinstance(user, AskedOther):
             self.watch.heard_other(tx, user, what, message, now)
         elif isinstance(user, Registers):

@@ -5,6 +5,10 @@
 
 from sipfailover.transport.bounds import Bounds as Bounds
 from sipfailover.transport.bounds import Counters as Counters
+from sipfailover.transport.lookup import HOSTS_FILE as HOSTS_FILE
+from sipfailover.transport.lookup import Lookup as Lookup
+from sipfailover.transport.lookup import Told as Told
+from sipfailover.transport.lookup import ask_system as ask_system
 from sipfailover.transport.pool import Pool as Pool
 from sipfailover.transport.resolve import Peer as Peer
 from sipfailover.transport.resolve import Resolver as Resolver

@@ -85,7 +85,8 @@ class Connections:
     """`received` gets each whole message, `settled` follows each batch of them.
 
     `lost(where, reason)` tells what was or may be lost; it is called from anywhere, so it must only take a note.
-    `known(host)` says whether a PBX or trunk is at this address: some room is kept for these.
+    `known(host)` says whether a PBX or trunk is at this address: some room is kept for these. `keep_alive_every(host,
+    port)`: see `Pool`.
     """
 
     def __init__(
@@ -98,8 +99,10 @@ class Connections:
         settled: Callable[[], None],
         lost: Callable[[Target, str], None],
         known: Callable[[str], bool] = lambda host: True,
+        keep_alive_every: Callable[[str, int], float | None] = lambda host, port: None,
     ) -> None:
         self.loop = loop
+        self._keep_alive_every = keep_alive_every
         self.bounds = bounds
         self._known = known
         self.counters = counters
@@ -222,6 +225,10 @@ class Connections:
         else:
             for waiting in connection.waiting:
                 self._lost(waiting, reason)
+
+    def keep_alive_every(self, host: str, port: int) -> float | None:
+        """See `Pool`."""
+        return self._keep_alive_every(host, port)
 
     def finished(self, connection: Connection) -> None:
         """The loop has closed its socket."""

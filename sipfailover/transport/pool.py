@@ -31,6 +31,8 @@ class Pool:
     transport, host and port of `where` are the peer's. `settled()` follows these too.
 
     `known(host)`: whether a PBX or trunk is at this address, for which some of the connections are kept.
+    `keep_alive_every(host, port)`: seconds of silence after which a connection to this peer is kept alive; 0 for never,
+    None for what the bounds say. Asked at most once a sweep for each connection.
 
     Reasons: `refused`, `reset`, `unreachable`, `timeout`, `closed`, `too big`, `buffer full`; with `local: ` before
     them where the cause is on this machine: `local: no route`, `local: too big`, `local: no udp socket for IPv6`, …
@@ -44,6 +46,7 @@ class Pool:
         lost: Callable[[Target, str], None],
         settled: Callable[[], None],
         known: Callable[[str], bool] = lambda host: True,
+        keep_alive_every: Callable[[str, int], float | None] = lambda host, port: None,
         bounds: Bounds | None = None,
     ) -> None:
         self.bounds = bounds or Bounds()
@@ -55,7 +58,14 @@ class Pool:
         self._losses: list[tuple[Target, str]] = []
         """Bounded by what is sent in one turn of the loop, and by the peers and connections there are."""
         self._streams = Connections(
-            loop, self.bounds, self.counters, received=received, settled=settled, lost=self._note_loss, known=known
+            loop,
+            self.bounds,
+            self.counters,
+            received=received,
+            settled=settled,
+            lost=self._note_loss,
+            known=known,
+            keep_alive_every=keep_alive_every,
         )
         self._closed = False
 

@@ -10,12 +10,11 @@ from collections.abc import Callable
 from typing import Protocol, cast
 
 from sipfailover.errors import WireError
-from sipfailover.flow import Flow, Target
+from sipfailover.flow import PING, Flow, Target
 from sipfailover.transport.bounds import Bounds, Counters
 from sipfailover.transport.sockets import reason_of
 from sipfailover.wire import StreamFramer
 
-PING = b"\r\n\r\n"
 PONG = b"\r\n"
 """RFC 5626 §4.4.1. A missing pong is no fault: most peers know RFC 3261 only, where the ping is an empty line (§7.5).
 Whether the peer is alive its kernel tells, see `Bounds.unacknowledged_for`."""
@@ -38,6 +37,9 @@ class Owner(Protocol):
 
     def finished(self, connection: "Connection") -> None:
         """The loop has closed its socket."""
+
+    def keep_alive_every(self, host: str, port: int) -> float | None:
+        """Seconds of silence before a keep-alive to this peer: 0 for never, None for what the bounds say."""
 
 
 class Connection(asyncio.Protocol):
@@ -125,10 +127,19 @@ class Connection(asyncio.Protocol):
             self.end("timeout")
         elif now - self.used_at >= bounds.idle_close_after:
             self.end("closed", flush=True)
-        elif now - self.active_at >= bounds.keep_alive_every:
+        elif self._wants_ping(now - self.active_at):
             self.active_at = now
             self._owner.counters.pings_sent += 1
             self.transport.write(PING)
+
+    def _wants_ping(self, silent_for: float) -> bool:
+        """Whether a keep-alive is due after so many seconds of silence."""
+        flow, every = self.flow, None
+        if flow is not None and silent_for >= self._owner.bounds.sweep_every:
+            every = self._owner.keep_alive_every(flow.host, flow.port)
+        if every is None:
+            every = self._owner.bounds.keep_alive_every
+        return 0.0 < every <= silent_for
 
     # What the loop calls.
 

@@ -14,7 +14,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from sipfailover.proxy.facts import AttemptEnded, CallEnded, Fact, ProbeEnded, TrunkChanged
+from sipfailover.proxy.facts import AttemptEnded, CallEnded, Fact, ProbeEnded, RegistrationChanged, TrunkChanged
 from sipfailover.proxy.view import EngineView
 
 from .words import Wall
@@ -77,6 +77,12 @@ class Metrics:
         self._changes = Counter(
             PREFIX + "trunk_changes_total", "Changes of health.", ("trunk", "state"), registry=registry
         )
+        self._registrations = Counter(
+            PREFIX + "trunk_registration_changes_total",
+            "Changes of our registrations.",
+            ("trunk", "state"),
+            registry=registry,
+        )
         self._probes = Counter(
             PREFIX + "options_total", "OPTIONS sent, by what came of it.", ("trunk", "result"), registry=registry
         )
@@ -94,6 +100,7 @@ class Metrics:
             AttemptEnded: self._attempt_ended,
             CallEnded: self._call_ended,
             TrunkChanged: self._trunk_changed,
+            RegistrationChanged: self._registration_changed,
             ProbeEnded: self._probe_ended,
         }
 
@@ -133,6 +140,9 @@ class Metrics:
         if fact.direction == "outbound":
             self._count(self._changes, "changes", fact.trunk, fact.after.lower())
 
+    def _registration_changed(self, fact: RegistrationChanged) -> None:
+        self._count(self._registrations, "registrations", fact.trunk, _label(fact.after.lower()))
+
     def _probe_ended(self, fact: ProbeEnded) -> None:
         self._count(self._probes, "probes", fact.trunk, _label(fact.result))
         if fact.round_trip is not None:
@@ -171,6 +181,7 @@ class _Scrape(Collector):
 def engine_families(view: EngineView, wall: Wall) -> Iterator[Metric]:
     """The families that are read from the engine's picture."""
     yield from _trunk_families(view)
+    yield from _account_families(view, wall)
     yield _gauge("start_time_seconds", "When the engine started, Unix time.", wall(view.started_at).timestamp())
     yield _gauge("calls", "Calls in progress.", view.calls_now)
     yield _gauge("transactions", "SIP transactions alive.", view.transactions)
@@ -203,6 +214,32 @@ def _trunk_families(view: EngineView) -> Iterator[Metric]:
     for pbx in view.pbxs:
         pbx_up.add_metric([pbx.name], pbx.health != "Down")
     yield from (up, state, carries, active, tier, calls, no_answer, pbx_up)
+
+
+def _account_families(view: EngineView, wall: Wall) -> Iterator[Metric]:
+    held = _gauge("trunk_registered", "1 while the carrier has our registration.", labels=("trunk",))
+    expiry = _gauge(
+        "trunk_registration_expiry_timestamp_seconds", "When the registration ends, Unix time.", labels=("trunk",)
+    )
+    granted = _gauge(
+        "trunk_registration_granted_seconds", "For how long the carrier registers us; 0: not now.", labels=("trunk",)
+    )
+    changed = _gauge(
+        "trunk_registration_changed_timestamp_seconds", "When trunk_registered changed last, Unix time.",
+        labels=("trunk",),
+    )  # fmt: skip
+    for trunk in view.trunks:
+        account = trunk.account
+        if account is not None:
+            held.add_metric([trunk.name], account.state == "Registered")
+            granted.add_metric([trunk.name], account.granted)
+            changed.add_metric([trunk.name], wall(account.since).timestamp())
+            if account.expires_at is not None:
+                expiry.add_metric([trunk.name], wall(account.expires_at).timestamp())
+    asked = _counter("registers", "REGISTERs sent, by what came of it.", labels=("trunk", "result"))
+    for (name, result), number in view.registers.items():
+        asked.add_metric([name, _label(result)], number)
+    yield from (held, expiry, granted, changed, asked)
 
 
 def _message_families(view: EngineView) -> Iterator[Metric]:

@@ -13,7 +13,7 @@
 `>>` puts something in: `received`, `lost`, `resolved`, `after` (lets time pass, clock by clock). `<<` says what must
 come out of the inputs before it: `send`, `recorded`, `logged`, or `sends_nothing()`. `assert` plays what was added
 since the last assert, so a playbook can be continued. What comes out must be complete: a message nobody expected fails
-the play. Two kinds are passed over when not asked for: exact repeats of a message (retransmissions) and OPTIONS probes.
+the play. Passed over when not asked for: repeats of a message (retransmissions), OPTIONS probes and keep-alives.
 The order counts for each peer, not between peers. A failing play prints the whole conversation.
 """
 
@@ -21,7 +21,7 @@ from collections.abc import Callable
 from typing import Protocol, Self
 
 from sipfailover.errors import WireError
-from sipfailover.flow import Flow, Target
+from sipfailover.flow import PING, Flow, Target
 from sipfailover.proxy.commands import Command, Log, Record, Send
 from sipfailover.wire import Message
 
@@ -272,8 +272,8 @@ class Playbook:
                 if step and step.accepts(command):
                     left.remove(step)
                     self._story.append(f"    {text}")
-                elif not self.strict and (repeat or is_probe(command.data)):
-                    self._story.append(f"    {text}   (not asked for: {'repeat' if repeat else 'probe'})")
+                elif not self.strict and (repeat or is_probe(command.data) or command.data == PING):
+                    self._story.append(f"    {text}   (not asked for: {'repeat' if repeat else 'probe or keep-alive'})")
                 else:
                     hint = f", wanted {step.text}" if step else ""
                     bad.append(f"  ✗ {text}   came, was not expected{hint}\n{indent(command.data)}")

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from sipfailover.proxy.facts import AttemptEnded, CallEnded, ProbeEnded, TrunkChanged
+from sipfailover.proxy.facts import AttemptEnded, CallEnded, ProbeEnded, RegistrationChanged, TrunkChanged
 
 NOW = 1_000.0
 START = datetime(2026, 11, 23, 9, 0, 0, tzinfo=UTC)
@@ -55,7 +55,13 @@ def attempt(number: int, rung: int = 1) -> AttemptEnded:
 
 
 def change(before: str = "Suspect", after: str = "Down", at: float = NOW) -> TrunkChanged:
-    return TrunkChanged(at=at, trunk="main", before=before, after=after, why="2 OPTIONS without an answer")
+    why, evidence = "2 OPTIONS without an answer", ("2 s before: no answer", "now: no answer")
+    return TrunkChanged(at, "main", before, after, why, "failed checks in a row", evidence)
+
+
+def registration(after: str = "Failed", status: int = 403, at: float = NOW) -> RegistrationChanged:
+    why = f"{status} Forbidden to REGISTER" if status else "no answer within 10 s"
+    return RegistrationChanged(at=at, trunk="main", before="Registered", after=after, why=why, status=status)
 
 
 def probe(at: float, result: str = "answered", round_trip: float | None = 0.02) -> ProbeEnded:

@@ -27,9 +27,15 @@ class End:
         self.lost: list[tuple[Target, str]] = []
         self.settled = 0
         self.on_received: Callable[[Flow, bytes], None] = lambda flow, data: None
+        self.keep_alive_every: Callable[[str, int], float | None] = lambda host, port: None
         self._changed = asyncio.Event()
         self.pool = Pool(
-            asyncio.get_running_loop(), received=self._received, lost=self._lost, settled=self._settled, bounds=bounds
+            asyncio.get_running_loop(),
+            received=self._received,
+            lost=self._lost,
+            settled=self._settled,
+            keep_alive_every=lambda host, port: self.keep_alive_every(host, port),
+            bounds=bounds,
         )
 
     async def __aenter__(self) -> Self:

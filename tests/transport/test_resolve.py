@@ -418,6 +418,32 @@ async def test_our_own_address_is_looked_at_again(
     assert zone.asked == []
 
 
+async def test_who_could_not_send_has_our_own_address_looked_at_at_once_but_not_all_the_time(
+    answers: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resolve, "LOOK_AGAIN_AFTER", 0.05)
+    ours = [b"192.0.2.9:5060"]
+    looks: list[float] = []
+    loop = asyncio.get_running_loop()
+
+    def name_us(transport: str, host: str, port: int, public: str) -> Target:
+        looks.append(loop.time())
+        return Target(transport, host, port, ours[0], "192.0.2.9")
+
+    answers.resolver._name_us = name_us
+    answers.resolver.start([Peer("main", V4, 5060, UDP)])
+    await answers.came()
+    ours[0] = b"192.0.2.10:5060"
+    answers.resolver.look_again()  # while it is in its first, shortest pause: that is not forgotten
+    await answers.came(2)
+    assert answers.all[-1][1][0].sent_by == b"192.0.2.10:5060"
+    until = loop.time() + 0.3
+    while loop.time() < until:
+        answers.resolver.look_again()
+        await asyncio.sleep(0.005)
+    assert 3 <= sum(at > until - 0.3 for at in looks) <= 8
+
+
 @pytest.mark.usefixtures("quick")
 async def test_a_bug_is_one_failed_look_up(answers: Answers, zone: NameServer, monkeypatch: pytest.MonkeyPatch) -> None:
     zone.zone = {("sip.example", "A"): [V4]}
