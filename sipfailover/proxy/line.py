@@ -154,6 +154,14 @@ class Line:
         """How this PBX wants to be called at this target, if it registered there. See `Registrant.binding`."""
         return self.registrant.binding(target, number) if self.registrant is not None else None
 
+    def holds(self, target: Target) -> bool:
+        """Whether calls are expected at this address: we are registered there, or do not register at all."""
+        account = self.account
+        if account is None or not account.registers:
+            return True
+        registration = account.registration
+        return registration is not None and registration.held and account.held_at == target.peer
+
     def __repr__(self) -> str:
         return f"<Line {self.role} {self.trunk!r}>"
 

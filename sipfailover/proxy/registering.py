@@ -110,14 +110,6 @@ class Registering:
             registration.rebind(_contact(account, target), now)
         self._arm(line, now)
 
-    def holds(self, line: Line, target: Target) -> bool:
-        """Whether calls may go to this address of the trunk: we are registered there, or do not register at all."""
-        account = line.account
-        if account is None or not account.registers:
-            return True
-        registration = account.registration
-        return registration is not None and registration.held and account.held_at == target.peer
-
     def wake(self, line: Line, now: float) -> None:
         """The timer of a registration is due."""
         line.registration_timer = None

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import pytest
 
+from sipfailover.proxy.line import Line
 from sipfailover.proxy.registering import RESULTS
 from sipfailover.trunk import ANSWER_WITHIN
 from sipfailover.trunk.lease import JITTER, RETRY_AFTER_MAX, RETRY_MAX, SLOW_MAX, START_SPREAD
@@ -242,7 +243,7 @@ def test_register_options_and_calls_leave_from_one_socket_to_one_address() -> No
 
 def test_another_edge_is_registered_with_before_it_is_held() -> None:
     street = well(edges=(EDGE, EDGE_2))
-    holds = street.engine.registering.holds
+    holds = Line.holds
     first, second = street.target(EDGE), street.target(EDGE_2)
     assert (holds(street.line, first), holds(street.line, second)) == (True, False)
     street.silent = {EDGE}
@@ -259,7 +260,7 @@ def test_another_edge_is_registered_with_before_it_is_held() -> None:
 
 def test_a_pbx_and_a_trunk_that_do_not_register_hold_everywhere() -> None:
     street = well()
-    holds = street.engine.registering.holds
+    holds = Line.holds
     assert holds(street.engine.core.lines["pbx"], street.target(PBX))
     assert not holds(street.line, street.target(EDGE_3))
 
@@ -284,7 +285,7 @@ def test_when_all_edges_are_dead_the_pauses_grow_all_the_same(seed: int) -> None
     assert len(tries) <= HOUR / (RETRY_MAX * (1 - JITTER)) + 3
     street.silent = {EDGE, EDGE_3}
     assert street.until_registered() <= 3 * WHEN_DOWN, "each of the three has its turn"
-    assert street.engine.registering.holds(street.line, street.target(EDGE_2))
+    assert street.line.holds(street.target(EDGE_2))
 
 
 def test_a_connection_that_is_lost_is_registered_over_a_new_one_at_once_but_a_dead_one_not_all_the_time() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from sipfailover.flow import Send
-from sipfailover.proxy import AttemptEnded, Engine, Record, ladder
+from sipfailover.proxy import AttemptEnded, Engine, Record, ladder, rung
 from sipfailover.proxy.call import Clock
 from sipfailover.proxy.core import Core
 from sipfailover.proxy.inside import Inside
@@ -135,7 +135,7 @@ def ring_twice(patch: Patch) -> None:
 
 def no_emergency(patch: Patch) -> None:
     """Emergency calls are calls like others, and the first answer is the last."""
-    patch.setattr(ladder, "next_rung", lambda *_: None)
+    patch.setattr(rung, "next_trunk", lambda *_: None)
 
 
 def miscount(patch: Patch) -> None:
