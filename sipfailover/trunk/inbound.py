@@ -129,7 +129,7 @@ def dying(inbound: Inbound) -> str:
 
 
 def leaning(inbound: Inbound) -> str:
-    return f"half way: {DROPS.charts[0].rule}" if inbound.drops.level >= LEANING else ""
+    return f"half way, {DROPS.charts[0].rule}" if inbound.drops.level >= LEANING else ""
 
 
 def unregistered(_inbound: Inbound) -> str:

@@ -4,9 +4,11 @@ Every question takes (counters, now) and answers with the name of the rule that 
 beside each change of health, in the history and in README's tables. Times are seconds, monotonic.
 """
 
+from collections.abc import Callable
+
 from sipfailover.trunk.counters import NEVER, Counters, forget_calls
 from sipfailover.trunk.evidence import State, duration, many
-from sipfailover.trunk.judgement import Series
+from sipfailover.trunk.judgement import DROPS, FAULTS, REFUSALS, SLOWNESS, Kind, Series
 
 RELAPSE_REMEMBERED = 3600.0
 """Seconds Up after which one relapse is forgotten. Going Down sooner than that after a return is a relapse."""
@@ -57,7 +59,7 @@ def slowed(counters: Counters, _now: float) -> str:
 def leaning(counters: Counters, _now: float) -> str:
     for series in (counters.refused, counters.dropped):
         if series.level >= LEANING:
-            return f"half way: {series.kind.charts[0].rule}"
+            return f"half way, {series.kind.charts[0].rule}"
     return ""
 
 
@@ -212,3 +214,34 @@ def next_moment(counters: Counters, now: float) -> float:
         return counters.back_at
     wait = until_window(counters, back_at)
     return -NEVER if wait is None else back_at + wait
+
+
+# -- for those who print tables ---------------------------------------------------------------------------------------
+
+
+def _rules(kind: Kind) -> tuple[str, ...]:
+    return tuple(chart.rule for chart in kind.charts)
+
+
+NAMES: dict[Callable[[Counters, float], str], tuple[str, ...]] = {
+    at_all: ("anything failed",),
+    confirmed: ("failed checks in a row",),
+    nothing_answered: ("nothing answered",),
+    asked_for: ("asked to stay away",),
+    widespread: _rules(FAULTS),
+    refusing: _rules(REFUSALS),
+    dropping: _rules(DROPS),
+    slowed: _rules(SLOWNESS),
+    leaning: tuple(f"half way, {kind.charts[0].rule}" for kind in (REFUSALS, DROPS)),
+    in_trial: ("any fault in trial",),
+    refused_again: ("any fault in trial",),
+    dropped_again: ("any fault in trial",),
+    cleared: ("cleared",),
+    steady: ("stable",),
+    steady_after_failed_calls: ("stable, calls to prove it",),
+    proven: ("trial calls good",),
+    proven_while_down: ("trial calls good",),
+    not_held: ("a call went through",),
+    ordered_back: ("ordered back",),
+}
+"""Each question → the names with which it says yes."""

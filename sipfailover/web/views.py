@@ -91,6 +91,10 @@ def status(
         ],
         "calls": {"now": view.calls_now, "shown": [_call(call, view, wall, show) for call in view.calls]},
         "last_failover": _failover(view.last_failover, wall),
+        "own_line": {
+            "why": view.own_line,
+            "since": None if view.own_line_since is None else rfc3339(view.own_line_since, wall),
+        },
         "warnings": list(all_warnings(view, warnings)),
     }
 

@@ -109,7 +109,7 @@ def test_one_number_after_the_other_not_found_takes_a_trunk_down() -> None:
     book = office()
     for n in range(2):
         refused(book, 404, n)
-    assert [(change.after, change.rule) for change in changes(book)] == [("Suspect", "half way: refused everywhere")]
+    assert [(change.after, change.rule) for change in changes(book)] == [("Suspect", "half way, refused everywhere")]
     for n in range(2, 4):  # now in doubt: the backup is asked too, and says the same
         second_opinion(book, 404, n)
     last = changes(book)[-1]
@@ -133,7 +133,7 @@ def test_answered_calls_to_different_numbers_that_the_network_ends_take_a_trunk_
     for n in range(4):
         talked(book, n, 3.0, MAIN)
     assert [(change.after, change.rule) for change in changes(book)] == [
-        ("Suspect", "half way: answered calls die"),
+        ("Suspect", "half way, answered calls die"),
         ("Down", "answered calls die"),
     ]
     what = "answered, and ended by the network after 3 s"

@@ -10,7 +10,7 @@ from sipfailover.trunk import Change, Evidence, Health, HealthRules, Sign, State
 from sipfailover.trunk.counters import CALLS_REMEMBERED, HOLD_DOWN_MAX, NUMBERS_IN_DOUBT_MAX
 from sipfailover.trunk.evidence import EVIDENCE_KEPT
 from sipfailover.trunk.health import IGNORED, TABLE, TRIAL_CALL_MAX
-from sipfailover.trunk.questions import RELAPSE_REMEMBERED
+from sipfailover.trunk.questions import NAMES, RELAPSE_REMEMBERED
 
 UP, SUSPECT, DOWN, TRIAL = State
 RULES = HealthRules(down_after=2, up_after=3, stable_for=10.0)
@@ -69,6 +69,12 @@ def test_every_pair_is_in_the_table_or_ignored_with_a_reason() -> None:
     assert TABLE.keys() | IGNORED.keys() == set(product(State, Sign))
     assert not TABLE.keys() & IGNORED.keys()
     assert all(IGNORED.values())
+
+
+def test_every_question_of_the_table_has_its_names() -> None:
+    asked = {question for _, arrows in TABLE.values() for question, _ in arrows}
+    assert asked == NAMES.keys()
+    assert all(all(names) for names in NAMES.values())
 
 
 def test_the_arrows_are_those_of_the_figure() -> None:
@@ -415,6 +421,9 @@ def test_random_evidence_keeps_the_invariants_and_down_is_never_terminal(
         before = health.state
         change = health.observe(one, now)
         assert (change is None) is (health.state is before)
+        if change is not None:
+            taken = [question for question, after in TABLE[before, one.sign][1] if after is change.after]
+            assert change.rule in [name for question in taken for name in NAMES[question]]
         assert bool(health.why) is (health.state is not UP)
         counters = health.counters
         assert health.state is not UP or not (counters.failed_checks or counters.faults or counters.probe_failing)

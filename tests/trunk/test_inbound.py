@@ -70,7 +70,7 @@ def test_answered_calls_that_die_one_after_the_other_are_seen_and_those_that_las
     inbound = Inbound(0.0)
     changes = [change for change in drop(inbound, 5) if change]
     assert [(change.after, change.rule) for change in changes] == [
-        (SUSPECT, "half way: answered calls die"), (DOWN, "answered calls die"),
+        (SUSPECT, "half way, answered calls die"), (DOWN, "answered calls die"),
     ]  # fmt: skip
     assert changes[-1].why == f"4 calls that came in died: {WHAT}, within 3 s"
     assert len(changes[-1].evidence) == 1
