@@ -44,6 +44,7 @@ from sipfailover.trunk.evidence import Change, Evidence, HealthRules, Sign, Stat
 from sipfailover.trunk.questions import (
     asked_for,
     at_all,
+    behind,
     cleared,
     confirmed,
     dropped_again,
@@ -293,13 +294,13 @@ class Health:
         counters = self.counters
         before, self.state, self.since = self.state, after, now
         if after is DOWN or after is SUSPECT:
-            behind = tuple(counters.trail)
+            seen = behind(counters, rule)
         else:
-            behind = (replace(evidence, at=now),) if evidence.sign is not TIME else ()
+            seen = (replace(evidence, at=now),) if evidence.sign is not TIME else ()
         ENTER[after](counters, before, now)
         if after is DOWN:
             counters.down_rule = rule if before is not TRIAL else counters.down_rule or rule
-        return Change(before, after, counters.why, rule, behind)
+        return Change(before, after, counters.why, rule, seen)
 
 
 SETTING_UP = frozenset({CALL_GOOD, CALL_SILENT, CALL_FAULT, CALL_REFUSED})

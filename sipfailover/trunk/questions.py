@@ -7,7 +7,7 @@ beside each change of health, in the history and in README's tables. Times are s
 from collections.abc import Callable
 
 from sipfailover.trunk.counters import NEVER, Counters, forget_calls
-from sipfailover.trunk.evidence import State, duration, many
+from sipfailover.trunk.evidence import EVIDENCE_KEPT, Evidence, Sign, State, duration, many
 from sipfailover.trunk.judgement import DROPS, FAULTS, REFUSALS, SLOWNESS, Kind, Series
 
 RELAPSE_REMEMBERED = 3600.0
@@ -141,6 +141,23 @@ def until_window(counters: Counters, now: float) -> float | None:
     return 0.0 if into < ((end - begin) % DAY or DAY) else DAY - into
 
 
+def behind(counters: Counters, rule: str) -> tuple[Evidence, ...]:
+    """What a rule against the trunk rests on, the newest last: what the score remembers, if a score gave the alarm."""
+    for series, sign in (
+        (counters.faulty, Sign.CALL_FAULT),
+        (counters.refused, Sign.CALL_REFUSED),
+        (counters.dropped, Sign.CALL_DROPPED),
+        (counters.slow, Sign.CALL_SLOW),
+    ):
+        if rule in _rules(series.kind):
+            found = [
+                Evidence(sign, what, "" if number[:1] in "#?" else number, at=at)
+                for number, (at, what) in series.recent.items()
+            ]
+            return tuple(found[-EVIDENCE_KEPT:])
+    return tuple(counters.trail)
+
+
 # -- what entering a state does ---------------------------------------------------------------------------------------
 
 
@@ -172,6 +189,7 @@ def enter_down(counters: Counters, before: State, now: float) -> None:
     calls_failed = counters.calls_failed or before is State.TRIAL
     counters.released = False
     counters.failed_at = max(counters.failed_at, now)
+    counters.trail.clear()
     _start_anew(counters)
     _begin_scores(counters)
     counters.calls_failed = calls_failed
@@ -186,6 +204,7 @@ def enter_trial(counters: Counters, _before: State, now: float) -> None:
     else:
         quiet = duration(now - counters.failed_at)
         counters.why = f"OPTIONS is answered and nothing failed for {quiet}; single calls show whether calls work"
+    counters.trail.clear()
     _start_anew(counters)
     counters.trials_good = good
 
