@@ -7,7 +7,8 @@ cleared by the first answer to any of them:
 
     OPTIONS leave every 3 round trips, at least 100 ms and at most 200 ms apart
     it ends after 1 s, or 8·mean + 4·variation of the round trip if that is longer, and at most after `timeout`
-    all are lost by chance, at a loss of 10 % each way, with probability 0.19^15 = 2·10^-11 (three packets each)
+    all are lost by chance, at a loss of 10 % each way, with probability 0.19^13 = 4·10^-10 at most: each leaves two or
+    three times
 
 While a trunk is Up and its round trip known, one OPTIONS has as long as an INVITE would have (`trunk.roundtrip`); its
 answer may come later, and is good for the quick check that has begun meanwhile.
