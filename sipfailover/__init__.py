@@ -3,6 +3,7 @@
 The map, from the wire up. Imports point down this list only; a test holds it.
 
 `errors`       every error of ours on one page, named by whose fault it is
+`certificate`  whom a certificate is for and until when; PEM files, keys that fit
 `flow`         where bytes go and where they came from: Target, Flow, Send          `chance`  the sole user of dice
 `log`          structlog to standard error, which never makes a call wait
 `config`       one YAML file: `model` has every setting with its help, `load` tells all mistakes at once, at their place
@@ -11,7 +12,8 @@ The map, from the wire up. Imports point down this list only; a test holds it.
                `digest` (challenges and their answers), `wallet` (nonces kept, and when to stop trying), `doorkeeper`
                (the server's side)
 `transaction`  RFC 3261 §17 as four tables, `timers` A to M, and the `layer` that finds the transaction of a message
-`transport`    UDP and TCP sockets, names to addresses: the only asyncio for SIP
+`transport`    UDP, TCP and TLS sockets, names to addresses: the only asyncio for SIP; `tls` (whom we believe, what we
+               show), `handshake` (why one failed, in words), `expiry` (certificates that run out)
 `trunk`        what is known of a carrier: `health` as a table (`counters`, `questions`), `judgement` (how many calls
                may go wrong), `probe` (OPTIONS, quick checks), `roundtrip` and `setup_time` (the clocks), `talks`
                (calls that die), `inbound` (calls that come in), `ourselves` (is it us?), `addresses` (which edge is
@@ -38,8 +40,9 @@ Where is …? Timer B: `transaction/invite_client`. Why did it fail over: `routi
 `trunk/roundtrip`. When is a trunk Down: `trunk/health`; how many faults are too many: `trunk/judgement`. The OPTIONS
 interval: `trunk/probe`, its default in `config/model`. When do we register again: `trunk/lease`. Why may a PBX not
 register: `proxy/registrar`. For how long is an address avoided: `trunk/addresses`. How is a name looked up:
-`transport/lookup`. Who is shown as the caller: `trunk/identity`. Which answer wins: `routing/best`. A TCP stream cut
-in pieces: `wire/framing`. What is stored: `ledger/schema.sql`.
+`transport/lookup`. Who is shown as the caller: `trunk/identity`. A connection that is open and yet dead:
+`proxy/wedged`. Which answer wins: `routing/best`. A TCP stream cut in pieces: `wire/framing`. What is stored:
+`ledger/schema.sql`.
 """
 
 __version__ = "0.1.0"

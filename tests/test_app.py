@@ -65,7 +65,7 @@ async def until(found: Callable[[], Any], what: str, seconds: float = 8.0) -> An
 class Town:
     """The service, an office and two carriers."""
 
-    def __init__(self, folder: Path, **changes: Any) -> None:
+    def __init__(self, folder: Path, text: str = SETTINGS, **changes: Any) -> None:
         self.loop = asyncio.get_running_loop()
         self.socks = {name: bound() for name in ("pbx", "main", "backup")}
         ports = {name: address_of(sock)[1] for name, sock in self.socks.items()}
@@ -74,7 +74,7 @@ class Town:
             **ports, "sip": free_port(), "page": free_port(), "main_host": HOST, "history": self.history, **changes,
         }  # fmt: skip
         self.sip, self.page = values["sip"], values["page"]
-        self.text = SETTINGS % values
+        self.text = text % values
         self.app = App(parse(self.text), self.loop, "asyncio")
         self.phone = Phone("office", (HOST, ports["pbx"]), Chance(1), proxy=(HOST, self.sip))
         self.main, self.backup = (Carrier(name, (HOST, ports[name]), Chance(2)) for name in ("main", "backup"))

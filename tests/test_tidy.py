@@ -52,6 +52,7 @@ TESTED_ELSEWHERE = {
     "simulator/screen.py": ("tests/simulator/test_demo.py", "what the demo shows"),
     "transport/connections.py": ("tests/transport/test_stream.py", "stream connections, all together"),
     "transport/naming.py": ("tests/transport/test_resolve.py", "how we name ourselves, seen in the targets"),
+    "transport/opening.py": ("tests/transport/test_tls.py", "seen in the connections, and in why there is none"),
     "transport/pool.py": ("tests/transport/test_udp.py", "the sockets are only met through it"),
     "transport/sockets.py": ("tests/transport/test_udp.py", "options of sockets, seen in what they do"),
     "trunk/answers.py": ("tests/trunk/test_registration.py", "they are inputs of that table"),

@@ -60,15 +60,16 @@ class TrunkFailover(Section):
 
 
 class TrunkTls(Section):
-    """How the carrier proves who it is, and we to it. Only with `transport: tls`."""
+    """How a carrier or PBX proves who it is, and we to it. Only with `transport: tls`."""
 
     ca_file: Text = ""
-    """A PEM file with the certificates of the authorities that we believe about this carrier, for example its own.
-    Relative to this file. Default: those of the system."""
+    """A PEM file with the certificates of the authorities that we believe about this carrier or PBX, for example its
+    own. Relative to this file. Default: those of the system."""
     server_name: Host | None = None
-    """The name that the carrier's certificate must have, when it is neither `domain` nor `host`. Default: these."""
+    """The name that its certificate must have, when it is neither `domain` nor `host`. Default: one of these. The name
+    to which DNS leads from there proves nothing."""
     certificate_file: Text = ""
-    """Our own certificate with its chain (PEM), where the carrier asks for one. Default: none is shown."""
+    """Our own certificate with its chain (PEM), where the other side asks for one. Default: none is shown."""
     key_file: Text = ""
     """The private key that belongs to it (PEM, without a password). Default: it is in certificate_file."""
 

@@ -35,7 +35,10 @@ LOST = {
 
 def words_of(why: str) -> tuple[str, str]:
     """What a word of the transport means, and what to do about it."""
-    return LOST.get(why, (why, "check host, port, transport and the firewall"))
+    if why in LOST:
+        return LOST[why]
+    told = ": " in why and not why.startswith("local: ")  # a sentence of the transport's, with what to do in it
+    return (why, "") if told else (why, "check host, port, transport and the firewall")
 
 
 def way_back(question: Question, reply: Reply) -> Step | None:

@@ -11,7 +11,7 @@ from sipfailover.config import Settings
 from sipfailover.errors import TransportError
 from sipfailover.flow import TLS, Flow, Target
 from sipfailover.preflight.report import Tell, failed, good, warning
-from sipfailover.transport import Pool
+from sipfailover.transport import Pool, Tls
 
 
 class Machine:
@@ -29,7 +29,9 @@ class Machine:
     ) -> None:
         self.running = False
         """Another program has our ports."""
-        self.pool = Pool(loop, received=received, lost=lost, settled=settled)
+        tls = Tls()
+        tls.configure(settings, loop.time())
+        self.pool = Pool(loop, received=received, lost=lost, settled=settled, tls=tls)
         self._abandoned: Pool | None = None
         sip = [listen for listen in settings.listen if listen.transport != TLS]
         shown = ", ".join(str(listen) for listen in sip)
@@ -41,7 +43,7 @@ class Machine:
             self.running = isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE
             self._abandoned = self.pool
             self._abandoned.close()
-            self.pool = Pool(loop, received=received, lost=lost, settled=settled)
+            self.pool = Pool(loop, received=received, lost=lost, settled=settled, tls=tls)
             for listen in sip:
                 host = listen.host if self.running else "::" if ":" in listen.host else "0.0.0.0"
                 self.pool.listen(listen.transport, host, 0)

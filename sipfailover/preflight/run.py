@@ -6,7 +6,7 @@ All trunks are under way at once; test calls are made one after the other, becau
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -163,6 +163,8 @@ class Preflight:
             if isinstance(way, str):
                 tell(failed("route", way, "check this machine's network, and whether listen has this transport"))
                 continue
+            if way.transport == TLS:
+                way = replace(way, line=trunk.name)  # whose certificate it must show
             targets.append(way)
             text = f"from {way.local}, known as {way.sent_by.decode()}"
             if text not in told:
@@ -212,16 +214,18 @@ class Preflight:
 
     async def _connect(self, trunk: TrunkSettings, targets: list[Target], tell: Tell) -> list[Target]:
         """The addresses where a connection can be opened; over UDP there is nothing to open."""
+        if trunk.transport not in (TCP, TLS):
+            return targets
+        steps = await asyncio.gather(*map(connect.tcp_step, targets))
+        for step in steps:
+            tell(step)
+        opened = [target for target, step in zip(targets, steps, strict=True) if step.result is not Result.FAILED]
         if trunk.transport == TLS:
             now = connect.utc_now()
-            tried = await asyncio.gather(*(connect.tls_steps(target, trunk, now) for target in targets))
-        elif trunk.transport == TCP:
-            tried = [[step] for step in await asyncio.gather(*map(connect.tcp_step, targets))]
-        else:
-            return targets
-        for step in (step for steps in tried for step in steps):
-            tell(step)
-        return [target for target, steps in zip(targets, tried, strict=True) if steps[0].result is not Result.FAILED]
+            for shown in await asyncio.gather(*(connect.tls_step(target, trunk, now) for target in opened)):
+                if shown is not None:
+                    tell(shown)
+        return opened
 
     def _judge(self, heard: Heard, tell: Tell) -> None:
         question, reply = heard

@@ -1,6 +1,7 @@
 """The engine: calls between PBXs and trunks, back to back, without a socket or a clock. Front door of the package."""
 
 from .commands import Command as Command
+from .commands import Drop as Drop
 from .commands import Log as Log
 from .commands import Record as Record
 from .commands import Send as Send

@@ -2,6 +2,7 @@
 
 from enum import IntEnum
 
+from sipfailover.flow import PeerKey
 from sipfailover.proxy.leg import Leg
 from sipfailover.proxy.line import Line
 from sipfailover.routing import Candidate, Said
@@ -125,7 +126,7 @@ class Call:
         self.answered_at: float | None = None
         self.tried: set[str] = set()
         """Names that had their attempt, in this round."""
-        self.addresses: set[tuple[str, str, int]] = set()
+        self.addresses: set[PeerKey] = set()
         """Addresses of the last of them that had one."""
         self.round = 1
         """An emergency call goes round twice."""

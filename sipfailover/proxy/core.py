@@ -143,7 +143,9 @@ class Core:
         )
 
     def line_at(self, target: Target) -> Line | None:
-        """The trunk or PBX that is known at this address."""
+        """The trunk or PBX that a TLS peer is, or that is known at this address."""
+        if target.line:
+            return self.lines.get(target.line)
         peer = self.admission.who(target.host, target.port)
         return self.lines.get(peer.name) if peer is not None else None
 

@@ -30,12 +30,12 @@ class Count:
 
     def sent(self, commands: Sequence[Command]) -> None:
         """What is about to leave."""
-        who = self.core.admission.who
+        line_at = self.core.line_at
         for command in commands:
             if type(command) is Send:
                 to, data = command.to, command.data
-                peer = who(to.host, to.port)
-                role = "other" if peer is None else peer.role
+                line = line_at(to)
+                role = "other" if line is None else line.role
                 if data[:4] == b"SIP/":
                     self._response(role, "out", data[8] - 48)
                 elif data != PING:

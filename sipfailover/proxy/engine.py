@@ -34,6 +34,7 @@ from sipfailover.proxy.registrar import Registrar
 from sipfailover.proxy.stray import Stray
 from sipfailover.proxy.view import EngineView
 from sipfailover.proxy.watch import Asked, AskedOther, Watch
+from sipfailover.proxy.wedged import Wedged
 from sipfailover.transaction import Input, Transaction
 from sipfailover.trunk import Order
 from sipfailover.wire import Message, compose
@@ -55,6 +56,7 @@ class Engine:
         self.core = core = Core(settings, chance, now)
         self.count = Count(core)
         self.watch = Watch(core, wall)
+        self.wedged = Wedged(core)
         self.keepalive = KeepAlive(core)
         self.registering = Registering(core, self.watch, self.keepalive)
         self.registrar = Registrar(core, self.watch, self.count, wall)
@@ -82,8 +84,7 @@ class Engine:
     def receive(self, flow: Flow, data: bytes, now: float) -> None:
         """One message came over a flow. On the path."""
         core = self.core
-        peer = core.admission.who(flow.host, flow.port)
-        source = core.lines[peer.name] if peer is not None else self._guest(flow, data)
+        source = core.line_at(flow) or self._guest(flow, data)
         if source is None:
             if not self.registrar.is_open or not data.startswith(b"REGISTER "):
                 self._stranger(flow, data)
@@ -94,6 +95,8 @@ class Engine:
         source.heard_at = now
         if self.watch.blame.finding.excuses:
             self.watch.heard_from(source, now)
+        if flow.reliable:
+            self._over_stream(flow, source)
         try:
             message = Message(data)
             self.count.received(source.role, message)
@@ -108,6 +111,9 @@ class Engine:
 
     def lost(self, where: Target, reason: str, now: float) -> None:
         """What was sent there did not arrive, or the connection is gone. `reason`: a word of the transport."""
+        self.wedged.alive(where)
+        if where.line and ": " in reason and not reason.startswith("local: "):
+            self._tls_failed(self.core.lines.get(where.line), reason)
         self.registrar.lost(where, now)
         self.core.layer.lost(where, reason, now)
         self._settle(now)
@@ -232,6 +238,8 @@ class Engine:
     ) -> None:
         """Something happened to a transaction: its user is told."""
         user = tx.user
+        if what is Input.TIMER_B or what is Input.TIMER_F:
+            self.wedged.unanswered(tx.to)
         if isinstance(user, Attempt):
             self.ladder.heard(tx, user, what, message, now)
             self.registering.called(tx, user, what, message, now)
@@ -315,6 +323,20 @@ class Engine:
         self.core.respond(tx, 200 if by_caller else 481, now=now)
         if by_caller:
             self.ladder.cancelled(self.core.calls[number], now)
+
+    def _over_stream(self, flow: Flow, source: Line) -> None:
+        """Something came over a connection: it lives; and if we opened it, TLS works again."""
+        self.wedged.alive(flow)
+        trunk = source.trunk
+        if trunk.tls_why and trunk.target is not None and flow.peer == trunk.target.peer:
+            trunk.tls_why = ""
+
+    def _tls_failed(self, line: Line | None, reason: str) -> None:
+        """A connection to a trunk or PBX came to nothing for a reason that somebody must mend: told once, and on the
+        page until something comes over a connection to there."""
+        if line is not None and line.trunk.tls_why != reason:
+            line.trunk.tls_why = reason
+            self.core.log("error", f"no tls connection to {line.role} {line.name}", why=reason)
 
     def _refuse(self, flow: Flow, data: bytes, error: WireError) -> None:
         """Answer what cannot be read, if it can be answered at all. Nothing is kept of it."""

@@ -5,7 +5,7 @@ from hashlib import sha256
 
 from sipfailover.chance import Chance
 from sipfailover.config import Monitor, Settings, TrunkSettings
-from sipfailover.flow import Target
+from sipfailover.flow import PeerKey, Target
 from sipfailover.proxy.bindings import Binding, Bindings
 from sipfailover.routing import Peer, Rules
 from sipfailover.transaction import Timer
@@ -51,7 +51,7 @@ class Account:
     """Made when the carrier's address is known."""
     edge: Target | None = None
     """Where REGISTERs go, or will from the next one on: the trunk's address as of the last look."""
-    held_at: tuple[str, str, int] | None = None
+    held_at: PeerKey | None = None
     """The peer that granted the binding we hold, or held last."""
     seen_as: tuple[bytes | None, bytes | None] = (None, None)
     """`received` and `rport` of the last answer of the edge that was looked at."""

@@ -81,7 +81,7 @@ def _line(line: Line, core: Core, now: float) -> TrunkView:
         account=_account(line),
         addresses=_addresses(trunk.addresses, now),
         addresses_story=trunk.addresses.story(now),
-        note=trunk.note,
+        note=trunk.note or trunk.tls_why,
     )
 
 

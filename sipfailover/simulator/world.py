@@ -129,7 +129,7 @@ class World:
                 self._post(self.at, (where.host, where.port), command.data, where)
             elif isinstance(command, Record):
                 self.facts.append(command.fact)
-            else:
+            elif isinstance(command, Log):
                 self.log.append(command)
 
     def _post(self, source: Peer, to: Peer, data: bytes, where: Target | None = None) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from sipfailover.chance import Chance
 from sipfailover.config import Address, Settings, is_address
 from sipfailover.errors import NoSuchName, TransportError
-from sipfailover.flow import Target
+from sipfailover.flow import TLS, Target
 from sipfailover.transport.lookup import HOSTS_FILE, SERVICES, Found, Lookup, Place
 
 SOONEST = 30.0
@@ -56,7 +56,7 @@ class Peer:
     host: str
     """An IP address (IPv6 without brackets) or a host name."""
     port: int | None
-    """None: what SRV says, else 5060."""
+    """None: what SRV says, else 5060, with tls 5061."""
     transport: str
     public: str = ""
     """The host by which this peer knows us, if it is not our own address."""
@@ -194,7 +194,8 @@ class Resolver:
         ways: list[Target | str] = []
         for place in entry.found.places if entry.found is not None else ():
             way = self._name_us(peer.transport, place.host, place.port, peer.public)
-            ways.append(replace(way, priority=place.priority) if isinstance(way, Target) else way)
+            line = peer.name if peer.transport == TLS else ""
+            ways.append(replace(way, priority=place.priority, line=line) if isinstance(way, Target) else way)
         targets = tuple(way for way in ways if isinstance(way, Target))
         why = entry.why or ("" if targets else next((way for way in ways if isinstance(way, str)), "no address"))
         shown = () if why else targets

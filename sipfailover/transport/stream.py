@@ -1,7 +1,8 @@
 """One stream connection, opened by us or by the peer (RFC 3261 §18): bytes to messages, keep-alives, and its end.
 
 It ends once, for one reason, and says so once. After that nothing it receives is passed on. Which connections exist,
-and how many may, is `connections`' business. TLS will be the same protocol on another transport of the loop.
+and how many may, is `connections`' business. TLS is the same protocol on another transport of the loop, which is there
+when the handshake is over.
 """
 
 import asyncio
@@ -10,9 +11,8 @@ from collections.abc import Callable
 from typing import Protocol, cast
 
 from sipfailover.errors import WireError
-from sipfailover.flow import PING, Flow, Target
+from sipfailover.flow import PING, TCP, Flow, Target
 from sipfailover.transport.bounds import Bounds, Counters
-from sipfailover.transport.sockets import reason_of
 from sipfailover.wire import StreamFramer
 
 PONG = b"\r\n"
@@ -35,6 +35,9 @@ class Owner(Protocol):
     def ended(self, connection: "Connection", reason: str, *, tell: bool) -> None:
         """It is gone for sending; `tell` whoever used it."""
 
+    def why(self, connection: "Connection", error: OSError | None) -> str:
+        """The reason for an end that the loop told; None is an orderly one."""
+
     def finished(self, connection: "Connection") -> None:
         """The loop has closed its socket."""
 
@@ -45,7 +48,8 @@ class Owner(Protocol):
 class Connection(asyncio.Protocol):
     """A connection that is being opened (`transport` is None), open, or ended (`over`).
 
-    `target` is whom we connect to; None for a connection that the host `source` opened, through our listener at `port`.
+    `target` is whom we connect to; None for a connection that the host `source` opened, through our listener at `port`
+    that speaks `kind` (tcp or tls).
     """
 
     __slots__ = (
@@ -55,6 +59,8 @@ class Connection(asyncio.Protocol):
         "_queued",
         "active_at",
         "flow",
+        "heard",
+        "kind",
         "over",
         "port",
         "source",
@@ -65,7 +71,7 @@ class Connection(asyncio.Protocol):
         "waiting_since",
     )
 
-    def __init__(self, owner: Owner, target: Target | None, source: str = "", port: int = 0) -> None:
+    def __init__(self, owner: Owner, target: Target | None, source: str = "", port: int = 0, kind: str = TCP) -> None:
         self._owner = owner
         self._framer = StreamFramer()
         self._queue: list[bytes] = []
@@ -73,9 +79,12 @@ class Connection(asyncio.Protocol):
         self.target = target
         self.source = source
         self.port = port
+        self.kind = target.transport if target is not None else kind
         self.flow: Flow | None = None
         self.transport: asyncio.Transport | None = None
         self.over = False
+        self.heard = False
+        """Whether anything came over it."""
         self.waiting: dict[Target, None] = {}
         """Who gave us something while it was being opened, each once, in order."""
         now = owner.loop.time()
@@ -165,6 +174,7 @@ class Connection(asyncio.Protocol):
             return
         owner, framer = self._owner, self._framer
         now = self.active_at = owner.loop.time()
+        self.heard = True
         try:
             messages = framer.feed(data)
         except WireError:
@@ -191,7 +201,7 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         """The peer will send no more, and SIP needs both ways: what was written may leave, then we close too."""
-        self.end("closed", flush=True)
+        self.end(self._owner.why(self, None), flush=True)
 
     def pause_writing(self) -> None:
         """Our buffer for this peer is full: it does not read."""
@@ -201,5 +211,6 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """It broke, or is closed as we wished."""
-        self.end(reason_of(error if isinstance(error, OSError) else None))
+        if not self.over:
+            self.end(self._owner.why(self, error if isinstance(error, OSError) else None))
         self._owner.finished(self)

@@ -6,7 +6,7 @@ No label ever carries a number, a Call-ID or a sentence. `none` stands where no 
 """
 
 import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -25,6 +25,8 @@ WAITING_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0)
 LAG_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 HEALTHS = ("Up", "Suspect", "Down", "Trial")
 CALL_METHODS = ("INVITE", "ACK", "BYE", "CANCEL", "PRACK", "UPDATE", "INFO", "REFER", "NOTIFY")
+Certificates = Callable[[], Iterable[tuple[str, str, float]]]
+"""Each certificate in use: `server`, `client` or `peer`; its trunk or PBX, "" for our listeners; its end, Unix time."""
 METHODS = frozenset((*CALL_METHODS, "OPTIONS", "REGISTER", "SUBSCRIBE", "MESSAGE", "PUBLISH"))
 """Label values for methods; whatever else a peer invents is `other`."""
 
@@ -35,7 +37,8 @@ REROUTES_REMEMBERED_MAX = 10_000
 class Metrics:
     """Counts facts and renders everything. One per process; its registry is its own."""
 
-    def __init__(self, *, version: str, loop: str) -> None:
+    def __init__(self, *, version: str, loop: str, certificates: Certificates = tuple) -> None:
+        self._certificates = certificates
         self._registry = registry = CollectorRegistry()
         build = Gauge(PREFIX + "build_info", "What runs here.", ("version", "python", "loop"), registry=registry)
         build.labels(version, platform.python_version(), loop).set(1)
@@ -115,7 +118,7 @@ class Metrics:
     def render(self, view: EngineView, wall: Wall, accept: str = "") -> tuple[bytes, str]:
         """(body, content type): Prometheus text, or OpenMetrics when the `Accept` header asks for it."""
         encode, content_type = choose_encoder(accept)
-        return encode(_Scrape(self._registry, view, wall)), content_type
+        return encode(_Scrape(self._registry, view, wall, self._certificates)), content_type
 
     def _attempt_ended(self, fact: AttemptEnded) -> None:
         self._count(self._attempts, "attempts", fact.trunk, _label(fact.outcome))
@@ -168,14 +171,21 @@ def _label(words: str) -> str:
 class _Scrape(Collector):
     """One scrape: what was counted, then what the engine shows."""
 
-    def __init__(self, registry: CollectorRegistry, view: EngineView, wall: Wall) -> None:
+    def __init__(self, registry: CollectorRegistry, view: EngineView, wall: Wall, certificates: Certificates) -> None:
         self._registry = registry
         self._view = view
         self._wall = wall
+        self._certificates = certificates
 
     def collect(self) -> Iterator[Metric]:
         yield from self._registry.collect()
         yield from engine_families(self._view, self._wall)
+        ends = _gauge(
+            "certificate_expiry_timestamp_seconds", "When a certificate ends, Unix time.", labels=("use", "name")
+        )
+        for use, name, not_after in self._certificates():
+            ends.add_metric([use, name], not_after)
+        yield ends
 
 
 def engine_families(view: EngineView, wall: Wall) -> Iterator[Metric]:

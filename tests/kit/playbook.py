@@ -21,7 +21,7 @@ from collections.abc import Callable
 from typing import Protocol, Self
 
 from sipfailover.errors import WireError
-from sipfailover.flow import PING, Flow, Target
+from sipfailover.flow import PING, Flow, PeerKey, Target
 from sipfailover.proxy.commands import Command, Log, Record, Send
 from sipfailover.wire import Message
 
@@ -49,9 +49,7 @@ def line(data: bytes) -> str:
 class Seen:
     """What the engine sent and was sent so far. Given to builders, so that an answer can fit its request."""
 
-    def __init__(
-        self, peer: tuple[str, str, int], sent: list[tuple[Target, bytes]], got: list[tuple[Flow, bytes]]
-    ) -> None:
+    def __init__(self, peer: PeerKey, sent: list[tuple[Target, bytes]], got: list[tuple[Flow, bytes]]) -> None:
         self.peer = peer
         self._sent = sent
         self._got = got
@@ -67,8 +65,8 @@ class Seen:
 
 
 def find(
-    talk: list[tuple[tuple[str, str, int], bytes]],
-    peer: tuple[str, str, int],
+    talk: list[tuple[PeerKey, bytes]],
+    peer: PeerKey,
     what: tuple[str | int, ...],
     where: Check | None,
     verb: str,
@@ -103,7 +101,7 @@ class Input:
 class Expectation:
     """One thing that must come out."""
 
-    def __init__(self, text: str, accepts: Callable[[Command], bool], peer: tuple[str, str, int] | None = None) -> None:
+    def __init__(self, text: str, accepts: Callable[[Command], bool], peer: PeerKey | None = None) -> None:
         self.text = text
         self.accepts = accepts
         self.peer = peer
@@ -216,7 +214,7 @@ class Playbook:
         self._out: list[tuple[float, Command]] = []
         self.noted: list[Log | Record] = []
         """Everything for log and history so far."""
-        self._known: set[tuple[tuple[str, str, int], bytes]] = set()
+        self._known: set[tuple[PeerKey, bytes]] = set()
         self._failed = False
 
     def __rshift__(self, step: Input) -> Self:
@@ -254,7 +252,7 @@ class Playbook:
         """Take what the engine wants done, at this moment."""
         for command in self.engine.take():
             self._out.append((self.now, command))
-            if not isinstance(command, Send):
+            if isinstance(command, Log | Record):
                 self.noted.append(command)
             if isinstance(command, Send):
                 self.sent.append((command.to, command.data))

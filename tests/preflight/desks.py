@@ -1,9 +1,10 @@
 """Desks (see `carrier`) behind real sockets, each in a thread of its own: what a check talks to from outside."""
 
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from sipfailover.wire import Message
@@ -11,6 +12,7 @@ from tests.preflight.carrier import Desk
 
 POLL = 0.02
 """Seconds after which a thread looks whether it should end."""
+HANDSHAKE_WITHIN = 1.0
 
 
 @contextmanager
@@ -36,8 +38,8 @@ def udp_desk(desk: Desk, host: str) -> Iterator[int]:
 
 
 @contextmanager
-def tcp_desk(desk: Desk, host: str) -> Iterator[int]:
-    """A desk behind TCP, for requests without a body, one connection at a time."""
+def tcp_desk(desk: Desk, host: str, secure: ssl.SSLContext | None = None) -> Iterator[int]:
+    """A desk behind TCP or, with `secure`, TLS, for requests without a body, one connection at a time."""
     with socket.create_server((host, 0)) as server:
         server.settimeout(POLL)
         over = threading.Event()
@@ -48,10 +50,13 @@ def tcp_desk(desk: Desk, host: str) -> Iterator[int]:
                     connection, source = server.accept()
                 except TimeoutError:
                     continue
-                with connection:
-                    connection.settimeout(POLL)
-                    _see(desk, source)
-                    _talk(desk, connection, over)
+                _see(desk, source)
+                connection.settimeout(HANDSHAKE_WITHIN)
+                with connection, suppress(OSError):  # whoever refuses our certificate goes
+                    stream = secure.wrap_socket(connection, server_side=True) if secure else connection
+                    with stream:
+                        stream.settimeout(POLL)
+                        _talk(desk, stream, over)
 
         with _thread(serve, over):
             yield server.getsockname()[1]

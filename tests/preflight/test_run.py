@@ -1,7 +1,9 @@
 """A whole check on real sockets, as the command line gives it: what is printed, what is asked, and the exit code."""
 
+import datetime
 import json
 import re
+import ssl
 import sys
 import time
 from collections.abc import Iterator
@@ -10,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from sipfailover.cli import main
-from sipfailover.preflight import account, ask
+from sipfailover.preflight import account, ask, connect
 from tests.preflight.carrier import Desk
 from tests.preflight.desks import invites, tcp_desk, udp_desk
 from tests.test_app import free_port
@@ -225,6 +228,44 @@ def test_tcp(town: Town) -> None:
     told = town.steps()["backup"]
     assert told["connect"]["text"].endswith("the port is closed")
     assert "OPTIONS" not in told, "one failure is told once"
+
+
+@pytest.mark.parametrize(
+    ("kind", "result", "why"),
+    [
+        ("good", "good", "200 OK"),
+        ("expired", "failed", "certificate expired: "),
+        ("for another name", "failed", "certificate for another name: "),
+        ("of a stranger", "failed", "certificate of an unknown authority: "),
+        ("plain text", "failed", "nobody speaks tls there"),
+    ],
+)
+def test_tls(town: Town, kind: str, result: str, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connect, "WITHIN", 1.0)
+    authority, stranger = trustme.CA(), trustme.CA()
+    authority.cert_pem.write_to_path(str(town.folder / "ca.pem"))
+    secure = None
+    if kind != "plain text":
+        now = datetime.datetime.now(datetime.UTC)
+        day = datetime.timedelta(days=1)
+        secure = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        leaf = (stranger if kind == "of a stranger" else authority).issue_cert(
+            "other.example" if kind == "for another name" else "carrier.example",
+            not_before=now - 90 * day,
+            not_after=now + (-2 if kind == "expired" else 90) * day,
+        )
+        leaf.configure_cert(secure)
+    desk = Desk()
+    with tcp_desk(desk, BACKUP, secure) as port:
+        more = ", transport: tls, tls: {ca_file: ca.pem}" + ACCOUNT
+        town.trunks = [TRUNK % ("backup", BACKUP, port, more)]
+        told = town.steps()["backup"]
+    assert told["connect"]["result"] == "good"
+    assert told["OPTIONS"]["result"] == result
+    assert why in told["OPTIONS"]["text"]
+    assert told["REGISTER"]["result"] == ("good" if kind == "good" else "skipped")
+    assert ("TLS" in told) == (secure is not None)
+    assert bool(desk.heard) == (kind == "good")
 
 
 def test_a_name_that_leads_nowhere(town: Town) -> None:

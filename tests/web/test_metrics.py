@@ -175,3 +175,13 @@ def test_two_processes_in_one_have_registries_of_their_own() -> None:
     one, other = Metrics(version="1", loop="asyncio"), Metrics(version="1", loop="asyncio")
     one.record(ENDED)
     assert value(read(other), "calls_total", trunk="backup", direction="outbound", result="answered") is None
+
+
+def test_the_ends_of_certificates_are_there_by_use_and_name() -> None:
+    held = [("server", "", 1.8e9), ("peer", "main", 1.7e9)]
+    samples = read(Metrics(version="1", loop="asyncio", certificates=lambda: held))
+    name = "sipfailover_certificate_expiry_timestamp_seconds"
+    assert {key: value for key, value in samples.items() if key[0] == name} == {
+        (name, frozenset({("use", "server"), ("name", "")})): 1.8e9,
+        (name, frozenset({("use", "peer"), ("name", "main")})): 1.7e9,
+    }
