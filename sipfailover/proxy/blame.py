@@ -8,6 +8,7 @@ remembers, and says what is to be held against whom; `watch` does it.
 from sipfailover.proxy.core import Core
 from sipfailover.proxy.line import Line
 from sipfailover.trunk import (
+    NOT_YET,
     NOTHING,
     Evidence,
     Finding,
@@ -74,7 +75,8 @@ class Blame:
         """A name was looked up."""
         if self.finding.excuses:
             return
-        finding = unresolved([line.trunk.resolve_why for line in self.core.trunks])
+        reasons = (line.trunk.resolve_why for line in self.core.trunks)
+        finding = unresolved(["" if why == NOT_YET else why for why in reasons])
         if finding != NOTHING:
             self._found(finding, now)
         elif self.finding != NOTHING:

@@ -32,6 +32,8 @@ class Order(IntEnum):
         return self.name.lower()
 
 
+NOT_YET = "its name has not been resolved yet"
+"""Why a trunk has no address at first; that is no trouble of anybody's."""
 DROPPED_WITHIN = 8.0
 """Seconds, as `monitor.dropped_within` has it by default."""
 
@@ -68,7 +70,7 @@ class Trunk:
         self.no_answer_within = no_answer_within
         self.addresses = Addresses()
         """Where it is, and what was seen of each address; the last good ones while its name does not resolve."""
-        self.resolve_why = "its name has not been resolved yet"
+        self.resolve_why = NOT_YET
         """Why its name does not resolve now, in words; empty while it does."""
         self.calls_now = 0
         self.channels: int | None = None

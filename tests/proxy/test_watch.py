@@ -236,6 +236,14 @@ def test_what_cannot_be_sent_to_any_trunk_is_our_own_network() -> None:
     assert book.engine.view(book.now).own_line == ""
 
 
+def test_before_the_first_answer_of_dns_nothing_is_said_about_it() -> None:
+    book = watching(known=False)
+    assert book >> resolved("pbx", target(PBX)) >> resolved("main", why="NXDOMAIN")
+    assert book.engine.view(book.now).own_line == ""
+    assert book >> resolved("backup", why="NXDOMAIN")
+    assert book.engine.view(book.now).own_line == "the name of no trunk resolves (NXDOMAIN)"
+
+
 def test_when_no_name_resolves_that_is_said_and_silence_counts_as_ever() -> None:
     book = measured()
     assert book >> resolved("main", why="no answer from DNS")
