@@ -51,14 +51,14 @@ class Blame:
         if line.role != "trunk" or evidence.sign not in SILENCE:
             return False
         if evidence.sign is Sign.PROBES_SILENT and not self.finding.excuses:
-            self._found(silent_together(self._witnesses(), asked_at), now)
+            self._found(silent_together(self._witnesses(asked_at), asked_at), now)
         return self.finding.excuses
 
     def unsent(self, line: Line, why: str, now: float) -> None:
         """Something could not even be sent to a trunk."""
         line.unsent = why
         if line.role == "trunk" and not self.finding.excuses:
-            self._found(silent_together(self._witnesses(), now), now)
+            self._found(silent_together(self._witnesses(now), now), now)
 
     def heard(self, line: Line, now: float) -> bool:
         """A trunk is heard. True if that is the end of a trouble of our own."""
@@ -95,13 +95,15 @@ class Blame:
             for line in self.core.trunks:
                 line.trunk.health.excuse()
 
-    def _witnesses(self) -> list[Witness]:
+    def _witnesses(self, asked_at: float) -> list[Witness]:
+        """Those that were asked, or were heard unasked."""
         return [
             Witness(line.name, line.trunk.target.host, line.heard_at, line.unsent)
             for line in self.core.trunks
             if line.trunk.target is not None
             and line.trunk.order is not Order.OFF
             and line.trunk.health.state is not State.DOWN
+            and (line.trunk.health.rules.quick or line.heard_at >= asked_at or line.unsent)
         ]
 
     # -- what they say of numbers -------------------------------------------------------------------------------------

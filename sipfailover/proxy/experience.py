@@ -27,6 +27,8 @@ def closed(watch: Watch, call: Call, attempt: Attempt, outcome: Outcome, evidenc
     sign = evidence.sign if evidence is not None else None
     if evidence is not None and sign is Sign.CALL_SILENT:
         evidence = replace(evidence, more=_clock(line))
+    elif evidence is not None and sign is Sign.CALL_REFUSED and line.role != "trunk":
+        evidence = replace(evidence, sign=Sign.CALL_GOOD)  # at night a PBX may say 480 to everybody, and is well
     elif evidence is not None and sign is Sign.CALL_REFUSED and isinstance(outcome, Rejected):
         if outcome.status != BY_PEOPLE:
             watch.blame.refused(line, call.called, evidence.what, now)

@@ -84,7 +84,7 @@ class Watch:
         self._choose_active(now, "its name resolves" if line.trunk.targets else line.trunk.resolve_why)
 
     def observe(self, line: Line, evidence: Evidence | None, now: float) -> None:
-        """Something was seen of a line. On the path: for a good call to a trunk that is Up this is one look-up."""
+        """Something was seen of a line. On the path: a good call to a trunk that is Up costs some microseconds."""
         if evidence is None:
             return
         trunk, sign = line.trunk, evidence.sign
@@ -135,7 +135,8 @@ class Watch:
             self._ask_quickly(line, now)
             if line.role == "trunk":
                 for other in self.core.trunks:
-                    if other is not line and other.trunk.health.state is not State.DOWN:
+                    health = other.trunk.health
+                    if other is not line and health.rules.quick and health.state is not State.DOWN:
                         self._ask_quickly(other, now)
 
     def _ask_quickly(self, line: Line, now: float) -> None:

@@ -90,7 +90,7 @@ class Evidence:
     def words(self, now: float) -> str:
         """One line of the evidence behind a change: `3 s before: number +4144…: no answer within 0.8 s (…)`."""
         number = self.destination[: max(0, min(SHOWN, len(self.destination) - HIDDEN))]
-        who = f"number {number}…: " if self.destination else ""
+        who = f"number {number}…: " if any(letter.isdigit() for letter in self.destination) else ""
         more = f" ({self.more})" if self.more else ""
         when = f"{duration(now - self.at)} before" if now - self.at >= 0.001 else "now"
         return f"{when}: {who}{self.what or self.sign.name.lower().replace('_', ' ')}{more}"

@@ -125,6 +125,21 @@ def test_a_caller_who_may_not_call_is_one_refusal_whomever_he_calls() -> None:
     assert book.line("main").trunk.health.state is State.UP
 
 
+@pytest.mark.parametrize("status", [403, 404, 480, 484, 603, 604])
+def test_a_pbx_that_refuses_one_number_after_the_other_is_well(status: int) -> None:
+    """At night it says 480 to everybody; calls must not be turned away for that."""
+    book = office()
+    for n in range(20):
+        assert (
+            book
+            >> received(MAIN, invite(number(n), caller="+41790000000")) << send(MAIN, 100) << send(PBX, "INVITE")
+            >> received(PBX, answer(status)) << send(PBX, "ACK") << send(MAIN, status)
+            >> received(MAIN, ack())
+        )  # fmt: skip
+    assert book.line("pbx").trunk.health.state is State.UP
+    assert not changes(book, "pbx")
+
+
 # -- calls that die ---------------------------------------------------------------------------------------------------
 
 

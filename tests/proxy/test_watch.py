@@ -1,5 +1,6 @@
 """Watching the lines: OPTIONS at their time, what answers and calls say about health, which trunk is active."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -208,6 +209,18 @@ def test_when_all_trunks_fall_silent_none_is_blamed_and_nothing_flips_until_one_
     assert [book.line(name).trunk.health.state for name in ("main", "backup")] == [State.UP, State.UP]
     assert book.engine.view(book.now).own_line == ""
     assert any("our own line is back after" in text for _, text in said(book))
+
+
+def test_a_trunk_that_must_not_be_asked_quickly_is_no_witness() -> None:
+    """It was not asked, so that it is silent means nothing; and main is blamed."""
+    book = measured()
+    backup = book.line("backup").trunk.health
+    backup.rules = replace(backup.rules, quick=False)
+    pass_by(book, book.line("main").trunk.probe.next_at - book.now - 0.05, MAIN, BACKUP, PBX)
+    before = len(sent(book, BACKUP, "OPTIONS"))
+    pass_by(book, 2.0, PBX)
+    assert len({message.call_id for message in sent(book, BACKUP, "OPTIONS")[before:]}) <= 1
+    assert book.line("main").trunk.health.state is State.DOWN
 
 
 def test_after_our_own_line_is_back_a_trunk_that_stays_silent_is_blamed() -> None:

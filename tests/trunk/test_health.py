@@ -225,6 +225,19 @@ def test_different_faults_are_all_named() -> None:
     assert health.why == f"3 calls to different numbers failed with {kinds} within 2 s"
 
 
+@pytest.mark.parametrize(
+    ("one", "words"),
+    [
+        (Evidence(Sign.CALL_FAULT, "503", "+41443210019", at=5.0), "5 s before: number +4144…: 503"),
+        (Evidence(Sign.CALL_SILENT, "silent", "112", more="bound 1 s", at=10.0), "now: number …: silent (bound 1 s)"),
+        (Evidence(Sign.CALL_FAULT, "403 Forbidden to REGISTER", "REGISTER", at=10.0), "now: 403 Forbidden to REGISTER"),
+        (Evidence(Sign.CALL_GOOD, at=9.5), "500 ms before: call good"),
+    ],
+)
+def test_evidence_is_one_line_that_shows_no_whole_number(one: Evidence, words: str) -> None:
+    assert one.words(10.0) == words
+
+
 def test_one_broken_number_never_takes_a_trunk_down() -> None:
     health = fresh()
     feed(health, *[fault(1)] * 50)
