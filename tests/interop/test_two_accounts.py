@@ -116,11 +116,13 @@ def test_the_backup_challenges_inside_calls_too(stage: Stage) -> None:
 
 
 def open_both(stage: Stage, callees_do: str, *, once: bool = False) -> tuple[Kamailio, Kamailio, Service]:
-    """Both carriers with whom they call, the PBX, and the service, registered at both."""
+    """Both carriers with whom they call, the PBX, and the service, registered at both. Who answers does so at once: a
+    telephone that rings when its carrier dies is lost with it, because no other one may ring."""
+    rings_ms = 0 if callees_do == "answers" else TALK_MS
     certificates(stage.folder)
     main, backup = open_main(stage, "main"), open_backup(stage, once=once)
-    Sipp(stage, "main-callee", callees_do, stage.host(MAIN_CALLEE), pause_ms=TALK_MS)
-    Sipp(stage, "backup-callee", callees_do, stage.host(BACKUP_CALLEE), pause_ms=TALK_MS)
+    Sipp(stage, "main-callee", callees_do, stage.host(MAIN_CALLEE), pause_ms=rings_ms)
+    Sipp(stage, "backup-callee", callees_do, stage.host(BACKUP_CALLEE), pause_ms=rings_ms)
     Sipp(stage, "pbx", "is_held_resumed_and_hangs_up", stage.host(PBX), pause_ms=TALK_MS)
     service = Service(stage, settings=SETTINGS)
     for carrier in (main, backup):
