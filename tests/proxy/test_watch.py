@@ -167,6 +167,18 @@ def test_a_dead_trunk_is_down_within_two_seconds_of_the_first_thing_it_did_not_a
     assert book.engine.watch.active == "backup"
 
 
+@pytest.mark.parametrize(("dead", "alive", "switches"), [(5.0, 5.0, 1), (60.0, 60.0, 1), (1200.0, 1200.0, 4)])
+def test_a_trunk_that_comes_and_goes_moves_calls_seldom(dead: float, alive: float, switches: int) -> None:
+    """Ten minutes, or eighty of the slow one: it is left once, and comes back only when it has been stable."""
+    book = measured()
+    for _ in range(round(max(600.0, dead * 3) / (dead + alive))):
+        pass_by(book, dead, BACKUP, PBX)
+        pass_by(book, alive, MAIN, BACKUP, PBX)
+    failover = book.engine.view(book.now).last_failover
+    assert failover is not None
+    assert 1 <= failover.number <= switches
+
+
 def test_a_lost_packet_is_cleared_by_the_first_answer() -> None:
     book = measured()
     pass_by(book, book.line("main").trunk.probe.next_at - book.now - 0.05, MAIN, BACKUP, PBX)
