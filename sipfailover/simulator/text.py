@@ -20,8 +20,12 @@ NAMES = {
 }
 """Compact forms that a proxy might choose to write (§7.3.3)."""
 
+ECHOED = (b"From", b"To", b"Call-ID", b"CSeq")
+"""Headers that go back as they came, besides Via (§8.2.6.2)."""
+
 REASONS = {
-    100: b"Trying", 180: b"Ringing", 183: b"Session Progress", 200: b"OK", 202: b"Accepted", 403: b"Forbidden",
+    100: b"Trying", 180: b"Ringing", 183: b"Session Progress", 200: b"OK", 202: b"Accepted",
+    302: b"Moved Temporarily", 401: b"Unauthorized", 407: b"Proxy Authentication Required", 403: b"Forbidden",
     404: b"Not Found", 405: b"Method Not Allowed", 408: b"Request Timeout", 480: b"Temporarily Unavailable",
     481: b"Call/Transaction Does Not Exist", 486: b"Busy Here", 487: b"Request Terminated", 491: b"Request Pending",
     500: b"Server Internal Error", 502: b"Bad Gateway", 503: b"Service Unavailable", 504: b"Server Time-out",
@@ -153,6 +157,26 @@ def reply(request: Sip, status: int, tag: bytes, extra: Iterable[tuple[bytes, by
         elif name == b"cseq":
             fields.append((b"CSeq", value))
     return compose(b"SIP/2.0 %d %s" % (status, REASONS.get(status, b"Unknown")), (*fields, *extra), body)
+
+
+def quick_reply(data: bytes, source: Peer, status: int, tag: bytes, extra: bytes) -> bytes | None:
+    """`reply` to a request outside a dialog, without taking it apart: for OPTIONS, of which a long world has hundreds of
+    thousands. None if it is inside a dialog, or not written with long header names."""
+    via, others = [], {}
+    for line in data.partition(b"\r\n\r\n")[0].split(b"\r\n")[1:]:
+        name, _, value = line.partition(b":")
+        if name == b"Via":
+            via.append(value)
+        elif name in ECHOED:
+            others[name] = value
+    if len(others) < len(ECHOED) or not via or b";tag=" in others[b"To"]:
+        return None
+    if b";rport" in via[0]:
+        via[0] = via[0].replace(b";rport", b";rport=%d;received=%s" % (source[1], source[0].encode()), 1)
+    return b"SIP/2.0 %d %s\r\n%s\r\nFrom:%s\r\nTo:%s;tag=%s\r\nCall-ID:%s\r\nCSeq:%s\r\n%sContent-Length: 0\r\n\r\n" % (
+        status, REASONS.get(status, b"Unknown"), b"\r\n".join([b"Via:" + value for value in via]), others[b"From"],
+        others[b"To"], tag, others[b"Call-ID"], others[b"CSeq"], extra,
+    )  # fmt: skip
 
 
 def sdp(host: str, port: int, direction: bytes = b"sendrecv") -> bytes:
