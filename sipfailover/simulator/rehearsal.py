@@ -68,7 +68,8 @@ class Rehearsal:
         peers = {provider.at: name for name, provider in self.providers.items()}
         hold = settings.failover.return_to_main.stable_for
         self.rules = Rules(self.engine, peers, settings.emergency.numbers, hold=hold)
-        self.world.watchers = [self.rules, self]
+        self.rules.also = self.recorded
+        self.world.watchers = [self.rules]
 
     # -- putting it together ------------------------------------------------------------------------------------------
 
@@ -188,16 +189,7 @@ class Rehearsal:
         if call.leg is not None:
             self._by_id[call.leg.call_id.decode()] = call
 
-    # -- looking on (a Watcher) ---------------------------------------------------------------------------------------
-
-    def sent(self, to: Peer, data: bytes, now: float) -> None:
-        """Nothing that this room keeps."""
-
-    def received(self, source: Peer, data: bytes, now: float) -> None:
-        """Nothing that this room keeps."""
-
-    def stepped(self, now: float) -> None:
-        """Nothing that this room keeps."""
+    # -- looking on ---------------------------------------------------------------------------------------------------
 
     def recorded(self, fact: Fact, now: float) -> None:
         """The engine says that this has happened."""

@@ -14,7 +14,7 @@ The rules see what goes in and out of the engine, its facts, and its tables; the
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from sipfailover.proxy import AttemptEnded, CallEnded, Engine, Fact, ProbeEnded, TrunkChanged
@@ -50,6 +50,8 @@ class Rules:
         self.trunks = trunks
         self.emergency = frozenset(emergency)
         self.down_max = max(HELD_MAX, hold) + PROBES_APART
+        self.also: Callable[[Fact, float], object] = lambda fact, now: None
+        """Who else wants to know of facts."""
         self.broken: dict[str, float] = {}
         """What was broken → when, the first ones."""
         self._waiting: dict[tuple[bytes, bytes], float] = {}
@@ -120,6 +122,7 @@ class Rules:
 
     def recorded(self, fact: Fact, now: float) -> None:
         """The engine says that this has happened."""
+        self.also(fact, now)
         if isinstance(fact, ProbeEnded):
             if fact.result == "answered" and fact.trunk in self._down:
                 self._down_for(fact.trunk, now)

@@ -4,6 +4,7 @@ hide here.
 Only what well-behaved peers send: long header names, no folding, UDP. Reads RFC 3261 §7, writes §8.1.1 and §8.2.6.
 """
 
+import re
 from collections.abc import Iterable
 
 Peer = tuple[str, int]
@@ -20,8 +21,8 @@ NAMES = {
 }
 """Compact forms that a proxy might choose to write (§7.3.3)."""
 
-ECHOED = (b"From", b"To", b"Call-ID", b"CSeq")
-"""Headers that go back as they came, besides Via (§8.2.6.2)."""
+ECHOED = re.compile(rb"\r\n(Via|From|To|Call-ID|CSeq): *([^\r\n]*)")
+"""Headers that go back as they came (§8.2.6.2)."""
 
 REASONS = {
     100: b"Trying", 180: b"Ringing", 183: b"Session Progress", 200: b"OK", 202: b"Accepted",
@@ -161,21 +162,20 @@ def reply(request: Sip, status: int, tag: bytes, extra: Iterable[tuple[bytes, by
 
 def quick_reply(data: bytes, source: Peer, status: int, tag: bytes, extra: bytes) -> bytes | None:
     """`reply` to a request outside a dialog, without taking it apart: for OPTIONS, of which a long world has hundreds of
-    thousands. None if it is inside a dialog, or not written with long header names."""
-    via, others = [], {}
-    for line in data.partition(b"\r\n\r\n")[0].split(b"\r\n")[1:]:
-        name, _, value = line.partition(b":")
-        if name == b"Via":
-            via.append(value)
-        elif name in ECHOED:
-            others[name] = value
-    if len(others) < len(ECHOED) or not via or b";tag=" in others[b"To"]:
+    thousands. None if it is inside a dialog, came through another proxy, or is not written with long header names."""
+    found = ECHOED.findall(data)
+    lines = dict(found)
+    if len(lines) != 5 or len(found) != 5 or b";tag=" in lines[b"To"]:
         return None
-    if b";rport" in via[0]:
-        via[0] = via[0].replace(b";rport", b";rport=%d;received=%s" % (source[1], source[0].encode()), 1)
-    return b"SIP/2.0 %d %s\r\n%s\r\nFrom:%s\r\nTo:%s;tag=%s\r\nCall-ID:%s\r\nCSeq:%s\r\n%sContent-Length: 0\r\n\r\n" % (
-        status, REASONS.get(status, b"Unknown"), b"\r\n".join([b"Via:" + value for value in via]), others[b"From"],
-        others[b"To"], tag, others[b"Call-ID"], others[b"CSeq"], extra,
+    via = lines[b"Via"]
+    if b";rport" in via:
+        via = via.replace(b";rport", b";rport=%d;received=%s" % (source[1], source[0].encode()), 1)
+    return (
+        b"SIP/2.0 %d %s\r\nVia: %s\r\nFrom: %s\r\nTo: %s;tag=%s\r\nCall-ID: %s\r\nCSeq: %s\r\n%sContent-Length: 0\r\n\r\n"
+        % (
+            status, REASONS.get(status, b"Unknown"), via, lines[b"From"], lines[b"To"], tag, lines[b"Call-ID"],
+            lines[b"CSeq"], extra,
+        )
     )  # fmt: skip
 
 

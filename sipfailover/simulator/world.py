@@ -111,11 +111,22 @@ class World:
         for agent in self.agents.values():
             self.collect(agent)
         events = self._events
-        while events and events[0][0] <= until:
-            when, _, do, args = heappop(events)
-            if when > self.now:
-                self.now = when
-            do(*args)
+        while True:
+            first = events[0][0] if events else NEVER
+            due = self._engine_at
+            if due < first:
+                if due > until:
+                    break
+                self.now = max(self.now, due)
+                self.engine.wake(self.now)
+                self._perform()
+            elif first <= until and events:
+                when, _, do, args = heappop(events)
+                if when > self.now:
+                    self.now = when
+                do(*args)
+            else:
+                break
         self.now = max(self.now, until)
 
     def tell(self, agent: UserAgent, do: Callable[[], Told]) -> Told:
@@ -147,38 +158,32 @@ class World:
             agent.wake(self.now)
         self.collect(agent)
 
-    def _wake_engine(self, due: float) -> None:
-        if self._engine_at != due:
-            return
-        self._engine_at = NEVER
-        next_due = self.engine.deadline()
-        if next_due is not None and next_due <= self.now:
-            self.engine.wake(self.now)
-        self._perform()
-
     def _perform(self) -> None:
         """Do what the engine wants done, and plan to wake it."""
-        watchers = self.watchers
-        for command in self.engine.take():
+        commands = self.engine.take()
+        if commands:
+            self._carry_out(commands)
+        for watcher in self.watchers:
+            watcher.stepped(self.now)
+        due = self.engine.deadline()
+        self._engine_at = NEVER if due is None else due
+
+    def _carry_out(self, commands: list[Command]) -> None:
+        now, watchers = self.now, self.watchers
+        for command in commands:
             if isinstance(command, Send):
                 where = command.to
                 to = (where.host, where.port)
                 for watcher in watchers:
-                    watcher.sent(to, command.data, self.now)
+                    watcher.sent(to, command.data, now)
                 self._post(self.at, to, command.data, where)
             elif isinstance(command, Record):
                 if self.keep:
                     self.facts.append(command.fact)
                 for watcher in watchers:
-                    watcher.recorded(command.fact, self.now)
+                    watcher.recorded(command.fact, now)
             elif self.keep:
                 self.log.append(command)
-        for watcher in watchers:
-            watcher.stepped(self.now)
-        due = self.engine.deadline()
-        if due is not None and due < self._engine_at:
-            self._engine_at = due
-            self.at_time(due, self._wake_engine, due)
 
     def _post(self, source: Peer, to: Peer, data: bytes, where: Target | None = None) -> None:
         if self.keep:
