@@ -12,7 +12,8 @@ The map, from the wire up. Imports point down this list only; a test holds it.
 `transaction`  RFC 3261 §17 as four tables, `timers` A to M, and the `layer` that finds the transaction of a message
 `transport`    UDP and TCP sockets, names to addresses: the only asyncio for SIP
 `trunk`        what is known of a carrier: `health` as a table, `probe` (OPTIONS), `roundtrip` (the no-answer clock),
-               `registration` as a table (`register` on the wire, `answers` judged, `lease` the numbers)
+               `addresses` (which edge is used), `registration` as a table (`register` on the wire, `answers` judged,
+               `lease` the numbers)
 `routing`      decisions as pure functions: `plan` (who is tried), `verdict` (what an outcome means: the table), `best`
                (what the caller is told), `admission` (who may talk to us)
 `proxy`        the engine, sans-IO: `engine` receives and hands on; `ladder` (attempts of one call), `inside` (requests
@@ -27,7 +28,8 @@ the first trunk, with a clock → what comes back, or does not → `routing.verd
 
 Where is …? Timer B: `transaction/invite_client`. Why did it fail over: `routing/verdict`. How long is silence: `trunk/
 roundtrip`. When is a trunk Down: `trunk/health`. The OPTIONS interval: `trunk/probe`, its default in `config/model`.
-When do we register again: `trunk/lease`.
+When do we register again: `trunk/lease`. For how long is an address avoided: `trunk/addresses`. How is a name looked
+up: `transport/lookup`.
 Which answer wins: `routing/best`. A TCP stream cut in pieces: `wire/framing`. What is stored: `ledger/schema.sql`.
 """
 

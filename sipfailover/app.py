@@ -144,8 +144,8 @@ class App:
     def _lost(self, where: Target, reason: str) -> None:
         self.engine.lost(where, reason, time.monotonic())
 
-    def _resolved(self, name: str, targets: tuple[Target, ...], why: str) -> None:
-        self.engine.resolved(name, targets, time.monotonic(), why)
+    def _resolved(self, name: str, targets: tuple[Target, ...], why: str, forget: bool) -> None:
+        self.engine.resolved(name, targets, time.monotonic(), why, forget=forget)
         self._settled()
 
     def _settled(self) -> None:

@@ -35,6 +35,10 @@ class TransportError(SipfailoverError):
         self.phase = phase
 
 
+class NoSuchName(TransportError):
+    """DNS works, and says that the name has nothing of what we need. Other failures say nothing about the name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing that is wrong in a configuration file. `line` and `column` count from 1; 0 means the whole file."""

@@ -5,7 +5,7 @@ exists: a UDP socket and a peer, or one stream connection. Answers to a stream r
 (RFC 3261 §18.2.2); a new request goes to a target, and the shell finds or opens the connection.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 UDP = "udp"
@@ -26,6 +26,8 @@ class Target:
     """Our own host and port for Via and Contact on this path, as written: `192.0.2.9:5060`, `[2001:db8::9]:5060`."""
     local: str = ""
     """The address of ours to send from (UDP: which socket). Empty: the system chooses."""
+    priority: int = field(default=0, compare=False, kw_only=True)
+    """SRV priority of the server (RFC 2782), the lowest is the best; 0 where no SRV record led here."""
 
     @property
     def peer(self) -> tuple[str, str, int]:

@@ -51,7 +51,6 @@ TESTED_ELSEWHERE = {
     "simulator/peers.py": ("tests/simulator/test_demo.py", "real sockets and a loop: the demo is their only user"),
     "simulator/screen.py": ("tests/simulator/test_demo.py", "what the demo shows"),
     "transport/connections.py": ("tests/transport/test_stream.py", "stream connections, all together"),
-    "transport/lookup.py": ("tests/transport/test_resolve.py", "how a name is asked for, behind the resolver"),
     "transport/naming.py": ("tests/transport/test_resolve.py", "how we name ourselves, seen in the targets"),
     "transport/pool.py": ("tests/transport/test_udp.py", "the sockets are only met through it"),
     "transport/sockets.py": ("tests/transport/test_udp.py", "options of sockets, seen in what they do"),

@@ -104,7 +104,7 @@ class TrunkSettings(Section):
     host: Host
     """The carrier's host name or IP address. Calls are accepted from its addresses."""
     port: Port | None = None
-    """The carrier's port. Default: what DNS says (SRV), else 5060, with tls 5061; writing a port turns SRV off."""
+    """The carrier's port. Default: what DNS says (NAPTR, SRV), else 5060, with tls 5061; writing it turns that off."""
     transport: Transport = "udp"
     """udp, tcp or tls. Default udp."""
     tls: TrunkTls = TrunkTls()

@@ -5,7 +5,7 @@ from sipfailover.proxy.call import Attempt, Call
 from sipfailover.proxy.core import Core, phrase
 from sipfailover.proxy.facts import AttemptEnded
 from sipfailover.proxy.watch import Watch
-from sipfailover.routing import Outcome, Unreachable, Verdict
+from sipfailover.routing import Answered, Outcome, Rejected, Silent, Unreachable, Verdict
 from sipfailover.wire import Message, parse_reasons, value_of
 
 
@@ -45,7 +45,21 @@ def close(
             call_id=attempt.leg.call_id.decode(),
         )
     )
+    had_its_time = verdict.sign is not None or words == "next address"
+    _learn(watch, attempt, outcome, verdict.said, had_its_time, now)
     watch.observe(attempt.line, evidence, now)
+
+
+def _learn(watch: Watch, attempt: Attempt, outcome: Outcome, said: str, had_its_time: bool, now: float) -> None:
+    """What the attempt has shown of the address it went to."""
+    line, target = attempt.line, attempt.leg.reached
+    match outcome:
+        case Silent() | Unreachable(local=False, ringing=False) if had_its_time:
+            watch.address_failed(line, target, said, now)
+        case Rejected(status=503, ringing=False):
+            watch.address_failed(line, target, said, now, outcome.retry_after)
+        case Answered() | Rejected():
+            line.trunk.addresses.good(target, now)
 
 
 def _reason(outcome: Outcome, message: Message | None) -> str:

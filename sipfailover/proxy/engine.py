@@ -30,7 +30,7 @@ from sipfailover.proxy.line import Line
 from sipfailover.proxy.registering import Registering, Registers
 from sipfailover.proxy.stray import Stray
 from sipfailover.proxy.view import EngineView
-from sipfailover.proxy.watch import Asked, Watch
+from sipfailover.proxy.watch import Asked, AskedOther, Watch
 from sipfailover.transaction import Input, Transaction
 from sipfailover.wire import Message, compose
 
@@ -93,14 +93,20 @@ class Engine:
         self.core.layer.lost(where, reason, now)
         self._settle(now)
 
-    def resolved(self, name: str, targets: tuple[Target, ...], now: float, why: str = "") -> None:
-        """A trunk or PBX is at these addresses now; () with the reason: its name does not resolve."""
+    def resolved(
+        self, name: str, targets: tuple[Target, ...], now: float, why: str = "", *, forget: bool = False
+    ) -> None:
+        """A trunk or PBX is at these addresses now; () with the reason: its name does not resolve, and the last good
+        addresses are used on unless `forget` says that they are too old."""
         line = self.core.lines.get(name)
         if line is None:
             return
         if not targets and line.trunk.resolve_why != why:
             self.core.log("warning", f"{line.role} {name} cannot be found", why=why)
-        line.trunk.resolved(targets, why)
+        if forget:
+            line.trunk.gone(why)
+        else:
+            line.trunk.resolved(targets, why, now)
         self.core.admission.learn(line.peer, [(target.host, target.port) for target in targets])
         self.watch.resolved(line, now)
         self.registering.resolved(line, now)
@@ -186,6 +192,8 @@ class Engine:
             if message is not None and user.line.account is not None:
                 self.registering.address_seen(user.line, message, now)
                 self.registering.answers(user.line, now)
+        elif isinstance(user, AskedOther):
+            self.watch.heard_other(tx, user, what, message, now)
         elif isinstance(user, Registers):
             self.registering.heard(tx, user, what, message, now)
         elif what is Input.REQUEST and message is not None and flow is not None and source is not None:

@@ -87,7 +87,8 @@ class TrunkChanged:
 
 @dataclass(frozen=True, slots=True)
 class ProbeEnded:
-    """An OPTIONS to a trunk or a PBX was answered, or was not."""
+    """An OPTIONS to a trunk or a PBX was answered, or was not. Only those to the address in use are told: they say how
+    the trunk is, the others how one of its further addresses is."""
 
     at: float
     trunk: str
@@ -95,6 +96,8 @@ class ProbeEnded:
     """`answered`, `timeout`, `refused`, `unreachable`, `fault` (answered, but in a way that does not count)."""
     status: int
     round_trip: float | None
+    remote: str = ""
+    """The address it went to, as `udp 192.0.2.1:5060`."""
 
 
 Fact = AttemptEnded | CallEnded | TrunkChanged | ProbeEnded

@@ -292,8 +292,6 @@ class Ladder:
             verdict = replace(verdict, sign=None)
         call.said.append(Said(attempt.line.name, message.status if message else 0, verdict.said, verdict.as_is))
         call.finals.append(message)
-        if isinstance(outcome, Silent | Unreachable):
-            attempt.line.trunk.avoid(attempt.leg.reached)
         if verdict.next_trunk and (now < call.give_up_at or call.emergency):
             rung = next_address(call, attempt, outcome)
             words = "next address" if rung is not None else "next trunk"

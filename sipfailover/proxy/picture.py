@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from sipfailover.proxy.call import Call
 from sipfailover.proxy.line import Line
-from sipfailover.proxy.view import CallView, EngineView, TrunkView
-from sipfailover.trunk import State
+from sipfailover.proxy.view import AddressView, CallView, EngineView, TrunkView
+from sipfailover.trunk import Addresses, State
 
 if TYPE_CHECKING:
     from sipfailover.proxy.engine import Engine
@@ -63,7 +63,23 @@ def _line(line: Line, now: float) -> TrunkView:
         last_probe_at=trunk.probe.ended_at,
         loss_ratio=trunk.probe.loss_ratio,
         registration=_registration(line, now),
+        addresses=_addresses(trunk.addresses, now),
+        addresses_story=trunk.addresses.story(now),
         note=trunk.note,
+    )
+
+
+def _addresses(addresses: Addresses, now: float) -> tuple[AddressView, ...]:
+    return tuple(
+        AddressView(
+            target=str(known.target),
+            in_use=known.target == addresses.current,
+            answers=known.answers,
+            why=known.why,
+            avoided_until=known.avoided_until if known.avoided(now) else None,
+            round_trip=known.round_trip,
+        )
+        for known in addresses.known
     )
 
 

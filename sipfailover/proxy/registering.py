@@ -76,8 +76,8 @@ class Registering:
         """The timer of a registration is due."""
         line.registration_timer = None
         account = line.account
-        if account is None or account.registration is None:
-            return
+        if account is None or account.registration is None or line.trunk.target is None:
+            return  # `resolved` goes on
         registration = account.registration
         self._learn(line, registration.wake(now), now)
         ask = registration.due(now)

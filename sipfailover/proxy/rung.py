@@ -14,8 +14,6 @@ from sipfailover.proxy.core import Core
 from sipfailover.proxy.line import Line
 from sipfailover.routing import Candidate, Outcome, Rejected, Silent, Unreachable, plan
 
-ADDRESSES_MAX = 4
-"""Addresses of one trunk that one call tries, in one round. Each may cost its no-answer clock, and the caller waits."""
 EMERGENCY_ROUNDS = 2
 
 
@@ -85,9 +83,5 @@ def next_address(call: Call, attempt: Attempt, outcome: Outcome) -> Rung | None:
             line = attempt.line
         case _:
             return None
-    if len(call.addresses) >= ADDRESSES_MAX:
-        return None
-    for target in line.trunk.targets:
-        if target.peer not in call.addresses:
-            return Rung(line, target, attempt.candidate, call.round, call.overflowed)
-    return None
+    others = line.trunk.addresses.others(call.addresses)
+    return Rung(line, others[0], attempt.candidate, call.round, call.overflowed) if others else None

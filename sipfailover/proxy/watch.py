@@ -1,7 +1,8 @@
 """Watching the lines: OPTIONS at their time, what answers and calls say about health, and which trunk is active now.
 
-How often is asked and what an answer means is `trunk.probe`'s, what follows for health is `trunk.health`'s; this room
-sends, listens and tells.
+How often is asked and what an answer means is `trunk.probe`'s, what follows for health is `trunk.health`'s, and for one
+address of several `trunk.addresses`'; this room sends, listens and tells. The address in use is asked for the trunk's
+sake: while another one is left, that it fails is its own affair. The others are asked more rarely, for their own sake.
 """
 
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from sipfailover.proxy.facts import ProbeEnded, TrunkChanged
 from sipfailover.proxy.line import Line
 from sipfailover.proxy.view import FailoverView
 from sipfailover.transaction import Input, Transaction
-from sipfailover.trunk import Change, Evidence, Sign, State
+from sipfailover.trunk import ASKED_EVERY, JITTER, Change, Evidence, Sign, State, meaning
 from sipfailover.wire import Message, compose
 from sipfailover.wire.uri import with_host
 
@@ -29,6 +30,9 @@ WORDS = {
 }
 """The transport's word → words for people."""
 
+LOCAL = "local: "
+"""How the transport's word begins if the trouble is our own."""
+
 BAD = frozenset({Sign.PROBE_FAILED, Sign.PROBE_503, Sign.CALL_SILENT, Sign.CALL_FAULT, Sign.RETRY_AFTER})
 SILENCE = frozenset({Sign.PROBE_FAILED, Sign.CALL_SILENT})
 
@@ -36,6 +40,15 @@ SILENCE = frozenset({Sign.PROBE_FAILED, Sign.CALL_SILENT})
 @dataclass(slots=True, eq=False)
 class Asked:
     """An OPTIONS under way."""
+
+    line: Line
+    sent_at: float
+    target: Target
+
+
+@dataclass(slots=True, eq=False)
+class AskedOther:
+    """An OPTIONS under way to an address that is not in use."""
 
     line: Line
     sent_at: float
@@ -51,6 +64,8 @@ class Watch:
         """Name of the trunk that new calls take; empty if none is usable."""
         self.last_failover: FailoverView | None = None
         self._last_active = ""
+        self._used: dict[str, Target] = {}
+        """The address in use that was last noticed, by the name of the line."""
 
     def start(self, now: float) -> None:
         """Begin to watch every line."""
@@ -59,7 +74,7 @@ class Watch:
 
     def resolved(self, line: Line, now: float) -> None:
         """A line has other addresses."""
-        self._arm(line, now)
+        self._look(line, now)
         self._choose_active(now, "its name resolves" if line.trunk.targets else line.trunk.resolve_why)
 
     def observe(self, line: Line, evidence: Evidence | None, now: float) -> None:
@@ -75,26 +90,54 @@ class Watch:
             trunk.probe.hurry(now, trunk.health)
             self._arm(line, now)
 
+    def address_failed(self, line: Line, target: Target, why: str, now: float, retry_after: float = 0.0) -> bool:
+        """A request to one address of a line had no answer, could not be sent or was answered 503: see
+        `Addresses.failed`. True if another address is left: then it is no evidence against the line."""
+        left = line.trunk.addresses.failed(target, why, now, retry_after)
+        self._look(line, now)
+        return left
+
     def wake(self, line: Line, now: float) -> None:
         """The timer of a line is due."""
         line.timer = None
         trunk = line.trunk
-        if trunk.probe.overdue(now - GRACE):
-            self._ended(line, trunk.probe.failed("", now), "timeout", 0, None, now)
+        if trunk.probe.overdue(now - GRACE) and trunk.target is not None:
+            self._ended(Asked(line, now, trunk.target), trunk.probe.failed("", now), "timeout", 0, None, now)
         due = trunk.health.deadline()
         if due is not None and due <= now:
             change = trunk.health.wake(now)
             if change is not None:
                 self._changed(line, change, now)
                 trunk.probe.hurry(now, trunk.health)
+        better = trunk.addresses.better(now)
+        if better is not None and not (trunk.calls_now and line.account is not None and line.account.registers):
+            trunk.addresses.use(better)
         if trunk.target is not None and trunk.probe.due(now):
             self._ask(line, trunk.target, now)
+        other = trunk.addresses.to_ask(now)
+        if other is not None:
+            self._ask_other(line, other, now)
+        self._look(line, now)
+
+    def _look(self, line: Line, now: float) -> None:
+        """Notice that a line uses another address than before, which is asked at once, and plan what comes next."""
+        trunk, before = line.trunk, self._used.get(line.name)
+        if trunk.target is not None and (before is None or before.peer != trunk.target.peer):
+            self._used[line.name] = trunk.target
+            if before is not None:
+                why = next((known.why for known in trunk.addresses.known if known.target.peer == before.peer), "")
+                text = f"{line.role} {line.name} uses another address"
+                self.core.log("warning", text, before=str(before), now=str(trunk.target), why=why)
+                trunk.probe.again(now)
+                if line.registration_timer is not None:  # who registers looks where that is now
+                    line.registration_timer.stop()
+                    line.registration_timer = self.core.timers.start(0.0, now, Clock.REGISTER, line)
         self._arm(line, now)
 
     def _arm(self, line: Line, now: float) -> None:
         """Have `wake` called at the next moment that matters."""
         trunk = line.trunk
-        dues = [trunk.health.deadline()]
+        dues = [trunk.health.deadline(), trunk.addresses.ask_due()]
         if trunk.target is not None:
             probe = trunk.probe
             dues.append(probe.next_at if probe.sent_at is None else probe.deadline() + GRACE)
@@ -108,8 +151,21 @@ class Watch:
         line.timer = self.core.timers.start(max(0.0, due - now), now, Clock.WATCH, line)
 
     def _ask(self, line: Line, target: Target, now: float) -> None:
+        """Ask the address in use."""
+        trunk = line.trunk
+        trunk.probe.sent(now, trunk.health)
+        self._send(Asked(line, now, target), now)
+
+    def _ask_other(self, line: Line, target: Target, now: float) -> None:
+        """Ask an address that is not in use."""
+        rules = line.trunk.probe.rules
+        again_at = now + self.core.chance.spread(rules.every * ASKED_EVERY, JITTER)
+        line.trunk.addresses.asked(target, again_at, now + rules.timeout)
+        self._send(AskedOther(line, now, target), now)
+
+    def _send(self, asked: Asked | AskedOther, now: float) -> None:
         """Send one OPTIONS (§11.1), addressed as a call would be."""
-        core, trunk = self.core, line.trunk
+        core, line, target = self.core, asked.line, asked.target
         branch = core.chance.branch()
         uri = with_host(b"sip:host", line.host, line.port)
         data = compose.request(
@@ -123,39 +179,68 @@ class Watch:
             contact=b"<sip:%b%b>" % (target.sent_by, b";transport=tcp" if target.reliable else b""),
             headers=((b"accept", b"application/sdp"), (b"user-agent", b"sipfailover")),
         )
-        trunk.probe.sent(now, trunk.health)
-        core.layer.request(
-            branch, b"OPTIONS", data, target, Asked(line, now, target), now,
-            t1=trunk.no_answer().t1, life=trunk.probe.rules.timeout,
-        )  # fmt: skip
+        trunk = line.trunk
+        life = trunk.probe.rules.timeout
+        core.layer.request(branch, b"OPTIONS", data, target, asked, now, t1=trunk.no_answer().t1, life=life)
 
     def heard(self, tx: Transaction, asked: Asked, what: Input, message: Message | None, now: float) -> None:
-        """An OPTIONS of ours was answered, or was not."""
-        line, trunk = asked.line, asked.line.trunk
+        """An OPTIONS to the address in use was answered, or was not."""
+        line, trunk, target = asked.line, asked.line.trunk, asked.target
         if what is Input.PROVISIONAL:
             return
         if message is None:
             word = "timeout" if what is Input.TIMER_F else "refused" if tx.reason == "refused" else "unreachable"
-            if tx.reason.startswith("local: "):
-                trunk.probe.sent_at = None  # our own trouble is evidence of nothing
-                self._ended(line, None, word, 0, None, now)
+            if tx.reason.startswith(LOCAL) or not trunk.addresses.has(target):
+                trunk.probe.sent_at = None  # our own trouble is evidence of nothing, nor is a place that it has left
+                self._ended(asked, None, word, 0, None, now)
                 return
-            trunk.avoid(asked.target)
-            self._ended(line, trunk.probe.failed(WORDS.get(tx.reason, tx.reason), now), word, 0, None, now)
+            evidence = trunk.probe.failed(WORDS.get(tx.reason, tx.reason), now)
+            self._ended(asked, self._charge(line, target, evidence, now), word, 0, None, now)
             return
         trip = now - asked.sent_at if tx.sends == 1 else None
         if trip is not None:
             trunk.roundtrip.observe(trip)
         evidence = trunk.probe.answered(message.status, phrase(message), message.retry_after, now)
-        result = "answered" if evidence is not None and evidence.sign is Sign.PROBE_GOOD else "fault"
-        self._ended(line, evidence, result, message.status, trip, now)
+        good = evidence is not None and evidence.sign is Sign.PROBE_GOOD
+        if good:
+            trunk.addresses.good(target, now, probe=True, round_trip=trip)
+        else:
+            evidence = self._charge(line, target, evidence, now)
+        self._ended(asked, evidence, "answered" if good else "fault", message.status, trip, now)
+
+    def _charge(self, line: Line, target: Target, evidence: Evidence | None, now: float) -> Evidence | None:
+        """Hold a failed OPTIONS against its address. What is left as evidence against the line: nothing while another
+        address may answer."""
+        if evidence is None or evidence.sign not in BAD:
+            return evidence
+        left = line.trunk.addresses.failed(target, evidence.what, now, evidence.retry_after)
+        return None if left else evidence
+
+    def heard_other(self, tx: Transaction, asked: AskedOther, what: Input, message: Message | None, now: float) -> None:
+        """An OPTIONS to an address that was not in use when it left was answered, or was not."""
+        line, addresses = asked.line, asked.line.trunk.addresses
+        if what is Input.PROVISIONAL or (message is None and tx.reason.startswith(LOCAL)):
+            return
+        if message is None:
+            why = "no answer to OPTIONS" if what is Input.TIMER_F else WORDS.get(tx.reason, tx.reason)
+            addresses.failed(asked.target, why, now)
+        else:
+            sign = meaning(message.status, message.retry_after)
+            if sign is Sign.PROBE_GOOD:
+                trip = now - asked.sent_at if tx.sends == 1 else None
+                addresses.good(asked.target, now, probe=True, round_trip=trip)
+            elif sign in BAD:
+                why = f"{message.status} {phrase(message)}".strip() + " to OPTIONS"
+                addresses.failed(asked.target, why, now, message.retry_after)
+        self._look(line, now)
 
     def _ended(
-        self, line: Line, evidence: Evidence | None, result: str, status: int, trip: float | None, now: float
+        self, asked: Asked, evidence: Evidence | None, result: str, status: int, trip: float | None, now: float
     ) -> None:
-        self.core.record(ProbeEnded(now, line.name, result, status, trip))
+        line = asked.line
+        self.core.record(ProbeEnded(now, line.name, result, status, trip, str(asked.target)))
         self.observe(line, evidence, now)
-        self._arm(line, now)
+        self._look(line, now)
 
     def _changed(self, line: Line, change: Change, now: float) -> None:
         before, after = change.before.label, change.after.label

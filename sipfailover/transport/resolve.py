@@ -1,27 +1,34 @@
 """Names of trunks and PBXs to targets, in the background and again and again.
 
-An address needs no DNS and is there at once. A name is asked for as soon as the loop runs, and again when its time
-to live is over. A failure is told in words and asked again soon; whoever is told keeps the last good answer, so a
-dead DNS delays no call. The way to a known address is looked at more often than DNS is, because our own address
-on it may change (DHCP, a second line).
+An address needs no DNS and is there at once. A name is asked for as soon as the loop runs, and again before its time
+to live is over. A failure is told in words and asked again soon; whoever is told keeps the last good answer for ever,
+so a dead DNS delays no call. That DNS denies a name it knew is believed only after a day: it lies more often than a
+carrier vanishes. The way to a known address is looked at more often than DNS is, because our own address on it may
+change (DHCP, a second line).
 """
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sipfailover.chance import Chance
-from sipfailover.config import SIP_PORT, Address, Settings, is_address
-from sipfailover.errors import TransportError
+from sipfailover.config import Address, Settings, is_address
+from sipfailover.errors import NoSuchName, TransportError
 from sipfailover.flow import Target
-from sipfailover.transport.lookup import HOSTS_FILE, Found, Lookup
+from sipfailover.transport.lookup import HOSTS_FILE, SERVICES, Found, Lookup, Place
 
 SOONEST = 30.0
 """Seconds. A shorter time to live counts as this: DNS is asked at most twice a minute for one name."""
 
 LATEST = 3600.0
 """Seconds. A longer time to live counts as this: a carrier that moves is followed within the hour."""
+
+AHEAD = 0.8
+"""Share of the time to live after which DNS is asked again: slow or failing DNS has the rest of it to answer."""
+
+DENIED_BELIEVED_AFTER = 24 * 3600.0
+"""Seconds for which DNS must deny a name without a break until its last good addresses are given up."""
 
 AFTER_FAILURE = 10.0
 """Seconds from a failure to the next question."""
@@ -69,20 +76,26 @@ class _Entry:
     """When DNS is to be asked again, on the loop's clock."""
     why: str = ""
     """Why the last question had no answer; empty if it had one."""
-    told: tuple[tuple[Target, ...], str] | None = None
+    denied_since: float | None = None
+    """Since when DNS says that there is no such name, on the loop's clock."""
+    given_up: bool = False
+    """It denied the name for so long that the earlier answer was given up."""
+    told: tuple[tuple[Target, ...], tuple[int, ...], str, bool] | None = None
+    """What was said last: targets, their priorities (which do not count when targets are compared), why, forget."""
 
 
 class Resolver:
-    """Gives `resolved(name, targets, why)` whenever the answer for a name changes, and not otherwise.
+    """Gives `resolved(name, targets, why, forget)` whenever the answer for a name changes, and not otherwise.
 
-    `targets` are in the order of RFC 3263; empty with `why` in words if there are none now, and then the last good
-    ones should be used on. Called from `start` for addresses, and from the loop for names. Never raises.
+    `targets` are in the order of RFC 3263, drawn by lot among equals at each refresh; empty with `why` in words if
+    there are none now. Then the last good ones should be used on, unless `forget` says that they are too old.
+    Called from `start` for addresses, and from the loop for names. Never raises.
     """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        resolved: Callable[[str, tuple[Target, ...], str], None],
+        resolved: Callable[[str, tuple[Target, ...], str, bool], None],
         *,
         name_us: NameUs,
         chance: Chance,
@@ -102,7 +115,7 @@ class Resolver:
         for peer in peers:
             entry = _Entry(peer)
             if is_address(peer.host):
-                entry.found = Found((Address(peer.host, peer.port or SIP_PORT),), LATEST)
+                entry.found = Found((Place(peer.host, peer.port or SERVICES[peer.transport].port),), LATEST)
                 entry.expires = float("inf")
                 self._tell(entry)
             self._tasks.add(self._loop.create_task(self._keep(entry)))
@@ -131,7 +144,9 @@ class Resolver:
         """Ask for one name. Without an answer the earlier one stays, and the entry says why."""
         peer = entry.peer
         try:
-            found = await self._lookup.find(peer.host, peer.port, peer.transport, entry.found is not None)
+            found = await self._lookup.find(peer.host, peer.port, peer.transport, entry.found)
+        except NoSuchName as error:
+            self._denied(entry, str(error))
         except TransportError as error:
             entry.why = str(error)
         except Exception as error:
@@ -139,19 +154,32 @@ class Resolver:
             entry.why = f"look up {peer.host}: {error!r}"
         else:
             entry.found, entry.why = found, ""
-        lasts = AFTER_FAILURE if entry.why else min(max(found.ttl, SOONEST), LATEST)
+            entry.denied_since, entry.given_up = None, False
+        lasts = AFTER_FAILURE if entry.why else min(max(found.ttl * AHEAD, SOONEST), LATEST)
         entry.expires = self._loop.time() + self._chance.spread(lasts, SPREAD)
+
+    def _denied(self, entry: _Entry, why: str) -> None:
+        """DNS says that there is no such name. An earlier answer is used on for a while."""
+        now = self._loop.time()
+        if entry.denied_since is None:
+            entry.denied_since = now
+        if entry.found is not None and now - entry.denied_since >= DENIED_BELIEVED_AFTER:
+            entry.found, entry.given_up = None, True
+        hours = DENIED_BELIEVED_AFTER / 3600
+        entry.why = f"{why}; what it said before is used for {hours:g} h" if entry.found is not None else why
 
     def _tell(self, entry: _Entry) -> bool:
         """Say what there is, if it is new. True if there is a way to at least one address."""
         peer = entry.peer
         ways: list[Target | str] = []
-        if entry.found is not None:
-            ways = [self._name_us(peer.transport, host, port, peer.public) for host, port in entry.found.addresses]
+        for place in entry.found.places if entry.found is not None else ():
+            way = self._name_us(peer.transport, place.host, place.port, peer.public)
+            ways.append(replace(way, priority=place.priority) if isinstance(way, Target) else way)
         targets = tuple(way for way in ways if isinstance(way, Target))
         why = entry.why or ("" if targets else next((way for way in ways if isinstance(way, str)), "no address"))
-        news = ((), why) if why else (targets, "")
+        shown = () if why else targets
+        news = (shown, tuple(target.priority for target in shown), why, entry.given_up)
         if news != entry.told:
             entry.told = news
-            self._resolved(peer.name, *news)
+            self._resolved(peer.name, shown, why, entry.given_up)
         return bool(targets)

@@ -1,5 +1,7 @@
 """Trunks: what was ordered, what was observed, how to ask and how long to wait. Front door of the package."""
 
+from .addresses import ASKED_EVERY as ASKED_EVERY
+from .addresses import Addresses as Addresses
 from .evidence import Change as Change
 from .evidence import Evidence as Evidence
 from .evidence import HealthRules as HealthRules
@@ -11,8 +13,10 @@ from .identity import caller_uri as caller_uri
 from .identity import request_uri as request_uri
 from .lease import ANSWER_WITHIN as ANSWER_WITHIN
 from .lease import RegistrationRules as RegistrationRules
+from .probe import JITTER as JITTER
 from .probe import Probe as Probe
 from .probe import ProbeRules as ProbeRules
+from .probe import meaning as meaning
 from .register import Ask as Ask
 from .register import Binding as Binding
 from .register import PublicAddress as PublicAddress

@@ -94,6 +94,10 @@ class Probe:
         else:
             self.next_at = min(self.next_at, now + self.interval(health))
 
+    def again(self, now: float) -> None:
+        """The trunk has moved to another address: ask there at once."""
+        self.next_at = min(self.next_at, now)
+
     def answered(self, status: int, reason: str, retry_after: float, now: float) -> Evidence | None:
         """The OPTIONS in flight has a final answer; what that is evidence of. None if none is in flight (it came late).
 

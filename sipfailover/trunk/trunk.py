@@ -8,6 +8,7 @@ from enum import IntEnum
 
 from sipfailover.chance import Chance
 from sipfailover.flow import Target
+from sipfailover.trunk.addresses import Addresses
 from sipfailover.trunk.evidence import HealthRules, State
 from sipfailover.trunk.health import Health
 from sipfailover.trunk.probe import Probe, ProbeRules
@@ -32,8 +33,8 @@ class Trunk:
     """A carrier line. `tier`: 1 is the first choice. `no_answer_within`: seconds, the configured bound."""
 
     __slots__ = (
-        "_at", "calls_now", "channels", "health", "name", "no_answer_within", "note", "order", "probe", "resolve_why",
-        "roundtrip", "targets", "tier",
+        "addresses", "calls_now", "channels", "health", "name", "no_answer_within", "note", "order", "probe",
+        "resolve_why", "roundtrip", "tier",
     )  # fmt: skip
 
     def __init__(
@@ -53,8 +54,8 @@ class Trunk:
         self.probe = Probe(probe_rules, chance, now)
         self.roundtrip = RoundTrip()
         self.no_answer_within = no_answer_within
-        self.targets: tuple[Target, ...] = ()
-        """Its addresses in the order of RFC 3263; the last good ones while its name does not resolve."""
+        self.addresses = Addresses()
+        """Where it is, and what was seen of each address; the last good ones while its name does not resolve."""
         self.resolve_why = "its name has not been resolved yet"
         """Why its name does not resolve now, in words; empty while it does."""
         self.calls_now = 0
@@ -62,31 +63,37 @@ class Trunk:
         """How many calls it carries at a time; None: no limit. Full is no fault: calls overflow to the next one."""
         self.note = ""
         """Something the operator should know."""
-        self._at = 0
 
-    def resolved(self, targets: tuple[Target, ...], why: str = "") -> None:
+    def resolved(self, targets: tuple[Target, ...], why: str = "", now: float = 0.0) -> None:
         """Its name has these addresses now; () with the reason keeps the last good ones. The one in use stays."""
-        if not targets:
-            self.resolve_why = why or "its name has no address"
-            return
-        used = self.target
-        self.targets, self.resolve_why = targets, ""
-        self._at = targets.index(used) if used in targets else 0
+        if targets:
+            self.addresses.resolved(targets, now)
+        self.resolve_why = "" if targets else why or "its name has no address"
+
+    def gone(self, why: str) -> None:
+        """It has no address any more, not even an old one."""
+        self.addresses.resolved(())
+        self.resolve_why = why
 
     def avoid(self, target: Target) -> None:
-        """This address did not answer: use the next one, if it is the one in use (RFC 3263 §4.3). Round and round."""
-        if self.target is not None and self.target.peer == target.peer:
-            self._at = (self._at + 1) % len(self.targets)
+        """Use another address, if this is the one in use (RFC 3263 §4.3). Nothing is remembered of it: who knows when
+        and how it failed says so to `addresses`."""
+        self.addresses.leave(target)
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """Its addresses in the order of RFC 3263; the last good ones while its name does not resolve."""
+        return self.addresses.targets
 
     @property
     def target(self) -> Target | None:
-        """The address in use; None if its name never resolved."""
-        return self.targets[self._at] if self.targets else None
+        """The address in use; None if its name never resolved. REGISTER, OPTIONS and calls go there."""
+        return self.addresses.current
 
     @property
     def usable(self) -> bool:
         """True if new calls may go here: ordered so, with an address, and not Down (tried when all else fails)."""
-        return self.order is Order.ENABLED and bool(self.targets) and self.health.state is not State.DOWN
+        return self.order is Order.ENABLED and self.target is not None and self.health.state is not State.DOWN
 
     @property
     def carries_new_calls(self) -> bool:

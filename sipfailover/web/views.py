@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from sipfailover.proxy.view import CallView, EngineView, FailoverView, TrunkView
+from sipfailover.proxy.view import AddressView, CallView, EngineView, FailoverView, TrunkView
 
 from .words import Show, Wall, mask, rfc3339, sentence
 
@@ -82,8 +82,8 @@ def status(
         "draining": draining,
         "summary": {"state": summary.state, "text": summary.text},
         "active_trunk": view.active_trunk,
-        "pbxs": [_line(pbx, wall) for pbx in view.pbxs],
-        "trunks": [{**_line(trunk, wall), "tier": trunk.tier} for trunk in view.trunks],
+        "pbxs": [_line(pbx, view.now, wall) for pbx in view.pbxs],
+        "trunks": [{**_line(trunk, view.now, wall), "tier": trunk.tier} for trunk in view.trunks],
         "calls": {"now": view.calls_now, "shown": [_call(call, view, wall, show) for call in view.calls]},
         "last_failover": _failover(view.last_failover, wall),
         "warnings": list(all_warnings(view, warnings)),
@@ -96,7 +96,7 @@ def all_warnings(view: EngineView, further: Sequence[str]) -> tuple[str, ...]:
     return (*notes, *further)
 
 
-def _line(trunk: TrunkView, wall: Wall) -> dict[str, object]:
+def _line(trunk: TrunkView, now: float, wall: Wall) -> dict[str, object]:
     return {
         "name": trunk.name,
         "order": trunk.order,
@@ -114,6 +114,18 @@ def _line(trunk: TrunkView, wall: Wall) -> dict[str, object]:
         "registration": trunk.registration,
         "calls": {"now": trunk.calls_now},
         "target": trunk.target,
+        "addresses": [_address(address, now) for address in trunk.addresses],
+    }
+
+
+def _address(address: AddressView, now: float) -> dict[str, object]:
+    return {
+        "target": address.target,
+        "in_use": address.in_use,
+        "answers": address.answers,
+        "why": address.why,
+        "avoided_seconds": None if address.avoided_until is None else round(address.avoided_until - now, 3),
+        "round_trip_seconds": None if address.round_trip is None else round(address.round_trip, 6),
     }
 
 

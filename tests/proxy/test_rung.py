@@ -6,9 +6,9 @@ from itertools import product
 import pytest
 
 from sipfailover.proxy.facts import AttemptEnded, CallEnded
-from sipfailover.proxy.rung import ADDRESSES_MAX
 from sipfailover.routing.plan import DEAD_FOR
 from sipfailover.trunk import State
+from sipfailover.trunk.addresses import IN_ONE_CALL
 from tests.kit import (
     Playbook,
     ack,
@@ -105,9 +105,9 @@ def test_the_next_call_begins_at_the_address_that_answers() -> None:
 def test_one_call_tries_a_few_addresses_and_then_the_backup() -> None:
     book = several(7)
     assert calling(book, EDGES[0])
-    for n in range(1, ADDRESSES_MAX):
+    for n in range(1, IN_ONE_CALL):
         assert book >> lost(target(EDGES[n - 1])) << send(EDGES[n], "INVITE")
-    assert book >> lost(target(EDGES[ADDRESSES_MAX - 1])) << send(BACKUP, "INVITE")
+    assert book >> lost(target(EDGES[IN_ONE_CALL - 1])) << send(BACKUP, "INVITE")
 
 
 @pytest.mark.parametrize("status", [404, 486, 500, 403, 408, 603])

@@ -23,10 +23,10 @@ class NameServer(asyncio.DatagramProtocol):
     def __init__(self) -> None:
         self.zone: dict[Key, list[str]] = {}
         self.ttl = 300
-        self.silent: set[str] = set()
-        """Types of questions that get no answer at all."""
-        self.failing: set[str] = set()
-        """Types of questions that are answered SERVFAIL."""
+        self.silent: set[str | Key] = set()
+        """Questions that get no answer at all: types, or (name, type)."""
+        self.failing: set[str | Key] = set()
+        """Questions that are answered SERVFAIL."""
         self.asked: list[Key] = []
         self._changed = asyncio.Event()
         self._transport: asyncio.DatagramTransport | None = None
@@ -48,11 +48,11 @@ class NameServer(asyncio.DatagramProtocol):
         kind = dns.rdatatype.to_text(question.rdtype)
         self.asked.append((name, kind))
         self._changed.set()
-        if kind in self.silent:
+        if {kind, (name, kind)} & self.silent:
             return
         answer = dns.message.make_response(query)
         answer.flags |= dns.flags.RA
-        if kind in self.failing:
+        if {kind, (name, kind)} & self.failing:
             answer.set_rcode(dns.rcode.SERVFAIL)
         elif records := self.zone.get((name, kind)):
             answer.answer.append(dns.rrset.from_text(question.name, self.ttl, "IN", kind, *records))

@@ -28,6 +28,8 @@ class Answers:
     def __init__(self, end: End, servers: list[Address] | None, hosts: Path) -> None:
         self.end = end
         self.all: list[tuple[str, tuple[Target, ...], str]] = []
+        self.forgotten = False
+        """What was said last: that earlier addresses are to be forgotten."""
         self._changed = asyncio.Event()
         self.resolver = Resolver(
             asyncio.get_running_loop(),
@@ -45,8 +47,9 @@ class Answers:
         self.resolver.close()
         await self.resolver.closed()
 
-    def _resolved(self, name: str, targets: tuple[Target, ...], why: str) -> None:
+    def _resolved(self, name: str, targets: tuple[Target, ...], why: str, forget: bool) -> None:
         self.all.append((name, targets, why))
+        self.forgotten = forget
         self._changed.set()
 
     async def came(self, count: int = 1) -> None:
@@ -248,10 +251,117 @@ async def test_only_news_are_told(answers: Answers, zone: NameServer) -> None:
     assert answers.addresses == ["127.0.0.4:5060"]
     zone.zone = {}
     await answers.came(3)
-    assert answers.all[-1][1:] == ((), "look up sip.example: DNS knows no address of that name")
+    denied = "look up sip.example: DNS knows no address of that name; what it said before is used for 24 h"
+    assert answers.all[-1][1:] == ((), denied)
+    assert not answers.forgotten
     zone.zone = {("sip.example", "A"): ["127.0.0.4"]}
     await answers.came(4)
     assert answers.addresses == ["127.0.0.4:5060"]
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_name_that_comes_and_goes_keeps_its_addresses(answers: Answers, zone: NameServer) -> None:
+    zone.ttl = 0
+    zone.zone = known = {("sip.example", "A"): ["127.0.0.3"]}
+    await answers.of("sip.example", 5060)
+    for turn in range(1, 4):
+        zone.zone = {}
+        await answers.came(2 * turn)
+        assert (answers.addresses, answers.forgotten) == ([], False)
+        zone.zone = known
+        await answers.came(2 * turn + 1)
+        assert answers.addresses == ["127.0.0.3:5060"]
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("empty", [{}, {("sip.example", "TXT"): ["nothing"]}], ids=["NXDOMAIN", "no data"])
+async def test_a_name_that_is_denied_for_a_day_is_given_up(
+    answers: Answers, zone: NameServer, monkeypatch: pytest.MonkeyPatch, empty: dict[tuple[str, str], list[str]]
+) -> None:
+    monkeypatch.setattr(resolve, "DENIED_BELIEVED_AFTER", 0.2)
+    zone.ttl = 0
+    zone.zone = {("sip.example", "A"): ["127.0.0.3"]}
+    await answers.of("sip.example", 5060)
+    started = asyncio.get_running_loop().time()
+    zone.zone = empty
+    await answers.came(3)
+    assert asyncio.get_running_loop().time() - started >= 0.2
+    assert answers.all[1][2].endswith("; what it said before is used for 5.55556e-05 h")
+    assert answers.all[2][1:] == ((), "look up sip.example: DNS knows no address of that name")
+    assert answers.forgotten
+    zone.zone = {("sip.example", "A"): ["127.0.0.4"]}
+    await answers.came(4)
+    assert (answers.addresses, answers.forgotten) == (["127.0.0.4:5060"], False)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("how", ["failing", "silent"])
+async def test_when_dns_is_gone_the_last_answer_is_never_given_up(
+    answers: Answers, zone: NameServer, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr(resolve, "DENIED_BELIEVED_AFTER", 0.05)
+    zone.ttl = 0
+    zone.zone = {("sip.example", "A"): ["127.0.0.3"]}
+    await answers.of("sip.example", 5060)
+    getattr(zone, how).update({"A", "AAAA"})
+    await answers.came(2)
+    await zone.was_asked(len(zone.asked) + 8)
+    assert (len(answers.all), answers.addresses, answers.forgotten) == (2, [], False)
+    getattr(zone, how).clear()
+    await answers.came(3)
+    assert answers.addresses == ["127.0.0.3:5060"]
+
+
+@pytest.mark.usefixtures("quick")
+async def test_an_answer_that_lost_one_of_three_addresses_is_followed(answers: Answers, zone: NameServer) -> None:
+    zone.ttl = 0
+    zone.zone = {("sip.example", "A"): ["127.0.0.3", "127.0.0.4", "127.0.0.5"]}
+    await answers.of("sip.example", 5060)
+    zone.zone = {("sip.example", "A"): ["127.0.0.3", "127.0.0.5"]}
+    while len(answers.addresses) == 3:  # name servers turn the order round and round, which is news, too
+        await answers.came(len(answers.all) + 1)
+    assert set(answers.addresses) == {"127.0.0.3:5060", "127.0.0.5:5060"}
+
+
+@pytest.mark.usefixtures("quick")
+async def test_dns_is_asked_again_before_the_time_to_live_is_over(
+    answers: Answers, zone: NameServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert resolve.AHEAD * (1.0 + resolve.SPREAD) < 1.0
+    monkeypatch.setattr(resolve, "AHEAD", 0.1)
+    zone.ttl = 4
+    zone.zone = {("sip.example", "A"): ["127.0.0.3"]}
+    await answers.of("sip.example", 5060)
+    started = asyncio.get_running_loop().time()
+    await zone.was_asked(3)
+    assert 0.3 <= asyncio.get_running_loop().time() - started < 4.0
+    assert len(answers.all) == 1
+
+
+@pytest.mark.usefixtures("quick")
+async def test_the_lot_is_drawn_anew_at_each_refresh_and_priorities_are_kept(
+    answers: Answers, zone: NameServer
+) -> None:
+    zone.ttl = 0
+    zone.zone = {
+        ("_sip._udp.sip.example", "SRV"): ["1 50 5081 one.example.", "1 50 5082 one.example.", "2 0 5083 one.example."],
+        ("one.example", "A"): [V4],
+    }
+    await answers.of("sip.example")
+    await answers.came(5)  # only another order is news
+    orders = {tuple(target.port for target in targets) for _, targets, _ in answers.all}
+    assert orders == {(5081, 5082, 5083), (5082, 5081, 5083)}
+    assert {tuple(target.priority for target in targets) for _, targets, _ in answers.all} == {(1, 1, 2)}
+
+
+@pytest.mark.usefixtures("quick")
+async def test_another_priority_is_news(answers: Answers, zone: NameServer) -> None:
+    zone.ttl = 0
+    zone.zone = {("_sip._udp.sip.example", "SRV"): ["1 0 5081 one.example."], ("one.example", "A"): [V4]}
+    await answers.of("sip.example")
+    zone.zone[("_sip._udp.sip.example", "SRV")] = ["7 0 5081 one.example."]
+    await answers.came(2)
+    assert [targets[0].priority for _, targets, _ in answers.all] == [1, 7]
 
 
 @pytest.mark.usefixtures("quick")

@@ -42,6 +42,13 @@ def test_the_last_good_addresses_are_kept() -> None:
     assert berlin.where() == "udp 192.0.2.1:5060 (last good, name server does not answer)"
 
 
+def test_a_trunk_that_is_gone_keeps_no_address() -> None:
+    berlin = trunk()
+    berlin.resolved((ONE, TWO))
+    berlin.gone("no such name")
+    assert (berlin.target, berlin.targets, berlin.where(), berlin.usable) == (None, (), "no such name", False)
+
+
 def test_an_address_that_fails_gives_way_to_the_next() -> None:
     berlin = trunk()
     berlin.resolved((ONE, TWO))

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from sipfailover.proxy.view import CallView, EngineView, FailoverView, TrunkView
+from sipfailover.proxy.view import AddressView, CallView, EngineView, FailoverView, TrunkView
 
 NOW = 10_000.0
 """Monotonic seconds of every picture: 10:31:07 on Monday, 23 November 2026, in Winterthur."""
@@ -46,6 +46,14 @@ DEAD_MAIN = replace(
     loss_ratio=1.0,
 )
 DEAD_BACKUP = replace(DEAD_MAIN, name="backup", tier=2, target="udp 203.0.113.20:5060", why="connection refused")
+TWO_ADDRESSES = replace(
+    MAIN,
+    addresses=(
+        AddressView("udp 198.51.100.7:5060", False, False, "no answer within 2 s", NOW + 28.0, 0.0213),
+        AddressView("udp 198.51.100.8:5060", True, True, "", None, None),
+    ),
+    addresses_story="1 of 2 addresses answer; udp 198.51.100.7:5060 avoided for 28 s: no answer within 2 s",
+)
 TO_BACKUP = FailoverView(number=3, at=NOW - 187, came_from="main", went_to="backup", why="main is Down: no answer.")
 
 TALKING = CallView(

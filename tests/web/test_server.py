@@ -14,7 +14,18 @@ from sipfailover.errors import TransportError
 from sipfailover.ledger import Ledger
 from sipfailover.web import server as web_server
 from tests.web.office import Office
-from tests.web.picture import BACKUP, DEAD_BACKUP, DEAD_MAIN, MAIN, PBX, TALKING, failed_over, picture, wall
+from tests.web.picture import (
+    BACKUP,
+    DEAD_BACKUP,
+    DEAD_MAIN,
+    MAIN,
+    PBX,
+    TALKING,
+    TWO_ADDRESSES,
+    failed_over,
+    picture,
+    wall,
+)
 
 Client = TestClient[Request, Application]
 
@@ -88,6 +99,32 @@ async def test_status_has_the_picture_with_times_and_masked_numbers(client: Clie
     assert status["calls"]["shown"][0]["duration_seconds"] == 92
     assert status["warnings"] == ["pbx: no certificate yet", "Only 4 channels on backup."]
     assert "3210019" not in json.dumps(status)
+
+
+async def test_each_address_of_a_trunk_is_shown(client: Client, office: Office) -> None:
+    office.view = picture(TWO_ADDRESSES, BACKUP)
+    trunks = json.loads(await (await client.get("/status")).text())["trunks"]
+    assert trunks[0]["addresses"] == [
+        {
+            "target": "udp 198.51.100.7:5060",
+            "in_use": False,
+            "answers": False,
+            "why": "no answer within 2 s",
+            "avoided_seconds": 28.0,
+            "round_trip_seconds": 0.0213,
+        },
+        {
+            "target": "udp 198.51.100.8:5060",
+            "in_use": True,
+            "answers": True,
+            "why": "",
+            "avoided_seconds": None,
+            "round_trip_seconds": None,
+        },
+    ]
+    assert trunks[1]["addresses"] == []
+    page = await (await client.get("/")).text()
+    assert "1 of 2 addresses answer; udp 198.51.100.7:5060 avoided for 28 s: no answer within 2 s" in page
 
 
 async def test_plain_status_has_one_line_a_trunk(client: Client, office: Office) -> None:
