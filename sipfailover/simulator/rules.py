@@ -65,6 +65,8 @@ class Rules:
         """Mark → Call-ID of the attempt at which it rings."""
         self._over: set[bytes] = set()
         """Call-IDs of attempts that are over, cancelled or hung up."""
+        self._hung_up: set[bytes] = set()
+        """Call-IDs of dialogs in which a BYE came or went: no answer in them waits for its ACK any more."""
         self._relayed: set[bytes] = set()
         """Marks of calls that were told a 2xx."""
         self._watched: set[bytes] = set()
@@ -98,6 +100,8 @@ class Rules:
             self._owed.pop((b"ack", key), None)
         elif method in (b"BYE", b"CANCEL"):
             self._remember(self._over, _field(data, b"Call-ID"), now)
+            if method == b"BYE":
+                self._remember(self._hung_up, _field(data, b"Call-ID"), now)
 
     def received(self, source: Peer, data: bytes, now: float) -> None:
         """The engine is about to read this."""
@@ -109,6 +113,8 @@ class Rules:
         number, method = _cseq(data)
         if method in (b"", b"ACK", b"OPTIONS"):
             return
+        if method == b"BYE":
+            self._remember(self._hung_up, _field(data, b"Call-ID"), now)
         key = (_branch(data), method)
         if key in self._finals or key in self._waiting:
             return
@@ -232,9 +238,9 @@ class Rules:
         if self._owed.pop(debt, None) is None:
             return
         what, of = debt
-        if what == b"ack":
+        if what == b"ack" and of[0] not in self._hung_up:
             self._break(f"the answer to INVITE {of[1].decode()} of {of[0].decode()} was never acknowledged", now)
-        elif self._marks.get(of) not in self._relayed and of not in self._over:
+        elif what == b"2xx" and self._marks.get(of) not in self._relayed and of not in self._hung_up:
             self._break(f"an answer of {of.decode()} was lost: neither relayed nor hung up", now)
 
     # -- rules about facts --------------------------------------------------------------------------------------------
@@ -262,7 +268,9 @@ class Rules:
         if fact.attempts != len(tried):
             self._break(f"call {fact.call}: {len(tried)} attempts recorded of {fact.attempts}", now)
         core = self.engine.core
-        if fact.result != "trunk failed" or now - fact.started_at >= core.settings.failover.give_up_after:
+        if fact.result != "trunk failed" or fact.ringing_after is not None:
+            return
+        if now - fact.started_at >= core.settings.failover.give_up_after:
             return
         for line in core.trunks:
             trunk = line.trunk
