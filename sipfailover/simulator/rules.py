@@ -258,10 +258,17 @@ class Rules:
         for trunk, (since, passed) in list(self._trial.items()):
             if fact.trunk == trunk:
                 self._trial[trunk] = (now, 0)
-            elif fact.number == 1 and fact.trunk in self.trunks.values():
+            elif fact.number == 1 and self._tier(fact.trunk) > self._tier(trunk):
                 self._trial[trunk] = (since, passed + 1)
                 if passed + 1 >= TRIAL_CALLS and now - since > TRIAL_PATIENCE:
-                    self._break(f"{trunk} is in Trial, and none of {passed + 1} calls tried it for {now - since:.0f} s", now)
+                    self._trial.pop(trunk)
+                    why = f"{passed + 1} calls in {now - since:.0f} s went to a trunk behind it"
+                    self._break(f"{trunk} is in Trial, and is not tried: {why}", now)
+
+    def _tier(self, trunk: str) -> int:
+        """Its place in the order; 0 for a PBX, which stands behind no trunk."""
+        line = self.engine.core.lines.get(trunk)
+        return 0 if line is None else line.trunk.tier
 
     def _ended(self, fact: CallEnded, now: float) -> None:
         tried = self._by_call.pop(fact.call, [])
@@ -280,6 +287,7 @@ class Rules:
     def _down_for(self, trunk: str, now: float) -> None:
         since = max(self._down[trunk], self._bad.get(trunk, 0.0))
         if now - since > self.down_max:
+            self._down[trunk] = now
             self._break(f"{trunk} is Down although nothing failed for {now - since:.0f} s", now)
 
     def _compare(self, trunk: str, leg: Leg) -> None:
