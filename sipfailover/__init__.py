@@ -8,16 +8,19 @@ The map, from the wire up. Imports point down this list only; a test holds it.
 `config`       one YAML file: `model` has every setting with its help, `load` tells all mistakes at once, at their place
 `profiles`     what is known of carriers: a data file each, every value with its source and how sure it is
 `wire`         SIP as bytes: `message` (a view), `rewrite` and `compose` (bytes again), `fields`, `uri`, `framing`;
-               `digest` (challenges and their answers), `wallet` (nonces kept, and when to stop trying)
+               `digest` (challenges and their answers), `wallet` (nonces kept, and when to stop trying), `doorkeeper`
+               (the server's side)
 `transaction`  RFC 3261 §17 as four tables, `timers` A to M, and the `layer` that finds the transaction of a message
 `transport`    UDP and TCP sockets, names to addresses: the only asyncio for SIP
 `trunk`        what is known of a carrier: `health` as a table, `probe` (OPTIONS), `roundtrip` (the no-answer clock),
                `addresses` (which edge is used), `registration` as a table (`register` on the wire, `answers` judged,
-               `lease` the numbers)
+               `lease` the numbers); `numbers` in their forms, `presentation` (how calls look there), `identity`,
+               `privacy`, `diversion`
 `routing`      decisions as pure functions: `plan` (who is tried), `verdict` (what an outcome means: the table), `best`
-               (what the caller is told), `admission` (who may talk to us)
+               (what the caller is told), `admission` (who may talk to us), `allowance` (how often strangers may)
 `proxy`        the engine, sans-IO: `engine` receives and hands on; `ladder` (attempts of one call), `inside` (requests
-               in a call), `stray` (answers that come too late), `outside` (OPTIONS to us), `watch` (probes, health)
+               in a call), `stray` (answers that come too late), `outside` (OPTIONS to us), `watch` (probes, health),
+               `registering` (with carriers), `registrar` (PBXs that register with us), `bindings` (where those are)
 `ledger`       the evidence, in SQLite, written by one thread that no call waits for
 `web`          page, status, metrics and health over HTTP: pure functions of one frozen picture (`proxy.view`)
 `simulator`    telephones, carriers and networks in virtual time, with their own SIP; and the demo
@@ -28,8 +31,8 @@ the first trunk, with a clock → what comes back, or does not → `routing.verd
 
 Where is …? Timer B: `transaction/invite_client`. Why did it fail over: `routing/verdict`. How long is silence: `trunk/
 roundtrip`. When is a trunk Down: `trunk/health`. The OPTIONS interval: `trunk/probe`, its default in `config/model`.
-When do we register again: `trunk/lease`. For how long is an address avoided: `trunk/addresses`. How is a name looked
-up: `transport/lookup`.
+When do we register again: `trunk/lease`. Why may a PBX not register: `proxy/registrar`. For how long is an address
+avoided: `trunk/addresses`. How is a name looked up: `transport/lookup`. Who is shown as the caller: `trunk/identity`.
 Which answer wins: `routing/best`. A TCP stream cut in pieces: `wire/framing`. What is stored: `ledger/schema.sql`.
 """
 

@@ -42,7 +42,7 @@ class App:
         self.log = structlog.get_logger("sipfailover")
         self.ended = asyncio.Event()
         chance = Chance()
-        self.engine = Engine(settings, chance, time.monotonic())
+        self.engine = Engine(settings, chance, time.monotonic(), wall)
         self.metrics = Metrics(version=__version__, loop=loop_name)
         self.ledger = Ledger(settings.history.file, wall, keep=settings.history.keep)
         self.pool = Pool(loop, received=self._received, lost=self._lost, settled=self._settled, known=self.engine.knows)

@@ -26,6 +26,7 @@ LINES_MAX = 450
 TESTED_ELSEWHERE = {
     "__main__.py": ("tests/test_package.py", "one line, run as `python -m sipfailover`"),
     "config/check.py": ("tests/config/test_load.py", "its rules are seen as the problems of a file"),
+    "config/check_numbers.py": ("tests/config/test_load.py", "its rules are seen as the problems of a file"),
     "config/describe.py": ("tests/test_cli.py", "it is the output of `check`"),
     "config/explain.py": ("tests/config/test_load.py", "its words are seen as the problems of a file"),
     "config/merge.py": ("tests/config/test_profiles.py", "a profile is seen in the settings of a file that names it"),
@@ -44,7 +45,6 @@ TESTED_ELSEWHERE = {
     "proxy/call.py": ("tests/proxy/test_ladder.py", "values; what they are for is seen in a call"),
     "proxy/closing.py": ("tests/proxy/test_ladder.py", "the record at the end of every attempt"),
     "proxy/core.py": ("tests/proxy/test_engine.py", "the tables that all rooms share; seen wherever a call ends"),
-    "proxy/invitation.py": ("tests/proxy/test_ladder.py", "how a call is offered is seen at the trunk"),
     "proxy/registering.py": ("tests/proxy/test_accounts.py", "an account is registered, challenged and called"),
     "proxy/line.py": ("tests/proxy/test_engine.py", "what the settings say, seen in how a line is used"),
     "simulator/": ("tests/simulator/test_endpoints.py", "its parts judge others only together, so together they are"),
@@ -57,7 +57,6 @@ TESTED_ELSEWHERE = {
     "trunk/answers.py": ("tests/trunk/test_registration.py", "they are inputs of that table"),
     "trunk/counters.py": ("tests/trunk/test_health.py", "effects of the rows of that table"),
     "trunk/evidence.py": ("tests/trunk/test_health.py", "inputs of that table"),
-    "trunk/identity.py": ("tests/trunk/test_trunk.py", "a trunk's Request-URI is seen at the trunk"),
     "trunk/lease.py": ("tests/trunk/test_registration.py", "effects of the rows of that table"),
     "web/page.py": ("tests/web/test_server.py", "the page as a browser gets it"),
     "web/views.py": ("tests/web/test_server.py", "the answers as a client gets them"),

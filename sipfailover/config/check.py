@@ -4,31 +4,18 @@ Each rule is a generator of findings about valid settings; it names every path i
 leave a finding out when one of these values was itself refused.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from ipaddress import ip_address
 from itertools import pairwise
 
+from sipfailover.config.check_numbers import NUMBER_RULES
+from sipfailover.config.finding import Finding, Rule
 from sipfailover.config.model import Settings
 from sipfailover.config.tree import Path
 from sipfailover.config.words import OUTCOMES, SIP_PORT, Address, is_address, spell
 
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing about these settings. `warning` False: they cannot run."""
-
-    path: Path
-    text: str
-    warning: bool = False
-    compared: tuple[Path, ...] = ()
-    """Other paths whose values led to this."""
-
-
 RINGS_AGAIN = frozenset({"486", "600"})
 """Busy. (603 is declined, but some carriers say it for "no route", so whoever writes it knows.)"""
-
-Rule = Callable[[Settings], Iterator[Finding]]
 
 
 def names_differ(settings: Settings) -> Iterator[Finding]:
@@ -140,7 +127,9 @@ def transports_are_served(settings: Settings) -> Iterator[Finding]:
         (("trunks", i, "transport"), f"trunk '{trunk.name}'", trunk.transport)
         for i, trunk in enumerate(settings.trunks)
     ]
-    peers += [(("pbx", i, "transport"), f"PBX '{pbx.name}'", pbx.transport) for i, pbx in enumerate(settings.pbx)]
+    peers += [
+        (("pbx", i, "transport"), f"PBX '{pbx.name}'", pbx.transport) for i, pbx in enumerate(settings.pbx) if pbx.host
+    ]
     for path, who, transport in peers:
         if transport in served:
             continue
@@ -246,6 +235,10 @@ def pbxs_can_be_reached(settings: Settings) -> Iterator[Finding]:
             yield Finding(("pbx", i, "username"), "needs a password: whoever knows the name could take the calls")
         elif pbx.password is not None and not pbx.registers:
             yield Finding(("pbx", i, "password"), "needs a username")
+        for j, other in enumerate(settings.pbx[:i]):
+            if pbx.registers and pbx.username == other.username:
+                text = f"'{pbx.username}' is the username of '{other.name}' too: by it we know who registers"
+                yield Finding(("pbx", i, "username"), text, compared=(("pbx", j, "username"),))
 
 
 RULES: tuple[Rule, ...] = (
@@ -265,6 +258,7 @@ RULES: tuple[Rule, ...] = (
     one_trunk_is_no_backup,
     accounts_are_whole,
     pbxs_can_be_reached,
+    *NUMBER_RULES,
 )
 
 

@@ -12,8 +12,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from sipfailover.config.check import Finding, findings
+from sipfailover.config.check import findings
 from sipfailover.config.explain import explain, file_path
+from sipfailover.config.finding import Finding
 from sipfailover.config.merge import Find, apply_profiles
 from sipfailover.config.model import Settings
 from sipfailover.config.substitute import SECRET_FILES, Variables, open_to_all, read_dotenv, read_secret

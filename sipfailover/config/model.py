@@ -60,6 +60,15 @@ class Pbx(Section):
     """A file that holds the password. Relative to this file. Default: none."""
     register_expires: Annotated[Seconds, Field(ge=60, le=86400)] = 600.0
     """The longest time for which it is registered until it has to come again, 1m to 1d. Default 10m."""
+    called_number_in: Annotated[Literal["to", "uri"], BeforeValidator(lower)] = "to"
+    """Where it reads which of your numbers was called, if it registers: to, as carriers do it (the To header; the call
+    is addressed by the Contact that it registered), or uri (the number stands in that Contact instead of the name).
+    Default to; a PBX that is called at its host has the number in both."""
+    digest: Annotated[Literal["both", "md5"], BeforeValidator(lower)] = "both"
+    """How it may prove its password when it registers: both (SHA-256, or MD5 if it has not that) or md5, for old
+    telephones that give up where they are offered anything else. Default both; one that does not answer is offered MD5
+    alone the next time it comes, so that such a telephone registers too, half a minute late.
+    """
     number_format: NumberForm = "keep"
     """How numbers are written towards this PBX in calls that come in: e164 (+41443210000), plain (41443210000),
     international (0041443210000), national (0443210000) or keep (as the carrier wrote them). Default keep."""
@@ -142,9 +151,10 @@ class Emergency(Section):
     numbers: Annotated[tuple[Dialled, ...], BeforeValidator(as_list)] = (
         "112", "117", "118", "142", "143", "144", "145", "147",
     )  # fmt: skip
-    """Numbers as they are dialled; they are also known behind the outside line's prefix and the country code (0112,
-    +41112). Such a call ignores channel limits and orders, never hides the caller's number, has clocks of its own, and
-    tries every trunk, also one that is Down. Default: the Swiss ones."""
+    """Numbers as they are dialled; they are also known behind the prefix of the outside line or of national numbers and
+    behind the country code (0112, +41112), and go out bare. Such a call ignores channel limits and orders, never hides
+    the caller's number, has clocks of its own, and tries every trunk, also one that is Down. Default: the Swiss
+    ones."""
     first: Annotated[tuple[Name, ...], BeforeValidator(as_list)] = ()
     """Names of trunks that emergency calls try first, in this order: those that know where you are (the carrier has
     your address for the number that is shown). The others follow in their usual order. Default: the usual order."""
@@ -164,7 +174,8 @@ class Numbering(Section):
     international_prefix: Annotated[Digits, Field(max_length=5)] = "00"
     """What stands before the country code of a number abroad. Default 00."""
     outside_line: Annotated[Digits, Field(max_length=3)] = ""
-    """What people dial to get out of the house, if the PBX does not take it away. Default: nothing."""
+    """What people dial to get out of the house, if the PBX does not take it away. On trunks that have a number format
+    it is taken from the number called, also where that number could be read without it. Default: nothing."""
 
 
 class Inbound(Section):

@@ -71,12 +71,14 @@ class Identity(Section):
     number from an identity header. Default caller."""
     headers: Annotated[tuple[IdentityHeader, ...], BeforeValidator(as_list)] | None = None
     """The headers that tell the caller's number to the carrier: pai (P-Asserted-Identity), ppi
-    (P-Preferred-Identity), rpid (Remote-Party-ID); [] for none. Default: those that the PBX wrote, as it wrote them."""
+    (P-Preferred-Identity), rpid (Remote-Party-ID); [] for none. The number is the one that the PBX wrote in these, else
+    in From. Default: those that the PBX wrote, as it wrote them."""
     display_name: Annotated[Literal["keep", "drop"], BeforeValidator(lower)] = "keep"
     """Whether the caller's name goes to the carrier. Default keep."""
     hidden: Annotated[Literal["keep", "id", "anonymous", "both"], BeforeValidator(lower)] = "keep"
     """How a caller who hides the number is told: id (Privacy: id, the number in From), anonymous (From is
-    anonymous@anonymous.invalid, the number in the identity headers), both. Default: as the PBX wrote it."""
+    anonymous@anonymous.invalid, the number in the identity headers, no Privacy), both. Default: as the PBX wrote it,
+    and Privacy: id where nothing of that would be left."""
     number_when_hidden: YesNo = True
     """Whether this carrier gets the number of a caller who hides it, in an identity header, so that it can bill and
     trace the call; it does not pass it on. Default yes."""

@@ -42,7 +42,7 @@ CREATE TABLE attempts (
     outcome          TEXT    NOT NULL,
     status           INTEGER NOT NULL,   -- final SIP status, 0 when there was none
     reason           TEXT    NOT NULL,
-    verdict          TEXT    NOT NULL,   -- relayed | next trunk | gave up
+    verdict          TEXT    NOT NULL,   -- relayed | next trunk | next address | own number | gave up
     sent_ms          INTEGER NOT NULL,
     ringing_after_ms INTEGER,
     ended_after_ms   INTEGER NOT NULL,

@@ -47,14 +47,16 @@ class Clock(IntEnum):
     """A trunk wants to be asked, or its health has a deadline."""
     REGISTER = 108
     """A registration wants to be renewed, or has a deadline."""
+    UNREGISTER = 110
+    """A registration of a PBX with us runs out."""
 
 
 class Attempt:
     """One INVITE to one trunk or PBX."""
 
     __slots__ = (
-        "branch", "call", "candidate", "clock", "exchange", "forks", "heard", "leg", "line", "number", "over", "remote",
-        "ringing_at", "sent_at", "won",
+        "branch", "call", "candidate", "clock", "exchange", "fallback", "forks", "heard", "leg", "line", "number",
+        "over", "remote", "ringing_at", "sent_at", "won",
     )  # fmt: skip
 
     def __init__(self, call: int, number: int, line: Line, candidate: Candidate, leg: Leg, now: float):
@@ -68,6 +70,8 @@ class Attempt:
         """The pattern for the legs of its forks: it has no remote tag."""
         self.branch = b""
         """Of its last INVITE."""
+        self.fallback = False
+        """It shows the carrier's own number."""
         self.sent_at = now
         self.remote = str(leg.reached)
         self.heard = False

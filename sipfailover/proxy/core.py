@@ -16,6 +16,7 @@ from sipfailover.proxy.leg import Leg
 from sipfailover.proxy.line import Line, pbx_lines, trunk_lines
 from sipfailover.routing import Admission
 from sipfailover.transaction import Layer, TimerQueue, Transaction
+from sipfailover.trunk import emergency_spellings, number_plan
 from sipfailover.wire import Message, compose
 
 ALLOW = b"INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, REFER, NOTIFY, MESSAGE, SUBSCRIBE"
@@ -42,13 +43,16 @@ class Core:
         self.pbxs = pbx_lines(settings, chance, now)
         self.lines: dict[str, Line] = {line.name: line for line in (*self.trunks, *self.pbxs)}
         self.admission = Admission()
+        for line in self.lines.values():
+            self.admission.lives_in(line.peer, line.networks)
         self.calls: dict[int, Call] = {}
         self.call_count = 0
         self.legs: dict[bytes, Leg] = {}
         """`Leg.key` → leg: every dialog in which a request may come."""
         self.draining = False
         self.debug = settings.log.level == "debug"
-        self.emergency_numbers = frozenset(number.encode() for number in settings.emergency.numbers)
+        self.emergency_numbers = emergency_spellings(settings.emergency.numbers, number_plan(settings.numbering))
+        """Every spelling of an emergency number → the number as it goes out."""
 
     def record(self, fact: Fact) -> None:
         """Keep this fact."""

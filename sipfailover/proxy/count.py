@@ -18,7 +18,7 @@ class Count:
         self.core = core
         self.requests: dict[tuple[str, str, bytes], int] = {}
         self.responses: dict[tuple[str, str, int], int] = {}
-        self.rejections = {"malformed": 0, "too_big": 0, "not_allowed": 0}
+        self.rejections = dict.fromkeys(("malformed", "too_big", "not_allowed", "wrong_password", "too_often"), 0)
         self._methods: set[bytes] = set()
 
     def received(self, role: str, message: Message) -> None:

@@ -13,6 +13,7 @@ answered, or dropped and counted. This room receives and hands on; the rooms bes
 """
 
 from collections.abc import Callable
+from datetime import datetime
 
 from sipfailover.chance import Chance
 from sipfailover.config import Settings
@@ -28,6 +29,7 @@ from sipfailover.proxy.invitation import is_emergency
 from sipfailover.proxy.ladder import DRAIN_RETRY_AFTER, Ladder
 from sipfailover.proxy.line import Line
 from sipfailover.proxy.registering import Registering, Registers
+from sipfailover.proxy.registrar import Registrar
 from sipfailover.proxy.stray import Stray
 from sipfailover.proxy.view import EngineView
 from sipfailover.proxy.watch import Asked, AskedOther, Watch
@@ -42,13 +44,17 @@ STRANGERS_TOLD_MAX = 256
 
 
 class Engine:
-    """See the module. `seed`-ed `chance` makes a run repeatable, byte for byte."""
+    """See the module. `seed`-ed `chance` makes a run repeatable, byte for byte. `wall`: `now` as the time of day,
+    where a peer is told it."""
 
-    def __init__(self, settings: Settings, chance: Chance, now: float) -> None:
+    def __init__(
+        self, settings: Settings, chance: Chance, now: float, wall: Callable[[float], datetime] | None = None
+    ) -> None:
         self.core = core = Core(settings, chance, now)
         self.count = Count(core)
         self.watch = Watch(core)
         self.registering = Registering(core, self.watch)
+        self.registrar = Registrar(core, self.watch, self.count, wall)
         self.inside = Inside(core)
         self.stray = Stray(core, self.inside)
         self.ladder = Ladder(core, self.watch, self.inside, self.stray)
@@ -63,6 +69,7 @@ class Engine:
             Clock.NO_FINAL: lambda relayed, _clock, now: self.inside.cancelled(relayed, now),
             Clock.WATCH: lambda line, _clock, now: self.watch.wake(line, now),
             Clock.REGISTER: lambda line, _clock, now: self.registering.wake(line, now),
+            Clock.UNREGISTER: lambda line, _clock, now: self.registrar.wake(line, now),
         }
         self.watch.start(now)
 
@@ -74,8 +81,12 @@ class Engine:
         peer = core.admission.who(flow.host, flow.port)
         source = core.lines[peer.name] if peer is not None else self._guest(flow, data)
         if source is None:
-            self._stranger(flow, data)
-            return
+            if not self.registrar.is_open or not data.startswith(b"REGISTER "):
+                self._stranger(flow, data)
+                return
+            source = self._registrant(flow, data, now)
+            if source is None:
+                return
         try:
             message = Message(data)
             self.count.received(source.role, message)
@@ -90,6 +101,7 @@ class Engine:
 
     def lost(self, where: Target, reason: str, now: float) -> None:
         """What was sent there did not arrive, or the connection is gone. `reason`: a word of the transport."""
+        self.registrar.lost(where, now)
         self.core.layer.lost(where, reason, now)
         self._settle(now)
 
@@ -103,6 +115,9 @@ class Engine:
             return
         if not targets and line.trunk.resolve_why != why:
             self.core.log("warning", f"{line.role} {name} cannot be found", why=why)
+        if line.registrant is not None:
+            self.registrar.resolved(line, line.registrant, targets, why, now)
+            return
         if forget:
             line.trunk.gone(why)
         else:
@@ -148,7 +163,7 @@ class Engine:
 
     def knows(self, host: str) -> bool:
         """Whether a PBX or a trunk is at this IP address."""
-        return self.core.admission.who(host, 0) is not None
+        return self.core.admission.knows(host)
 
     @property
     def setting_up(self) -> int:
@@ -221,6 +236,8 @@ class Engine:
                     self.inside.request(tx, request, leg, now)
             elif not outside.screen(core, tx, request, now):
                 return
+            elif request.method == b"REGISTER":
+                self.registrar.register(tx, request, flow, now)
             elif request.method != b"INVITE":
                 outside.answer(core, tx, request, source, now)
             elif tx.merge_key is None:
@@ -293,6 +310,14 @@ class Engine:
         if leg is None or call is None:
             return None
         return call.source if leg.caller else call.line
+
+    def _registrant(self, flow: Flow, data: bytes, now: float) -> Line | None:
+        """Which PBX a stranger is that registers; None if it is none, and has heard what there is to be said."""
+        try:
+            return self.registrar.knock(flow, data, now)
+        except WireError:
+            self.count.rejected("malformed")
+            return None
 
     def _stranger(self, flow: Flow, data: bytes) -> None:
         """Nobody we know: silence, so that scanners learn nothing; the log tells the operator once for each address."""

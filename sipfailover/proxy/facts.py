@@ -25,7 +25,8 @@ class AttemptEnded:
     reason: str
     """Reason phrase, Reason header or the transport's word, as it came."""
     verdict: str
-    """What we did about it, in words: `relayed`, `next trunk`, `gave up`."""
+    """What we did about it, in words: `relayed`, `next trunk`, `next address`, `own number` (the same trunk once
+    more, showing its `caller_id`), `gave up`."""
     sent_at: float
     ringing_after: float | None
     """Seconds from our INVITE to the first 18x, None if nothing rang."""

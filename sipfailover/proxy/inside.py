@@ -14,7 +14,7 @@ from sipfailover.proxy.core import Core
 from sipfailover.proxy.leg import Leg
 from sipfailover.proxy.referral import remember, translate
 from sipfailover.transaction import LIFE, PROCEEDING, T1, T2, Input, Timer, Transaction
-from sipfailover.wire import OWNED, Exchange, Message, Outcome, compose, rewrite
+from sipfailover.wire import Exchange, Message, Outcome, compose, rewrite
 
 INVITE, BYE, ACK = b"INVITE", b"BYE", b"ACK"
 WITH_CONTACT = frozenset({INVITE, b"UPDATE", b"SUBSCRIBE", b"NOTIFY", b"REFER"})
@@ -22,7 +22,7 @@ WITH_CONTACT = frozenset({INVITE, b"UPDATE", b"SUBSCRIBE", b"NOTIFY", b"REFER"})
 MUST_BE_KNOWN = frozenset({INVITE, b"UPDATE"})
 """Requests whose 481 says that the call is gone. To NOTIFY it means a subscription only (RFC 5057 §5.1), and INFO and
 OPTIONS are refused with it by some who talk on."""
-RAISED = OWNED | {b"rack"}
+RACK = frozenset({b"rack"})
 MAX_FORWARDS = 70
 
 
@@ -122,12 +122,12 @@ class Inside:
         beginning = partner.request_lines(
             method, cseq, branch, MAX_FORWARDS if forwards is None else forwards - 1, method in WITH_CONTACT
         )
-        dropped = OWNED
+        dropped = partner.kept_out
         if method == b"PRACK" and (rack := request.get(b"rack")) is not None:
             parts = rack.split()
             if len(parts) == 3:  # RFC 3262 §7.2: response number, CSeq number and method of the INVITE
                 beginning += b"\r\nRAck: %b %d %b" % (parts[0], partner.uac_cseq, parts[2])
-                dropped = RAISED
+                dropped |= RACK
         translated = translate(request, core.legs, leg, partner)
         if translated:
             name, value = translated

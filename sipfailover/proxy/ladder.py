@@ -17,7 +17,7 @@ from sipfailover.proxy.inside import Inside
 from sipfailover.proxy.invitation import begin, invitation, offer
 from sipfailover.proxy.leg import Leg
 from sipfailover.proxy.line import Line
-from sipfailover.proxy.rung import Rung, next_address, next_trunk, patience
+from sipfailover.proxy.rung import NEXT_TRUNK, OWN_NUMBER, Rung, next_rung, next_trunk, patience
 from sipfailover.proxy.stray import Stray
 from sipfailover.proxy.watch import WORDS, Watch
 from sipfailover.routing import (
@@ -96,7 +96,10 @@ class Ladder:
         core, request, line, candidate = self.core, call.request, rung.line, rung.candidate
         assert request is not None
         trunk = line.trunk
-        leg = offer(call.number, request, call.uri, line, rung.target, core.chance)
+        leg = offer(
+            call.number, request, call.uri, line, rung.target, core.chance, source=call.source,
+            emergency=call.emergency, fallback=rung.kind == OWN_NUMBER,
+        )  # fmt: skip
         call.attempts += 1
         if line.name not in call.tried:
             call.tried.add(line.name)
@@ -105,6 +108,7 @@ class Ladder:
         call.first_choice = call.first_choice or line.name
         call.line = line
         attempt = Attempt(call.number, call.attempts, line, candidate, leg, now)
+        attempt.fallback = rung.kind == OWN_NUMBER
         call.attempt = attempt
         trunk.calls_now += 1
         if candidate.trial:
@@ -293,16 +297,13 @@ class Ladder:
         call.said.append(Said(attempt.line.name, message.status if message else 0, verdict.said, verdict.as_is))
         call.finals.append(message)
         if verdict.next_trunk and (now < call.give_up_at or call.emergency):
-            rung = next_address(call, attempt, outcome)
-            words = "next address" if rung is not None else "next trunk"
+            rung = next_rung(call, attempt, outcome, core, now)
             if rung is not None:
-                verdict = replace(verdict, sign=None)  # evidence against this address only
-            else:
-                rung = next_trunk(call, core, now)
-            if rung is not None:
-                self._close(call, attempt, outcome, message, verdict, words, now)
-                to = rung.line.name if words == "next trunk" else str(rung.target)
-                core.log("info", f"call {call.number} moves on from {attempt.line.name} to {to}", why=verdict.said)
+                if rung.kind != NEXT_TRUNK:
+                    verdict = replace(verdict, sign=None)  # evidence against this address or that number only
+                self._close(call, attempt, outcome, message, verdict, rung.kind, now)
+                text = f"call {call.number} moves on from {attempt.line.name} to {rung.where}"
+                core.log("info", text, why=verdict.said)
                 self._climb(call, rung, now)
                 return
         final = RANG_IN_VAIN if isinstance(outcome, RingingThenSilent) else self._final(call)

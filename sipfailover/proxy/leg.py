@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from sipfailover.errors import WireError
 from sipfailover.flow import Flow, Target
 from sipfailover.transaction import Timer
-from sipfailover.wire import Message, NameAddr, compose, value_of
+from sipfailover.wire import OWNED, Message, NameAddr, compose, value_of
 from sipfailover.wire.compose import Header
 from sipfailover.wire.fields import param, without_params
 from sipfailover.wire.uri import SipUri
@@ -24,8 +24,9 @@ class Leg:
 
     __slots__ = (
         "ack", "ack_cseq", "again", "answer", "answer_key", "behind_nat", "call", "call_id", "caller", "contact",
-        "credentials", "cseq", "fallback", "give_up", "interval", "local", "local_tag", "partner", "reached", "refers",
-        "remote", "remote_cseq", "remote_tag", "routes", "success_cseq", "target", "to", "uac_cseq", "uas_cseq",
+        "credentials", "cseq", "dropped", "fallback", "give_up", "interval", "kept_out", "lines", "local", "local_tag",
+        "partner", "reached", "refers", "remote", "remote_cseq", "remote_tag", "routes", "success_cseq", "target", "to",
+        "uac_cseq", "uas_cseq",
     )  # fmt: skip
 
     def __init__(self, call: int, call_id: bytes, local_tag: bytes, reached: Target, contact: bytes) -> None:
@@ -75,6 +76,12 @@ class Leg:
         """REFERs that we sent on: our number → the number it had on the other side (RFC 3515 §2.4.6)."""
         self.credentials: tuple[Header, ...] = ()
         """What the INVITE showed to be let in; the ACK to its 2xx repeats it (§22.1)."""
+        self.lines: tuple[bytes, ...] = ()
+        """Lines that the INVITE gets which begins this dialog: who calls, as the peer wants to be told."""
+        self.dropped = OWNED
+        """Names of lines of the other side that this INVITE does not get."""
+        self.kept_out = OWNED
+        """Names of lines of the other side that requests inside this dialog do not get."""
         self.partner: bytes = b""
         """Key of the leg on the other side."""
         self.caller = False
@@ -91,7 +98,7 @@ class Leg:
         twin.local = self.local.removesuffix(self.local_tag) + local_tag if local_tag != self.local_tag else self.local
         twin.remote, twin.remote_tag = self.remote, remote_tag
         twin.to, twin.fallback, twin.target, twin.routes = self.to, self.fallback, self.target, self.routes
-        twin.caller, twin.behind_nat = self.caller, self.behind_nat
+        twin.caller, twin.behind_nat, twin.kept_out = self.caller, self.behind_nat, self.kept_out
         twin.cseq = twin.uac_cseq = self.uac_cseq
         twin.remote_cseq = twin.uas_cseq = self.uas_cseq  # both sides count from the INVITE, in each dialog anew
         return twin

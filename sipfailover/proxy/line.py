@@ -5,14 +5,20 @@ from hashlib import sha256
 
 from sipfailover.chance import Chance
 from sipfailover.config import Monitor, Settings, TrunkSettings
+from sipfailover.flow import Target
+from sipfailover.proxy.bindings import Binding, Bindings
 from sipfailover.routing import Peer, Rules
 from sipfailover.transaction import Timer
-from sipfailover.trunk import HealthRules, ProbeRules, Registration, Trunk
+from sipfailover.trunk import HealthRules, Presentation, ProbeRules, Registration, Trunk, presentation
 from sipfailover.wire import Credentials, Wallet
+from sipfailover.wire.uri import SipUri, user
 
 REFUSED_FOR, REFUSED_FOR_REGISTERED = 120.0, 600.0
 """Seconds for which calls do not show a password that was refused: many accounts lock after five to ten wrong ones in
 ten minutes. Where we register, a REGISTER that gets through ends it sooner, and those that do not are counted too."""
+
+NOWHERE = "pbx.invalid"
+"""Host of a PBX that has none: it is called by its Contact, and without one it is not called."""
 
 
 PBX_OPTIONS_EVERY = 5.0
@@ -52,6 +58,39 @@ class Account:
 
 
 @dataclass(slots=True, eq=False)
+class Registrant:
+    """A PBX that registers with us: what it has to show, and where it is. Its repr shows no password."""
+
+    username: bytes
+    password: str = field(repr=False)
+    longest: float
+    """Seconds for which it is registered at most."""
+    md5_only: bool = False
+    """It is offered nothing else."""
+    number_in_uri: bool = False
+    """Calls to it have the number in the Request-URI, instead of the name in its Contact."""
+    bindings: Bindings = ()
+    """Where it is registered, the one that calls go to first."""
+    left_at: float | None = None
+    """When its last registration ended; None if it never had one."""
+    left: str = ""
+    """Why that ended, in words."""
+    resolved: tuple[Target, ...] = ()
+    """The addresses of its `host`, if it has one: calls go there while it is not registered."""
+    why: str = ""
+    """Why its host does not resolve."""
+    timer: Timer | None = None
+    """When the next binding runs out."""
+
+    def binding(self, target: Target, number: bytes = b"") -> Binding | None:
+        """The binding whose calls go to this target, None if it is an address of its host. `number`: who is called; of
+        several at one place it is the one that was registered for it."""
+        there = [binding for binding in self.bindings if binding.target.peer == target.peer]
+        meant = [binding for binding in there if number and user(binding.aor) == number]
+        return next(iter(meant or there), None)
+
+
+@dataclass(slots=True, eq=False)
 class Line:
     """A trunk or a PBX (then `role` is `pbx`)."""
 
@@ -61,12 +100,20 @@ class Line:
     host: bytes
     """Host for the Request-URI, as the settings have it."""
     port: int | None
+    networks: tuple[str, ...] = ()
+    """From where else it may send."""
     peer: Peer = field(init=False)
     timer: Timer | None = None
     """When to look after it again."""
     account: Account | None = None
     """None: the carrier knows us by our address."""
+    presentation: Presentation | None = None
+    """How calls look on a trunk; None for a PBX."""
+    number_form: str = "keep"
+    """How the other side writes the numbers of calls that come from it; a PBX wants those of calls to it so, too."""
     registration_timer: Timer | None = None
+    registrant: Registrant | None = None
+    """Of a PBX that registers with us."""
     silent: bool = False
     """It has not answered since the last OPTIONS that had no answer, or call."""
 
@@ -77,6 +124,16 @@ class Line:
     def name(self) -> str:
         """The name people gave it."""
         return self.trunk.name
+
+    def called_at(self, binding: Binding, number: bytes) -> bytes:
+        """The Request-URI of a call to a registered PBX. `number`: who is called, b"" if that is no number."""
+        if self.registrant is None or not self.registrant.number_in_uri or not number:
+            return binding.uri
+        return SipUri.parse(binding.uri)._replace(user=number, password=None).to_bytes()
+
+    def binding(self, target: Target, number: bytes = b"") -> Binding | None:
+        """How this PBX wants to be called at this target, if it registered there. See `Registrant.binding`."""
+        return self.registrant.binding(target, number) if self.registrant is not None else None
 
     def __repr__(self) -> str:
         return f"<Line {self.role} {self.trunk!r}>"
@@ -94,8 +151,10 @@ def trunk_lines(settings: Settings, chance: Chance, now: float) -> list[Line]:
         trunk = Trunk(section.name, section.tier, health, probe, failover.no_answer_within, chance, now)
         trunk.channels = section.channels
         host, port = (section.domain, None) if section.domain else (section.host, section.port)
-        line = Line("trunk", trunk, rules, host.encode("idna"), port)
+        line = Line("trunk", trunk, rules, host.encode("idna"), port, section.networks)
         line.account = _account(section, line.host)
+        line.presentation = presentation(section, settings, line.host)
+        line.number_form = line.presentation.inbound
         lines.append(line)
     return lines
 
@@ -128,8 +187,21 @@ def pbx_lines(settings: Settings, chance: Chance, now: float) -> list[Line]:
         health = replace(health, stable_for=0.0)  # it is the only place that calls can go to: back means back
         probe = replace(probe, every=min(probe.every, PBX_OPTIONS_EVERY))
         trunk = Trunk(section.name, 0, health, probe, settings.inbound.no_answer_within, chance, now)
-        host = (section.host or "pbx.invalid").encode("idna")
-        lines.append(Line("pbx", trunk, Rules(), host, section.port_used))
+        host = (section.host or NOWHERE).encode("idna")
+        line = Line("pbx", trunk, Rules(), host, section.port_used, section.networks)
+        line.number_form = section.number_format
+        if section.registers and section.password is not None:
+            password = section.password.get_secret_value()
+            line.registrant = Registrant(
+                section.username.encode(),
+                password,
+                section.register_expires,
+                section.digest == "md5",
+                section.called_number_in == "uri",
+            )
+            if not section.host:
+                trunk.gone("it is not registered")
+        lines.append(line)
     return lines
 
 

@@ -1,5 +1,7 @@
 """Requests outside any dialog that are no calls: OPTIONS to us, and what we do not serve (RFC 3261 §8.2, §11).
 
+REGISTER is `registrar`'s.
+
 Also the checks that every request outside a dialog has to pass before anything else looks at it (§8.2.2, §16.3).
 """
 
@@ -15,7 +17,7 @@ RETRY_AFTER = 10
 """Seconds a PBX is asked to wait when no trunk can carry a call."""
 SERVED_INSIDE = frozenset({b"BYE", b"PRACK", b"UPDATE", b"INFO", b"REFER", b"NOTIFY", b"ACK"})
 """Methods that mean nothing outside a dialog: 481."""
-REFUSED = frozenset({b"REGISTER", b"SUBSCRIBE", b"PUBLISH", b"MESSAGE"})
+REFUSED = frozenset({b"SUBSCRIBE", b"PUBLISH", b"MESSAGE"})
 """Methods that we know and do not serve outside a dialog: 405. Of others we know nothing: 501."""
 SCHEMES = frozenset({b"sip", b"sips", b"tel", b"urn"})
 """urn: `urn:service:sos` is how some telephones call for help (RFC 5031)."""
@@ -45,7 +47,7 @@ def screen(core: Core, tx: Transaction, request: Message, now: float) -> bool:
 
 
 def answer(core: Core, tx: Transaction, request: Message, source: Line, now: float) -> None:
-    """Answer a request outside any dialog that is no INVITE."""
+    """Answer a request outside any dialog that is neither INVITE nor REGISTER."""
     allow: Header = (b"allow", ALLOW)
     method = request.method
     if method == OPTIONS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from sipfailover.proxy import registrar
 from sipfailover.proxy.call import Call
 from sipfailover.proxy.line import Line
 from sipfailover.proxy.view import AddressView, CallView, EngineView, TrunkView
@@ -84,6 +85,8 @@ def _addresses(addresses: Addresses, now: float) -> tuple[AddressView, ...]:
 
 
 def _registration(line: Line, now: float) -> str:
+    if line.registrant is not None:
+        return registrar.story(line.registrant, now)
     account = line.account
     if account is None or not account.registers:
         return ""

@@ -1,7 +1,8 @@
 """The next rung of a call's ladder: which line is asked, and at which of its addresses. Pure.
 
 In the order of `routing.plan`; but first the other addresses of the trunk that has just failed (RFC 3263 §4.3), because
-its next edge knows us as well as the first one, and the backup carrier costs money. A call that comes in and finds no
+its next edge knows us as well as the first one, and the backup carrier costs money; and one that refused the caller's
+number is asked once more with a number of its own. A call that comes in and finds no
 PBX goes out again to `inbound.overflow`. An emergency call goes round twice: those that did not answer within its
 shorter clocks are asked once more, with patience.
 """
@@ -11,10 +12,14 @@ from typing import NamedTuple
 from sipfailover.flow import Target
 from sipfailover.proxy.call import INBOUND, OUTBOUND, Attempt, Call
 from sipfailover.proxy.core import Core
+from sipfailover.proxy.invitation import may_fall_back
 from sipfailover.proxy.line import Line
 from sipfailover.routing import Candidate, Outcome, Rejected, Silent, Unreachable, plan
 
 EMERGENCY_ROUNDS = 2
+
+NEXT_TRUNK, NEXT_ADDRESS, OWN_NUMBER = "next trunk", "next address", "own number"
+"""Kinds of rungs, as the history has them."""
 
 
 class Patience(NamedTuple):
@@ -35,6 +40,14 @@ class Rung(NamedTuple):
     round: int = 1
     overflow: bool = False
     """The call goes out again, to the number that is for calls that no PBX takes."""
+    kind: str = NEXT_TRUNK
+
+    @property
+    def where(self) -> str:
+        """Where the call goes on, in words."""
+        if self.kind == NEXT_ADDRESS:
+            return str(self.target)
+        return self.line.name if self.kind == NEXT_TRUNK else "the same trunk with its own number"
 
 
 def patience(call: Call, line: Line, core: Core) -> Patience:
@@ -44,6 +57,11 @@ def patience(call: Call, line: Line, core: Core) -> Patience:
         emergency = core.settings.emergency
         return Patience(min(usual, emergency.no_answer_within), emergency.no_ringing_within)
     return Patience(usual, core.settings.failover.no_ringing_within)
+
+
+def next_rung(call: Call, attempt: Attempt, outcome: Outcome, core: Core, now: float) -> Rung | None:
+    """Where a call goes on after an attempt that failed so; None if nowhere."""
+    return own_number(call, attempt, outcome) or next_address(call, attempt, outcome) or next_trunk(call, core, now)
 
 
 def next_trunk(call: Call, core: Core, now: float) -> Rung | None:
@@ -84,4 +102,17 @@ def next_address(call: Call, attempt: Attempt, outcome: Outcome) -> Rung | None:
         case _:
             return None
     others = line.trunk.addresses.others(call.addresses)
-    return Rung(line, others[0], attempt.candidate, call.round, call.overflowed) if others else None
+    return Rung(line, others[0], attempt.candidate, call.round, call.overflowed, NEXT_ADDRESS) if others else None
+
+
+def own_number(call: Call, attempt: Attempt, outcome: Outcome) -> Rung | None:
+    """The same trunk once more with its `caller_id`, after a 403 that may be about the caller's number; None if there
+    is nothing else to show. Other reasons for 403 cost one more round trip."""
+    if attempt.fallback or call.request is None:
+        return None
+    match outcome:
+        case Rejected(status=403, ringing=False):
+            line = attempt.line
+            if may_fall_back(call.request, line, source=call.source, emergency=call.emergency):
+                return Rung(line, attempt.leg.reached, attempt.candidate, call.round, call.overflowed, OWN_NUMBER)
+    return None

@@ -52,7 +52,8 @@ class TrunkView:
     loss_ratio: float
     """Share of the last 20 probes without an answer that counts."""
     registration: str = ""
-    """How our registration stands, as one line for people: `Registered for 4 min, …`; empty where none is used."""
+    """How our registration at a trunk stands, or that of a PBX with us, one line for people: `Registered for 4 min, …`,
+    `Registered from udp 192.168.10.5:5060 for 8 min`; empty where none is used."""
     addresses: tuple[AddressView, ...] = ()
     """In the order of RFC 3263; empty while it has none."""
     addresses_story: str = ""
@@ -111,4 +112,4 @@ class EngineView:
     retransmissions: dict[tuple[str, str], int]
     """(`in`|`out`, method) → count since the start."""
     rejected: dict[str, int]
-    """`malformed`, `too_big`, `not_allowed` → count since the start."""
+    """`malformed`, `too_big`, `not_allowed`, `wrong_password`, `too_often` → count since the start."""

@@ -167,7 +167,8 @@ class Watch:
         """Send one OPTIONS (§11.1), addressed as a call would be."""
         core, line, target = self.core, asked.line, asked.target
         branch = core.chance.branch()
-        uri = with_host(b"sip:host", line.host, line.port)
+        binding = line.binding(target)
+        uri = with_host(b"sip:host", line.host, line.port) if binding is None else binding.uri
         data = compose.request(
             b"OPTIONS",
             uri,
@@ -177,6 +178,7 @@ class Watch:
             call_id=core.chance.call_id(),
             cseq=1,
             contact=b"<sip:%b%b>" % (target.sent_by, b";transport=tcp" if target.reliable else b""),
+            routes=() if binding is None else binding.path,
             headers=((b"accept", b"application/sdp"), (b"user-agent", b"sipfailover")),
         )
         trunk = line.trunk

@@ -2,6 +2,8 @@
 
 from .admission import Admission as Admission
 from .admission import Peer as Peer
+from .allowance import Allowance as Allowance
+from .allowance import site as site
 from .best import Final as Final
 from .best import Said as Said
 from .best import best as best

@@ -1,14 +1,19 @@
-"""Admission: who a source is. PBXs and trunks are known by their addresses; everybody else is a stranger.
+"""Admission: who a source is. PBXs and trunks are known by their addresses, by networks, and PBXs by where they
+registered from; everybody else is a stranger.
 
-A table, updated when names resolve. Whether strangers are answered, and how fast known peers may be, is the engine's.
+A table, updated when names resolve and registrations come and go. Whether strangers are answered, and how fast known
+peers may be, is the engine's.
 """
 
 from collections.abc import Iterable
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import NamedTuple
 
 ADDRESSES_MAX = 16
 """Addresses kept per peer, the newest first. Old ones stay a while, because calls that were set up over them go on."""
+
+SEEN_MAX = 4096
+"""Sources whose peer is remembered. When it is full all are forgotten: nobody suffers, each costs 2 µs again."""
 
 
 class Peer(NamedTuple):
@@ -24,17 +29,26 @@ Address = tuple[str, int]
 
 
 class Admission:
-    """The known peers. Address and port decide where they can (several peers on one host), else the address alone.
+    """The known peers. Address and port decide where they can (several peers on one host), else the address alone, else
+    the longest network; where two fit alike, PBXs go before trunks.
 
-    A TCP peer calls from any port, so a known address with an unknown port is the first peer there, PBXs before trunks.
+    A TCP peer calls from any port, so a known address with an unknown port is the first peer there. This goes for a
+    registered PBX too if its address is a private one; at a public one there may be a whole neighbourhood behind one
+    NAT, so only the port that it registered from is the PBX.
     """
 
-    __slots__ = ("_addresses", "_by_address", "_by_host")
+    __slots__ = ("_addresses", "_by_address", "_by_host", "_by_network", "_networks", "_registered", "_seen")
 
     def __init__(self) -> None:
         self._addresses: dict[Peer, tuple[Address, ...]] = {}
+        self._registered: dict[Peer, tuple[Address, ...]] = {}
+        self._networks: dict[Peer, tuple[str, ...]] = {}
         self._by_address: dict[Address, Peer] = {}
         self._by_host: dict[str, Peer] = {}
+        self._by_network: list[tuple[int, int, dict[int, Peer]]] = []
+        """(IP version, bits of the host part, network as a number without these → peer), the longest network first."""
+        self._seen: dict[Address, Peer] = {}
+        """Answers of `who`, spelt as they were asked for."""
 
     def learn(self, peer: Peer, addresses: Iterable[Address]) -> None:
         """The peer's name has these addresses now. Those it had before are kept behind them, up to ADDRESSES_MAX."""
@@ -43,24 +57,78 @@ class Admission:
         self._addresses[peer] = tuple(merged)[:ADDRESSES_MAX]
         self._index()
 
+    def registered(self, peer: Peer, addresses: Iterable[Address]) -> None:
+        """A PBX is registered from these addresses now, and from no others."""
+        fresh = tuple((normal(host), port) for host, port in addresses)
+        if fresh != self._registered.get(peer, ()):
+            self._registered[peer] = fresh
+            self._index()
+
+    def lives_in(self, peer: Peer, networks: Iterable[str]) -> None:
+        """The peer may send from anywhere in these networks (`198.51.100.0/24`)."""
+        self._networks[peer] = tuple(networks)
+        self._index()
+
     def forget(self, peer: Peer) -> None:
         """The peer is no longer configured."""
-        self._addresses.pop(peer, None)
+        for table in (self._addresses, self._registered, self._networks):
+            table.pop(peer, None)
         self._index()
 
     def who(self, host: str, port: int) -> Peer | None:
-        """Who sends from there; None for a stranger. On the path."""
-        if ":" in host:
-            host = normal(host)
-        return self._by_address.get((host, port)) or self._by_host.get(host)
+        """Who sends from there; None for a stranger. On the path: one look-up for a known peer."""
+        return self._seen.get((host, port)) or self._find(host, port)
+
+    def knows(self, host: str) -> bool:
+        """Whether a peer is at this address, at whatever port."""
+        return self._find(host, 0) is not None or any(
+            normal(host) == known for addresses in self._registered.values() for known, _ in addresses
+        )
+
+    def _find(self, host: str, port: int) -> Peer | None:
+        plain = normal(host) if ":" in host else host
+        peer = self._by_address.get((plain, port)) or self._by_host.get(plain)
+        if peer is None and self._by_network:
+            address = ip_address(plain)
+            version, number = address.version, int(address)
+            for kind, bits, networks in self._by_network:
+                if kind == version and (peer := networks.get(number >> bits)) is not None:
+                    break
+        if peer is not None:  # strangers are not remembered: they could be any number
+            if len(self._seen) >= SEEN_MAX:
+                self._seen.clear()
+            self._seen[host, port] = peer
+        return peer
 
     def _index(self) -> None:
-        self._by_address.clear()
-        self._by_host.clear()
-        for peer in sorted(self._addresses, key=lambda one: one.role != "pbx"):
+        for table in (self._by_address, self._by_host, self._seen):
+            table.clear()
+        for peer, addresses in self._registered.items():
+            for address in addresses:  # before all others: it has shown a password there
+                self._by_address.setdefault(address, peer)
+        for peer in sorted(self._addresses, key=_pbx_first):
             for address in self._addresses[peer]:
                 self._by_address.setdefault(address, peer)
-                self._by_host.setdefault(address[0], peer)
+        for peer in sorted(dict.fromkeys((*self._addresses, *self._registered)), key=_pbx_first):
+            hosts = [host for host, _ in self._addresses.get(peer, ())]
+            hosts += [host for host, _ in self._registered.get(peer, ()) if ip_address(host).is_private]
+            for host in hosts:
+                self._by_host.setdefault(host, peer)
+        self._index_networks()
+
+    def _index_networks(self) -> None:
+        found: dict[tuple[int, int], dict[int, Peer]] = {}
+        for peer in sorted(self._networks, key=_pbx_first):
+            for text in self._networks[peer]:
+                network = ip_network(text)
+                bits = network.max_prefixlen - network.prefixlen
+                table = found.setdefault((network.version, bits), {})
+                table.setdefault(int(network.network_address) >> bits, peer)
+        self._by_network = [(*key, found[key]) for key in sorted(found, key=lambda key: key[1])]
+
+
+def _pbx_first(peer: Peer) -> bool:
+    return peer.role != "pbx"
 
 
 def normal(host: str) -> str:

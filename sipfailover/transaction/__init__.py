@@ -2,6 +2,7 @@
 
 from .invite_client import PROCEEDING as PROCEEDING
 from .layer import Layer as Layer
+from .layer import reply_to as reply_to
 from .machine import Input as Input
 from .machine import Transaction as Transaction
 from .timers import LIFE as LIFE

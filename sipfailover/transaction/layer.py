@@ -167,6 +167,10 @@ class Layer:
         branch, sent_by, _ = server_key(cancel)
         return self.servers.get((branch, sent_by, INVITE))
 
+    def is_repeat(self, request: Message) -> bool:
+        """Whether a request came before, and its transaction still answers it."""
+        return server_key(request) in self.servers
+
     # -- time and transport -------------------------------------------------------------------------------------------
 
     def ring(self, tx: Transaction, timer: Input, now: float) -> None:

@@ -71,7 +71,7 @@ class Trunk:
         self.resolve_why = "" if targets else why or "its name has no address"
 
     def gone(self, why: str) -> None:
-        """It has no address any more, not even an old one."""
+        """It has no address any more, not even an old one: its name is denied, or its registration with us is over."""
         self.addresses.resolved(())
         self.resolve_why = why
 

@@ -49,6 +49,8 @@ def _unfit(trunk: TrunkView) -> str:
         return ""
     if trunk.order != "enabled":
         return f"{trunk.order}, as ordered"
+    if trunk.health == "Up":
+        return trunk.target  # which says why there is no address
     return f"{trunk.health}: {trunk.why}" if trunk.why else trunk.health
 
 

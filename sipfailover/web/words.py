@@ -51,6 +51,8 @@ def _about_pbxs(view: EngineView) -> str:
     silent = [pbx.name for pbx in view.pbxs if not pbx.carries_new_calls]
     if not silent:
         return ""
+    if len(view.pbxs) == 1 and view.pbxs[0].registration.startswith("Not registered"):
+        return "The PBX is not registered."
     if len(silent) == len(view.pbxs):
         return "The PBX does not answer." if len(silent) == 1 else "The PBXs do not answer."
     names = " and ".join((", ".join(silent[:-1]), silent[-1])) if len(silent) > 1 else silent[0]

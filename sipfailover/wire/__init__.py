@@ -2,12 +2,16 @@
 
 from . import compose as compose
 from . import fields as fields
+from . import names as names
 from . import uri as uri
 from .digest import Challenge as Challenge
 from .digest import Credentials as Credentials
 from .digest import answer as answer
 from .digest import challenges as challenges
 from .digest import choose as choose
+from .doorkeeper import Answer as Answer
+from .doorkeeper import Doorkeeper as Doorkeeper
+from .doorkeeper import Verdict as Verdict
 from .explanations import parse_reasons as parse_reasons
 from .fields import NameAddr as NameAddr
 from .fields import Via as Via

@@ -1,8 +1,8 @@
 """Digest authentication, the client's side: challenges read, one chosen, one answer computed.
 
 RFC 7616 (and its elders 2617 and 2069) as SIP uses it: RFC 3261 §22, RFC 8760. Functions of what is given: nonce
-count and cnonce come in. Which nonce is used when, and how often somebody tries, is `wallet`'s business; checking
-what others answer to us is not done here.
+count and cnonce come in. Which nonce is used when, and how often somebody tries, is `wallet`'s business; what others
+answer to us is checked by `doorkeeper`.
 """
 
 import hashlib
@@ -44,7 +44,7 @@ class Credentials:
 
     def fits(self, realm: bytes) -> bool:
         """True if they may be used for a realm (its text)."""
-        return self.realm is None or _octets(self.realm) == realm
+        return self.realm is None or octets(self.realm) == realm
 
 
 class Challenge(NamedTuple):
@@ -81,7 +81,7 @@ class Challenge(NamedTuple):
 
     @classmethod
     def _of(cls, params: list[bytes]) -> "Challenge":
-        known = _known(params)
+        known = parameters(params)
         for required in (b"realm", b"nonce"):
             if required not in known:
                 raise WireError(f"challenge without a {required.decode()}: {b', '.join(params)[:SHOWN]!r}")
@@ -201,18 +201,15 @@ def answer(
     assert qop or not challenge.qop, "ask `supported` first"
     assert 0 < nc <= MAX_NONCE_COUNT
 
-    def digest(*parts: bytes) -> bytes:
-        return hashlib.new(name, b":".join(parts), usedforsecurity=False).hexdigest().encode()
-
-    username, realm, nonce = _octets(credentials.username), challenge.realm_text, unquote(challenge.nonce)
-    a1 = digest(username, realm, _octets(credentials.password))
+    username, realm, nonce = octets(credentials.username), challenge.realm_text, unquote(challenge.nonce)
+    a1 = digest(name, username, realm, octets(credentials.password))
     if challenge.is_session:
-        a1 = digest(a1, nonce, cnonce)
-    a2 = digest(method, uri, digest(body)) if qop == b"auth-int" else digest(method, uri)
+        a1 = digest(name, a1, nonce, cnonce)
+    a2 = digest(name, method, uri, digest(name, body)) if qop == b"auth-int" else digest(name, method, uri)
     count = b"%08x" % nc
-    response = digest(a1, nonce, count, cnonce, qop, a2) if qop else digest(a1, nonce, a2)
+    response = digest(name, a1, nonce, count, cnonce, qop, a2) if qop else digest(name, a1, nonce, a2)
 
-    shown = digest(username, realm) if challenge.userhash else username
+    shown = digest(name, username, realm) if challenge.userhash else username
     parts = [
         b"username=" + quote(shown),
         b"realm=" + challenge.realm,
@@ -236,11 +233,21 @@ def answer(
 def next_nonce(value: bytes) -> bytes | None:
     """The nextnonce of an Authentication-Info value (RFC 7616 §3.5), in quotes; None if there is none to be read."""
     try:
-        _check(value)
-        nonce = _known(split_commas(value)).get(b"nextnonce")
+        check_value(value)
+        nonce = parameters(split_commas(value)).get(b"nextnonce")
     except WireError:
         return None
     return nonce if nonce is not None and len(nonce) <= MAX_CHALLENGE_BYTES else None
+
+
+def digest(name: str, *parts: bytes) -> bytes:
+    """The hash of parts joined by colons, in hexadecimal digits. name: as in `HASHES`."""
+    return hashlib.new(name, b":".join(parts), usedforsecurity=False).hexdigest().encode()
+
+
+def octets(text: str) -> bytes:
+    """UTF-8 (RFC 7616 §4). Never fails: the error would show the text."""
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _split(value: bytes) -> list[tuple[bytes, list[bytes]]]:
@@ -249,7 +256,7 @@ def _split(value: bytes) -> list[tuple[bytes, list[bytes]]]:
     Commas part both challenges and parameters. A piece with two words before its first `=` begins a challenge, and
     so does a single word without one, unless it goes on with a qop that lacks its quotes (`qop=auth,auth-int`).
     """
-    _check(value)
+    check_value(value)
     found: list[tuple[bytes, list[bytes]]] = []
     for piece in split_commas(value):
         name, equals, _ = piece.partition(b"=")
@@ -271,8 +278,11 @@ def _goes_on(params: list[bytes], piece: bytes) -> bool:
     return bool(params) and params[-1][:3].lower() == b"qop" and piece[:4].lower() == b"auth" and b'"' not in params[-1]
 
 
-def _known(params: list[bytes]) -> dict[bytes, bytes]:
-    """Parameters as name in lower case → value in quotes. Twice the same is ugly; two different ones are an error."""
+def parameters(params: list[bytes]) -> dict[bytes, bytes]:
+    """Those of a challenge or an answer: name in lower case → value in quotes. Raises WireError.
+
+    Twice the same is ugly; two different ones are an error.
+    """
     known: dict[bytes, bytes] = {}
     for param in params:
         name, equals, value = param.partition(b"=")
@@ -289,16 +299,13 @@ def _known(params: list[bytes]) -> dict[bytes, bytes]:
     return known
 
 
-def _check(value: bytes) -> None:
+def check_value(value: bytes) -> None:
+    """Raises WireError for a value that is too long, or has what could end a line."""
     if len(value) > MAX_LINE_BYTES:
-        raise WireError(f"challenge of {len(value)} bytes, over {MAX_LINE_BYTES}")
+        raise WireError(f"challenge or answer of {len(value)} bytes, over {MAX_LINE_BYTES}")
     if b"\r" in value or b"\n" in value or b"\0" in value:
         raise WireError(f"control characters in {value[:SHOWN]!r}")
 
 
 def _token(text: bytes) -> bytes:
     return text if is_token(text) else quote(text)
-
-
-def _octets(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")  # never fails: the error would show the text

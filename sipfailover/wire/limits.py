@@ -37,3 +37,10 @@ MAX_TRIES = 4
 
 MAX_NONCE_COUNT = 0xFFFFFFFF
 """RFC 7616 §3.4: nc has 8 hexadecimal digits. A nonce used up is forgotten."""
+
+MAX_ANSWERS = 4
+"""Authorization lines of one request that are read: a PBX that speaks to us and to a carrier may show both."""
+
+MAX_NONCES_COUNTED = 1_024
+"""Nonces of ours whose count is remembered, which only right passwords make. Beyond it all that are as old as the one
+forgotten are stale: their owners are challenged once more, and nothing can be played back."""

@@ -133,7 +133,10 @@ def with_host(uri: bytes, host: bytes, port: int | None = None) -> bytes:
         host = b"%b:%d" % (host, port)
     name = name.lower()
     if name not in (b"sip", b"sips"):
-        return b"sip:%b@%b;user=phone" % (rest, host) if name == b"tel" else uri
+        if name != b"tel":
+            return uri
+        number, semicolon, params = rest.partition(b";")
+        return b"sip:%b%b@%b;user=phone" % (number, _for_number(number, semicolon + params), host)
     userinfo, at, tail = rest.partition(b"@")
     if not at:
         userinfo, tail = b"", rest
@@ -142,6 +145,61 @@ def with_host(uri: bytes, host: bytes, port: int | None = None) -> bytes:
     if semicolon:
         params = without_params(params, HOP_PARAMS)
     return b"%b:%b%b%b%b" % (name, userinfo, at, host, params)
+
+
+def user_params(uri: bytes) -> bytes:
+    """What stands behind the number in the user of a sip URI, or in a tel URI (RFC 3966 §3): `;phone-context=+41`,
+    each parameter with its semicolon in front. b"" if there is nothing. Never raises."""
+    name, _, rest = uri.partition(b":")
+    name = name.lower()
+    if name in (b"sip", b"sips"):
+        userinfo, at, _ = rest.partition(b"@")
+        rest = userinfo.partition(b":")[0] if at else b""
+    elif name != b"tel":
+        return b""
+    _, semicolon, params = rest.partition(b";")
+    return semicolon + params
+
+
+def with_number(uri: bytes, number: bytes, *, alone: bool = False) -> bytes:
+    """The same URI with another number in it: what stands behind the number (`;ext=7`, `;npdi`) stays unless it is to
+    stand `alone`; the context of a local number goes where a global one stood or follows, which has none (RFC 3966
+    §5.1.5). A urn stays."""
+    name, _, rest = uri.partition(b":")
+    scheme = name.lower()
+    if scheme not in (b"sip", b"sips"):
+        if scheme != b"tel":
+            return uri
+        who, colon, password, at, tail = rest, b"", b"", b"", b""
+    else:
+        userinfo, at, tail = rest.partition(b"@")
+        if not at:
+            return b"%b:%b@%b" % (name, number, rest) if number else uri
+        who, colon, password = userinfo.partition(b":")
+    old, semicolon, params = who.partition(b";")
+    kept = b"" if alone or not semicolon else _for_number(old, _for_number(number, semicolon + params))
+    return b"%b:%b%b%b%b%b%b" % (name, number, kept, colon, password, at, tail)
+
+
+def with_user_phone(uri: bytes, wanted: bool) -> bytes:
+    """A sip URI with or without `;user=phone` (§19.1.1), which says that its user is a number. Others stay."""
+    name, _, rest = uri.partition(b":")
+    if name.lower() not in (b"sip", b"sips"):
+        return uri
+    userinfo, at, tail = rest.partition(b"@")
+    if not at:
+        userinfo, tail = b"", rest
+    tail, mark, headers = tail.partition(b"?")
+    host, semicolon, params = tail.partition(b";")
+    if wanted == ((param(semicolon + params, b"user") or b"").lower() == b"phone"):
+        return uri
+    params = without_params(semicolon + params, (b"user",)) + (b";user=phone" if wanted else b"")
+    return b"%b:%b%b%b%b%b%b" % (name, userinfo, at, host, params, mark, headers)
+
+
+def _for_number(number: bytes, params: bytes) -> bytes:
+    """Parameters of a number as they may stand behind this one."""
+    return without_params(params, (b"phone-context",)) if params and number[:1] == b"+" else params
 
 
 def _plain(text: bytes) -> bytes:

@@ -185,6 +185,8 @@ up_after: 3
          "1:6 pbx.0: 'attic' needs a host, or a username and password to register with us"),
         ("pbx: {username: attic}\n" + TRUNKS,
          "1:17 pbx.0.username: needs a password: whoever knows the name could take the calls"),
+        ("pbx: [{username: a, password: x}, {username: a, password: y}]\n" + TRUNKS,
+         "1:46 pbx.1.username: 'a' is the username of 'pbx' too: by it we know who registers"),
         ("pbx: {host: a.lan, password: x}\n" + TRUNKS, "1:30 pbx.0.password: needs a username"),
         (GOOD + "listen: [udp 192.0.2.9, udp 192.0.2.9:5060]", "3:25 listen.1: 'udp 192.0.2.9:5060' stands here twice"),
         (GOOD + "listen: [udp 192.0.2.9, udp 0.0.0.0]",
@@ -414,3 +416,70 @@ def test_the_schema_names_keys_as_the_file_does() -> None:
 def test_who_registers_needs_a_name() -> None:
     text = "pbx: p.lan\ntrunks: [{name: a, host: a.example, register: yes}, {name: b, host: b.example}]"
     assert told(text) == ["2:47 trunks.0.register: needs a username: whom should the carrier register?"]
+
+
+def test_a_pbx_that_only_registers_may_come_over_any_transport() -> None:
+    loaded = settings(
+        "pbx: {username: a, password: x}\nlisten: tcp 192.0.2.9\n"
+        "trunks: [{name: main, host: 192.0.2.1, transport: tcp}, {name: backup, host: 192.0.2.2, transport: tcp}]"
+    )
+    assert loaded.pbx[0].registers
+    assert loaded.pbx[0].digest == "both"
+
+
+# ---- numbers and identities
+
+
+def judged(keys: str, more: str = "") -> list[str]:
+    """What is said about a trunk with these keys: problems, or else warnings, without their lines."""
+    text = f"pbx: p.lan\ntrunks: [{{name: a, host: a.example, {keys}}}, {{name: b, host: b.example}}]\n{more}"
+    try:
+        found = list(settings(text).warnings)
+    except ConfigError as error:
+        found = list(error.problems)
+    return [f"{p.path}: {p.text}" for p in found if "the password stands in the file" not in p.text]
+
+
+@pytest.mark.parametrize(
+    ("keys", "more", "expected"),
+    [
+        ("allowed_caller_ids: +41443210000-9", "",
+         "trunks.0.allowed_caller_ids: needs a caller_id: what shall be shown instead of other numbers? They are shown as they are now"),
+        ("allowed_caller_ids: +41443210000-9, caller_id: +41443210010", "",
+         "trunks.0.caller_id: +41443210010 is not in allowed_caller_ids: 'a' may refuse the number that always goes"),
+        ("allowed_caller_ids: [+41440000000, +41443210000-9], caller_id: +41443210009", "", None),
+        ("allowed_caller_ids: +41443210000-9, caller_id: +41443210001, ddi: {+41443210008-11: +41315550008-11}", "",
+         "trunks.0.ddi: +41443210008-11 is not in allowed_caller_ids, so calls from +41315550008-11 do not show it"),
+        ("allowed_caller_ids: +41443210000-9, caller_id: +41443210001, ddi: {+41443210000-9: +41315550000-9}", "", None),
+        ("ddi: {+41443210000-9: +41315550000-9, +41443210005: +41315550020}", "",
+         "trunks.0.ddi: +41443210000-9 and +41443210005 of the carrier overlap: each number stands for one other"),
+        ("ddi: {+41443210000-9: +41315550000-9, +41443210025-26: +41315550009-10}", "",
+         "trunks.0.ddi: +41315550000-9 and +41315550009-10 of the house overlap: each number stands for one other"),
+        ("ddi: {+41443210000-9: +41315550000-9, +41443210010-19: +41315550010-19}", "", None),
+        ("called_format: national", "numbering: {international_prefix: ''}",
+         "trunks.0.called_format: national needs an international_prefix in the section numbering, for numbers abroad"),
+        ("number_format: international", "numbering: {international_prefix: ''}",
+         "trunks.0.number_format: international needs an international_prefix in the section numbering, for numbers abroad"),
+        ("number_format: e164", "numbering: {international_prefix: '', national_prefix: ''}", None),
+        ("number_format: national", "numbering: {national_prefix: ''}",
+         "trunks.0.number_format: with an empty national_prefix, numbers of +41 are written with nothing in front"),
+        ("number_format: national", "numbering: {country_code: 39, national_prefix: ''}", None),
+        ("called_prefixes: ['0 -> +41', '00 -> +']", "",
+         "trunks.0.called_prefixes.1: is never reached: '0 -> +41' before it fits first"),
+        ("caller_prefixes: ['-> 9', '1 -> 2']", "", "trunks.0.caller_prefixes.1: is never reached: ' -> 9' before it fits first"),
+        ("called_prefixes: ['00 -> +', '0 -> +41']", "", None),
+        ("identity: {from_user: account}", "", "trunks.0.identity.from_user: needs a username to write there"),
+        ("username: u, password: x, identity: {from_user: account, headers: []}", "",
+         "trunks.0.identity.from_user: with headers: [] the caller's number is told nowhere"),
+        ("username: u, password: x, identity: {from_user: account, headers: pai}", "", None),
+    ],
+)  # fmt: skip
+def test_numbers_and_identities_are_judged_together(keys: str, more: str, expected: str | None) -> None:
+    assert judged(keys, more) == ([expected] if expected else [])
+
+
+def test_a_pbx_s_form_is_judged_like_a_trunk_s() -> None:
+    text = "pbx: {host: p.lan, number_format: national}\n" + TRUNKS + "numbering: {international_prefix: ''}"
+    assert told(text) == [
+        "1:35 pbx.0.number_format: national needs an international_prefix in the section numbering, for numbers abroad"
+    ]

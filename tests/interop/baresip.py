@@ -49,9 +49,24 @@ class Baresip(Child):
     """A telephone with the number `number` at `host`, port 5060.
 
     `proxy`: host:port all its requests outside a dialog go to. `answers`: whether it lifts the receiver by itself.
+    `account`: (user name, password) with which it registers there, again after half of `expires` seconds. `domain`: of
+    its carrier, as it believes; by default its own host. `transport`: udp or tcp.
     """
 
-    def __init__(self, stage: Stage, name: str, host: str, *, number: str, proxy: str, answers: bool = False) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        name: str,
+        host: str,
+        *,
+        number: str,
+        proxy: str,
+        answers: bool = False,
+        account: tuple[str, str] | None = None,
+        expires: int = 60,
+        domain: str = "",
+        transport: str = "udp",
+    ) -> None:
         folder = stage.folder / name
         folder.mkdir()
         place = sum(isinstance(child, Baresip) for child in stage.children)
@@ -64,8 +79,10 @@ class Baresip(Child):
             )
         )  # fmt: skip
         mode = "auto" if answers else "manual"
-        account = f'<sip:{number}@{host}>;regint=0;outbound="sip:{proxy}";answermode={mode};audio_codecs=PCMA'
-        (folder / "accounts").write_text(account + "\n")
+        registers = f";regint={expires};auth_user={account[0]};auth_pass={account[1]}" if account else ";regint=0"
+        way = f"sip:{proxy};transport={transport}"
+        line = f'<sip:{number}@{domain or host}>{registers};outbound="{way}";answermode={mode};audio_codecs=PCMA'
+        (folder / "accounts").write_text(line + "\n")
         (folder / "contacts").write_text("")
         self.host = host
         self.events: list[str] = []

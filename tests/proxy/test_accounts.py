@@ -242,11 +242,17 @@ def test_the_contact_is_the_same_after_a_restart() -> None:
     assert first.seen(MAIN).last("REGISTER").contact == second.seen(MAIN).last("REGISTER").contact
 
 
-@pytest.mark.parametrize("uri", [b"sip:anonymous@anonymous.invalid", b"tel:+41441112233"])
-def test_a_caller_who_is_nobody_or_a_number_only_stays_as_it_is(uri: bytes) -> None:
+@pytest.mark.parametrize(
+    ("uri", "told"),
+    [
+        (b"sip:anonymous@anonymous.invalid", b"sip:anonymous@anonymous.invalid"),
+        (b"tel:+41441112233", b"sip:+41441112233@carrier.example;user=phone"),  # carriers answer 403 to tel
+    ],
+)
+def test_a_caller_who_is_nobody_stays_so_and_a_bare_number_lives_at_the_carrier(uri: bytes, told: bytes) -> None:
     book = registered()
     asked = invite().replace(b"<sip:+41441112233@192.0.2.10:5060>;tag", b"<" + uri + b">;tag")
-    assert book >> received(PBX, asked) << send(PBX, 100) << send(MAIN, "INVITE", lambda m: m.from_.uri == uri)
+    assert book >> received(PBX, asked) << send(PBX, 100) << send(MAIN, "INVITE", lambda m: m.from_.uri == told)
 
 
 def test_a_nonce_is_used_ahead_as_soon_as_it_rings() -> None:

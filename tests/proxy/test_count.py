@@ -52,7 +52,7 @@ def test_what_was_not_served_is_counted_by_its_reason() -> None:
     assert book >> received(PBX, invite().replace(b"CSeq: 1 INVITE", b"CSeq: x INVITE")) << send(PBX, 400)
     assert book >> received(PBX, invite(body=b"x" * 70_000)) << send(PBX, 513)
     picture = book.engine.view(0.0)  # type: ignore[attr-defined]
-    assert picture.rejected == {"malformed": 2, "too_big": 1, "not_allowed": 1}
+    assert {why: n for why, n in picture.rejected.items() if n} == {"malformed": 2, "too_big": 1, "not_allowed": 1}
     assert not any("other" in key for key in picture.requests)  # strangers' messages are not read
 
 

@@ -51,7 +51,7 @@ def test_at_the_start_everything_is_up_and_nothing_is_known() -> None:
     main = trunk(picture, "main")
     assert (main["round_trip"], main["last_probe_at"], main["loss_ratio"], main["why"]) == (None, None, 0.0, "")
     assert main["target"] == "udp 198.51.100.1:5060"
-    assert picture.rejected == {"malformed": 0, "too_big": 0, "not_allowed": 0}
+    assert picture.rejected == {"malformed": 0, "too_big": 0, "not_allowed": 0, "wrong_password": 0, "too_often": 0}
 
 
 def test_a_call_is_shown_as_it_tries_rings_is_answered_and_is_gone() -> None:
@@ -167,5 +167,5 @@ def test_requests_of_many_kinds_do_not_disturb_the_picture() -> None:
     for number, method in enumerate(("INFO", "UPDATE", "MESSAGE"), 2):
         assert book >> received(PBX, inside(method, number)) << send(MAIN, method)
         assert book >> received(MAIN, reply(200, method)) << send(PBX, 200)
-    assert book >> received(PBX, request("REGISTER")) << send(PBX, 405)
+    assert book >> received(PBX, request("SUBSCRIBE")) << send(PBX, 405)
     assert view(book).calls_now == 1

@@ -5,6 +5,9 @@ from itertools import product
 
 import pytest
 
+from sipfailover.chance import Chance
+from sipfailover.config import parse
+from sipfailover.proxy import Engine
 from sipfailover.proxy.facts import AttemptEnded, CallEnded
 from sipfailover.routing.plan import DEAD_FOR
 from sipfailover.trunk import State
@@ -321,3 +324,97 @@ def test_a_caller_may_hang_up_while_the_overflow_number_rings() -> None:
         >> received(MAIN, answer(180, to="INVITE")) << send(MAIN, 180)
         >> received(MAIN, cancel()) << send(MAIN, 200) << send(MAIN, "CANCEL") << send(MAIN, 487)
     )  # fmt: skip
+
+
+# -- a carrier that refuses the caller's number -----------------------------------------------------------------------
+
+OWN = "caller_id: +41315550000, number_format: e164, domain: main.example"
+
+
+def fussy(more: str = "") -> Office:
+    """The main trunk has a number of its own to show."""
+    text = (
+        f"pbx: {PBX.host}\nlisten: [udp 192.0.2.1:5060]\nmonitor: {{options_every: 1h}}\ntrunks:\n"
+        f"  - {{name: main, host: {MAIN.host}, port: 5060, {OWN}}}\n"
+        f"  - {{name: backup, host: {BACKUP.host}, port: 5060}}\n{more}"
+    )
+    book = Office(Engine(parse(text), Chance(2018), 0.0))
+    for name, where in (("main", MAIN), ("backup", BACKUP), ("pbx", PBX)):
+        assert book >> resolved(name, target(where))
+    return book
+
+
+def test_after_a_403_the_trunk_is_asked_once_more_with_its_own_number() -> None:
+    book = fussy()
+    assert (
+        calling(book)
+        >> received(MAIN, answer(403)) << send(MAIN, "ACK") << send(MAIN, "INVITE")
+        << recorded(AttemptEnded, number=1, trunk="main", status=403, verdict="own number")
+        << logged("info", "moves on from main to the same trunk with its own number")
+        >> received(MAIN, answer(180, to="INVITE")) << send(PBX, 180)
+        >> received(MAIN, answer(200, to="INVITE")) << send(PBX, 200)
+        >> received(PBX, ack()) << send(MAIN, "ACK")
+    )  # fmt: skip
+    first, second = sent(book, MAIN, "INVITE")
+    assert first.from_.uri == b"sip:+41441112233@main.example"
+    assert second.from_.uri == b"sip:+41315550000@main.example"
+    assert first.call_id != second.call_id
+    assert book.line("main").trunk.health.state is State.UP
+
+
+def test_a_second_403_is_the_trunks_answer_and_the_backup_is_asked_with_the_callers_number() -> None:
+    book = fussy()
+    assert (
+        calling(book)
+        >> received(MAIN, answer(403)) << send(MAIN, "ACK") << send(MAIN, "INVITE")
+        >> received(MAIN, answer(403, to="INVITE")) << send(MAIN, "ACK") << send(BACKUP, "INVITE")
+        << recorded(AttemptEnded, number=2, trunk="main", status=403, verdict="next trunk")
+        >> received(BACKUP, answer(403)) << send(BACKUP, "ACK") << send(PBX, 403)
+        >> received(PBX, ack())
+    )  # fmt: skip
+    assert sent(book, BACKUP, "INVITE")[0].from_.uri.startswith(b"sip:+41441112233@")
+    book.done()
+
+
+def test_a_caller_who_shows_the_trunks_own_number_already_has_nothing_else_to_show() -> None:
+    book = fussy()
+    data = invite("+41443210019").replace(b"+41441112233", b"+41315550000")
+    assert calling(book, data=data) >> received(MAIN, answer(403)) << send(MAIN, "ACK") << send(BACKUP, "INVITE")
+
+
+# -- numbers of emergency calls ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dialled", ["112", "0112", "+41112", "0041112"])
+def test_an_emergency_number_goes_out_bare_and_the_caller_is_shown(dialled: str) -> None:
+    book = fussy()
+    hidden = invite(dialled, headers=((b"privacy", b"id"),))
+    assert calling(book, data=hidden) << logged("warning", "emergency call")
+    asked = sent(book, MAIN, "INVITE")[0]
+    assert asked.uri.startswith(b"sip:112@")
+    assert asked.get(b"privacy") is None
+    assert asked.from_.uri == b"sip:+41441112233@main.example"
+
+
+# -- numbers of calls that come in ------------------------------------------------------------------------------------
+
+
+def test_numbers_of_the_backup_ring_where_those_of_the_house_do() -> None:
+    text = (
+        f"pbx: {{host: {PBX.host}, number_format: national}}\nlisten: [udp 192.0.2.1:5060]\n"
+        "monitor: {options_every: 1h}\ntrunks:\n"
+        f"  - {{name: main, host: {MAIN.host}, port: 5060, inbound_format: plain,"
+        " ddi: {+41315550000-9: +41443210000-9}}\n"
+        f"  - {{name: backup, host: {BACKUP.host}, port: 5060}}\n"
+    )
+    book = Office(Engine(parse(text), Chance(2018), 0.0))
+    for name, where in (("main", MAIN), ("backup", BACKUP), ("pbx", PBX)):
+        assert book >> resolved(name, target(where))
+    data = invite("41315550007", host="198.51.100.1:5060").replace(b"+41441112233", b"41791234567")
+    assert (
+        book
+        >> received(MAIN, data)
+        << send(MAIN, 100)
+        << send(PBX, "INVITE", has(uri=b"sip:0443210007@192.0.2.10:5060"))
+    )
+    assert sent(book, PBX, "INVITE")[0].from_.uri.startswith(b"sip:0791234567@")

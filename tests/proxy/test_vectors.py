@@ -28,7 +28,7 @@ ROWS: list[dict[str, Any]] = [json.loads(line) for line in (VECTORS / "manifest.
 
 ANSWERS: dict[bytes, tuple[int | None, str]] = {
     b"OPTIONS": (200, "it asks us (§11); nobody behind us is asked"),
-    b"REGISTER": (405, "we are no registrar"),
+    b"REGISTER": (403, "no PBX registers in this office"),
     b"MESSAGE": (405, "calls only"),
     b"SUBSCRIBE": (405, "calls only"),
     b"CANCEL": (481, "there is nothing to cancel (§9.2)"),
@@ -43,7 +43,7 @@ OTHERWISE: dict[str, tuple[set[int | None], str]] = {
     "rfc4475/badbranch.dat": ({200}, "matched as RFC 2543 would, which the row allows: an OPTIONS to us"),
     "rfc4475/zeromf.dat": ({200}, "an OPTIONS without a hop left may be answered by us, which the row allows"),
     "rfc4475/insuf.dat": ({None}, "no Call-ID, From or To: there is nothing to answer with"),
-    "rfc4475/regbadct.dat": ({400, 405}, "its Contact is the registrar's to read, and we are none"),
+    "rfc4475/regbadct.dat": ({400, 403}, "its Contact is not looked at before it has shown a password"),
     "rfc4475/test.dat": ({None}, "no message"),
     "rfc4475/badaspec.dat": (
         {200},

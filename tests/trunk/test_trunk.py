@@ -1,10 +1,8 @@
-"""Orders and observations of one trunk, its addresses, and the URI it is called with."""
-
-import pytest
+"""Orders and observations of one trunk, and its addresses."""
 
 from sipfailover.chance import Chance
 from sipfailover.flow import Target
-from sipfailover.trunk import Evidence, HealthRules, Order, ProbeRules, Sign, Trunk, request_uri
+from sipfailover.trunk import Evidence, HealthRules, Order, ProbeRules, Sign, Trunk
 
 ONE = Target("udp", "192.0.2.1", 5060, b"192.0.2.9:5060")
 TWO = ONE.at("192.0.2.2", 5060)
@@ -69,17 +67,3 @@ def test_the_clock_is_the_configured_one_until_measured() -> None:
     assert berlin.no_answer().bound == 4.0
     berlin.roundtrip.observe(0.02)
     assert berlin.no_answer().bound == 0.8
-
-
-@pytest.mark.parametrize(
-    ("uri", "expected"),
-    [
-        (b"sip:+41441234567@pbx.example;user=phone", b"sip:+41441234567@sip.carrier.example:5070;user=phone"),
-        (b"sip:112@10.0.0.1:5060;transport=tcp;maddr=10.0.0.2", b"sip:112@sip.carrier.example:5070"),
-        (b"sips:a;x=1@[2001:db8::1]:5061;foo", b"sips:a;x=1@sip.carrier.example:5070;foo"),
-        (b"tel:+41-44-123;phone-context=x", b"tel:+41-44-123;phone-context=x"),
-        (b"urn:service:sos", b"urn:service:sos"),
-    ],
-)
-def test_request_uri_takes_the_host_of_the_trunk_and_keeps_the_number(uri: bytes, expected: bytes) -> None:
-    assert request_uri(uri, b"sip.carrier.example", 5070) == expected

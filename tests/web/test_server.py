@@ -64,6 +64,12 @@ async def test_ready_over_the_backup_and_verbose_says_why(client: Client, office
     ]
 
 
+async def test_verbose_says_of_who_is_well_and_has_no_address_why_not(client: Client, office: Office) -> None:
+    away = replace(PBX, carries_new_calls=False, target="it is not registered: it said goodbye")
+    office.view = picture(pbxs=(away,))
+    assert "[-]pbx pbx: it is not registered: it said goodbye" in await (await client.get("/readyz?verbose")).text()
+
+
 async def test_not_ready_gives_every_reason_unasked(client: Client, office: Office) -> None:
     office.view = picture(DEAD_MAIN, replace(BACKUP, order="off", carries_new_calls=False))
     office.unbound = ("udp 0.0.0.0:5060: address already in use",)

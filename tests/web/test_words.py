@@ -79,6 +79,11 @@ SENTENCES = {
         "degraded",
         "The trunks are well. Calls run over main. The PBX does not answer.",
     ),
+    "the PBX has not registered": (
+        picture(pbxs=(replace(PBX, carries_new_calls=False, registration="Not registered yet"),)),
+        "degraded",
+        "The trunks are well. Calls run over main. The PBX is not registered.",
+    ),
     "both PBXs are silent": (
         failed_over(pbxs=(DEAD_PBX, replace(DEAD_PBX, name="second"))),
         "degraded",

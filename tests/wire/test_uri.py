@@ -3,7 +3,7 @@
 import pytest
 
 from sipfailover.errors import WireError
-from sipfailover.wire.uri import SipUri, scheme, user, with_host
+from sipfailover.wire.uri import SipUri, scheme, user, user_params, with_host, with_number, with_user_phone
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,12 @@ def test_scheme_and_user_of_any_uri(uri: bytes, name: bytes, who: bytes) -> None
         (b"sips:a@[2001:db8::1]:5061", b"sips:a@192.0.2.9:5070"),
         (b"sip:pbx;lr", b"sip:192.0.2.9:5070;lr"),
         (b"sip:a;b=%40c@pbx?Route=%3Csip:evil%3E", b"sip:a;b=%40c@192.0.2.9:5070"),
-        (b"tel:+41443210000;phone-context=x", b"sip:+41443210000;phone-context=x@192.0.2.9:5070;user=phone"),
+        (b"tel:+41443210000;phone-context=x", b"sip:+41443210000@192.0.2.9:5070;user=phone"),
+        (b"tel:+41-44-321;ext=7;phone-context=+41", b"sip:+41-44-321;ext=7@192.0.2.9:5070;user=phone"),
+        (
+            b"TEL:0443210000;Phone-Context=+41;isub=1",
+            b"sip:0443210000;Phone-Context=+41;isub=1@192.0.2.9:5070;user=phone",
+        ),
         (b"urn:service:sos", b"urn:service:sos"),
     ],
 )
@@ -149,3 +154,50 @@ def test_user_moves_to_another_host(uri: bytes, moved: bytes) -> None:
 def test_ipv6_host_gets_its_brackets_once() -> None:
     assert with_host(b"sip:a@b", b"2001:db8::1", 5060) == b"sip:a@[2001:db8::1]:5060"
     assert with_host(b"sip:a@b", b"[2001:db8::1]") == b"sip:a@[2001:db8::1]"
+
+
+@pytest.mark.parametrize(
+    ("uri", "params", "other", "alone"),
+    [
+        (b"sip:044@pbx;user=phone", b"", b"sip:+4144@pbx;user=phone", b"sip:+4144@pbx;user=phone"),
+        (b"sip:044;ext=7:pw@pbx:5061", b";ext=7", b"sip:+4144;ext=7:pw@pbx:5061", b"sip:+4144:pw@pbx:5061"),
+        (
+            b"sips:044;npdi;rn=+41;phone-context=+41;cpc=x@pbx",
+            b";npdi;rn=+41;phone-context=+41;cpc=x",
+            b"sips:+4144;npdi;rn=+41;cpc=x@pbx",
+            b"sips:+4144@pbx",
+        ),
+        (b"sip:192.0.2.1:5060;lr", b"", b"sip:+4144@192.0.2.1:5060;lr", b"sip:+4144@192.0.2.1:5060;lr"),
+        (b"tel:044;phone-context=+41;isub=1", b";phone-context=+41;isub=1", b"tel:+4144;isub=1", b"tel:+4144"),
+        (b"urn:service:sos", b"", b"urn:service:sos", b"urn:service:sos"),
+    ],
+)
+def test_another_number_stands_in_the_same_address(uri: bytes, params: bytes, other: bytes, alone: bytes) -> None:
+    assert user_params(uri) == params
+    assert with_number(uri, b"+4144") == other
+    assert with_number(uri, b"+4144", alone=True) == alone
+
+
+def test_a_local_number_keeps_its_context() -> None:
+    assert with_number(b"sip:44;phone-context=x@pbx", b"044") == b"sip:044;phone-context=x@pbx"
+    assert with_number(b"sip:+4144;phone-context=x@pbx", b"044") == b"sip:044@pbx"
+    assert with_number(b"sip:pbx", b"") == b"sip:pbx"
+
+
+@pytest.mark.parametrize(
+    ("uri", "yes", "no"),
+    [
+        (b"sip:1@b", b"sip:1@b;user=phone", b"sip:1@b"),
+        (b"sip:1@b;USER=Phone;x", b"sip:1@b;USER=Phone;x", b"sip:1@b;x"),
+        (
+            b"sip:1;user=phone@b:5060;x?h=1",
+            b"sip:1;user=phone@b:5060;x;user=phone?h=1",
+            b"sip:1;user=phone@b:5060;x?h=1",
+        ),
+        (b"sip:b;user=ip", b"sip:b;user=phone", b"sip:b;user=ip"),
+        (b"tel:1", b"tel:1", b"tel:1"),
+    ],
+)
+def test_user_phone_is_written_and_taken_away(uri: bytes, yes: bytes, no: bytes) -> None:
+    assert with_user_phone(uri, True) == yes
+    assert with_user_phone(uri, False) == no
