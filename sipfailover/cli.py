@@ -141,14 +141,17 @@ def demo(
 
 @app.command(epilog=EPILOG)
 def simulate(
-    scenario: Annotated[str, typer.Argument(metavar="SCENARIO", show_default=False, help="What goes wrong: a YAML file.")],
+    scenario: Annotated[
+        str, typer.Argument(metavar="SCENARIO", show_default=False, help="What goes wrong: a YAML file.")
+    ],
     config: ConfigOption = None,
     compare: Annotated[
-        list[str] | None, typer.Option("--compare", metavar="FILE", help="Another configuration, side by side. May repeat.")
+        list[str] | None,
+        typer.Option("--compare", metavar="FILE", help="Another configuration, side by side."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Draw all chance from here instead of the scenario's seed.")] = None,
     json_file: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write everything there.")] = None,
-    html: Annotated[str | None, typer.Option("--html", metavar="FILE", help="Write a page with a timeline there.")] = None,
+    html: Annotated[str | None, typer.Option("--html", metavar="FILE", help="Write a page with a timeline.")] = None,
     story: Annotated[bool, typer.Option("--story", help="Tell all that happened to the trunks.")] = False,
 ) -> None:
     """Rehearse an outage: what callers would live through, in virtual time, with this configuration."""
@@ -156,7 +159,9 @@ def simulate(
     from sipfailover.simulator.simulate import main as rehearse
 
     raise typer.Exit(
-        rehearse(scenario, [find_file(config), *(compare or [])], seed=seed, json_file=json_file, html=html, story=story)
+        rehearse(
+            scenario, [find_file(config), *(compare or [])], seed=seed, json_file=json_file, html=html, story=story
+        )
     )
 
 

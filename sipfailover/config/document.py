@@ -1,5 +1,5 @@
-"""Other YAML files than the configuration (a scenario of the simulator), read in its manner: scalars as text, typed by a
-schema, every problem told at once at its place.
+"""Other YAML files than the configuration (a scenario of the simulator), read in its manner: scalars as text, typed by
+a schema, every problem told at once at its place.
 
 No profiles, no variables, no secrets: those belong to the configuration alone.
 """
@@ -25,7 +25,7 @@ class Document(Generic[Kind]):
     tree: Tree
 
     def problem(self, path: Path, text: str) -> Problem:
-        """Something that only shows when the file meets another one, at its place. Path: as `("faults", 0, "trunk")`."""
+        """What only shows when the file meets another one, at its place. Path: as `("faults", 0, "trunk")`."""
         return self.tree.problem(path, text)
 
 

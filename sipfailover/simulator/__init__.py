@@ -10,19 +10,19 @@
 
 from sipfailover.simulator.carrier import Carrier as Carrier
 from sipfailover.simulator.carrier import Mode as Mode
-from sipfailover.simulator.leg import Leg as Leg
-from sipfailover.simulator.leg import Manners as Manners
-from sipfailover.simulator.leg import Packet as Packet
 from sipfailover.simulator.figures import Figures as Figures
 from sipfailover.simulator.figures import Result as Result
 from sipfailover.simulator.figures import as_json as as_json
 from sipfailover.simulator.figures import result as result
 from sipfailover.simulator.leftovers import leftovers as leftovers
 from sipfailover.simulator.leftovers import stopped_clocks as stopped_clocks
+from sipfailover.simulator.leg import Leg as Leg
+from sipfailover.simulator.leg import Manners as Manners
+from sipfailover.simulator.leg import Packet as Packet
 from sipfailover.simulator.network import Network as Network
 from sipfailover.simulator.network import Weather as Weather
-from sipfailover.simulator.phone import Phone as Phone
 from sipfailover.simulator.page import page as page
+from sipfailover.simulator.phone import Phone as Phone
 from sipfailover.simulator.rehearsal import Rehearsal as Rehearsal
 from sipfailover.simulator.rules import MARK as MARK
 from sipfailover.simulator.rules import Rules as Rules

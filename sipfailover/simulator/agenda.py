@@ -6,7 +6,6 @@ without a zone, because a scenario has one place and no change of the clocks in 
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, NamedTuple
@@ -111,7 +110,9 @@ class Hours:
         while begin < seconds:
             end = min(seconds, begin + _to_next_hour(start + timedelta(seconds=begin)))
             rate = self.rate(start + timedelta(seconds=begin))
-            found += sorted(begin + (end - begin) * chance.dice() for _ in range(poisson(rate * (end - begin) / HOUR, chance)))
+            found += sorted(
+                begin + (end - begin) * chance.dice() for _ in range(poisson(rate * (end - begin) / HOUR, chance))
+            )
             begin = end
         return found
 
@@ -164,7 +165,9 @@ def _rate(value: object) -> float:
 
 
 CallsPerHour = Annotated[
-    Hours, BeforeValidator(hours), WithJsonSchema({"type": ["number", "object"], "examples": [40, {"weekday 08-18": 40}]})
+    Hours,
+    BeforeValidator(hours),
+    WithJsonSchema({"type": ["number", "object"], "examples": [40, {"weekday 08-18": 40}]}),
 ]
 
 
@@ -185,7 +188,9 @@ def share(value: object) -> object:
     return found
 
 
-Share = Annotated[float, BeforeValidator(share), WithJsonSchema({"type": ["string", "number"], "examples": ["30%", 0.3]})]
+Share = Annotated[
+    float, BeforeValidator(share), WithJsonSchema({"type": ["string", "number"], "examples": ["30%", 0.3]})
+]
 
 
 # -- faults that come and go ------------------------------------------------------------------------------------------
@@ -296,6 +301,3 @@ class Spans:
     def seconds(self) -> float:
         """How long it is on in all."""
         return sum(last - first for first, last in self.all)
-
-
-Draw = Callable[[], float]

@@ -7,6 +7,7 @@ where nothing is wrong.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
 from statistics import median
 from typing import Any
 
@@ -72,8 +73,8 @@ def _word(call: Call) -> tuple[str, str]:
             return DROPPED, "answered, and hung up by the network after seconds"
         if last == "one way":
             return ONE_WAY, "answered, and one side heard nothing"
-        moved = len({attempt.trunk for attempt in call.attempts}) > 1 or (call.ended is not None and call.ended.rerouted)
-        return (REROUTED, f"went over {call.ended.trunk if call.ended else '?'} ({met})") if moved else (GOOD, "")
+        over = call.ended.trunk if call.ended is not None else "?"
+        return (REROUTED, f"went over {over} ({met})") if _moved(call) else (GOOD, "")
     if fate.word in REACHED:
         if leg.ringing_at is None:
             if leg.status == 487:
@@ -82,10 +83,16 @@ def _word(call: Call) -> tuple[str, str]:
             return LOST, f"the caller heard {leg.status or 'nothing'} ({met})"
         if leg.status != 487 and not (fate.word == "no answer" and leg.status in (408, 480)):
             return LOST, f"it rang, and then failed with {leg.status} ({met})"
-        return (REROUTED, f"rang over {call.offers[-1].trunk} ({met})") if len(call.attempts) > 1 else (GOOD, "")
-    if fate.word != "fails" and leg.status != fate.status and leg.status != 487:
+        return (REROUTED, f"rang over {call.offers[-1].trunk} ({met})") if _moved(call) else (GOOD, "")
+    if fate.word != "fails" and leg.status not in (fate.status, 487):
         return MISLED, f"{fate.word}, and the caller heard {leg.status} ({met})"
-    return (REROUTED, f"{fate.word}, learnt over {call.offers[-1].trunk}") if len(call.attempts) > 1 else (GOOD, "")
+    return (REROUTED, f"{fate.word}, learnt over {call.offers[-1].trunk}") if _moved(call) else (GOOD, "")
+
+
+def _moved(call: Call) -> bool:
+    """Whether a call that goes out went to another trunk than the first choice."""
+    tried = {attempt.trunk for attempt in call.attempts}
+    return not call.inbound and (len(tried) > 1 or (call.ended is not None and call.ended.rerouted))
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +180,7 @@ def count(rehearsal: Rehearsal) -> Figures:
         misled=_times(out, MISLED),
         dropped=_times(outcomes, DROPPED),
         one_way=_times(outcomes, ONE_WAY),
-        rerouted=sum(len({one.trunk for one in call.call.attempts}) > 1 or _other(call) for call in out),
+        rerouted=sum(_moved(one.call) for one in out),
         not_sent=_times(come, UNSENT),
         lost_inbound=_times(come, LOST),
         extra=spread(one.extra for one in out if one.extra > 0),
@@ -190,11 +197,6 @@ def count(rehearsal: Rehearsal) -> Figures:
 
 def _times(outcomes: Sequence[Outcome], word: str) -> int:
     return sum(one.word == word for one in outcomes)
-
-
-def _other(one: Outcome) -> bool:
-    ended = one.call.ended
-    return ended is not None and ended.rerouted
 
 
 def _trunk(rehearsal: Rehearsal, name: str) -> TrunkFigures:
@@ -265,7 +267,7 @@ def story(rehearsal: Rehearsal) -> list[Line]:
             lines.append(Line(first, name, "fault", f"begins: {fault.label}"))
             lines.append(Line(last, name, "over", f"ends: {fault.label}"))
     lines += [Line(change.at, change.trunk, change.after, change.why) for change in rehearsal.changes]
-    for before, after in zip(rehearsal.active, rehearsal.active[1:], strict=False):
+    for before, after in pairwise(rehearsal.active):
         text = f"new calls go over {after[1] or 'no trunk'}, before over {before[1] or 'none'}"
         lines.append(Line(after[0], after[1] or "none", "switch", text))
     return sorted(lines, key=lambda line: line.at)

@@ -107,8 +107,9 @@ def headline(result: Result) -> str:
     one = result.figures
     lost = "no outbound call was lost" if not one.lost else f"{one.lost} of {one.outbound} outbound calls were lost"
     moved = f"{one.rerouted} moved to another carrier" if one.rerouted else "none had to move"
-    extra = f"; callers waited {seconds(one.extra.total)} more in all, {spread_text(one.extra)}" if one.extra.count else ""
-    return f"{lost}, {moved}{extra}."
+    if not one.extra.count:
+        return f"{lost}, {moved}."
+    return f"{lost}, {moved}; callers waited {seconds(one.extra.total)} more in all, {spread_text(one.extra)}."
 
 
 def row_length(whole: float) -> tuple[float, int]:
@@ -153,7 +154,8 @@ def rows(result: Result) -> list[Row]:
 
 def _draw_boxes(result: Result, found: list[Row]) -> None:
     scenario = result.scenario
-    reasons = {(line.trunk, line.at): line.text for line in result.story if line.word not in ("fault", "over", "switch")}
+    states = {state for trunk in result.figures.trunks for _, _, state in trunk.bands}
+    reasons = {(line.trunk, line.at): line.text for line in result.story if line.word in states}
     for index, trunk in enumerate(result.figures.trunks):
         for row in found:
             lane = row.lanes[index]

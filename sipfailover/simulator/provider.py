@@ -137,11 +137,11 @@ class Provider(Carrier):
     # -- calls that go out over it ------------------------------------------------------------------------------------
 
     def _invited(self, sip: Sip) -> None:
-        if self.account is not None and not self._holding & REFUSED and self._meets(self._call(sip))[0] != "options only":
-            if not self._proved(sip, b"proxy-authorization"):
-                self._challenge(sip, 407, b"Proxy-Authenticate")
-                return
-        super()._invited(sip)
+        heard = not self._holding & REFUSED and self._meets(self._call(sip))[0] != "options only"
+        if self.account is not None and heard and not self._proved(sip, b"proxy-authorization"):
+            self._challenge(sip, 407, b"Proxy-Authenticate")
+        else:
+            super()._invited(sip)
 
     def _call(self, sip: Sip) -> Call | None:
         return self.calls.get(sip.get(MARK.lower()) or b"")
@@ -279,4 +279,3 @@ class Provider(Carrier):
 
 def _md5(text: bytes) -> bytes:
     return hashlib.md5(text, usedforsecurity=False).hexdigest().encode()
-

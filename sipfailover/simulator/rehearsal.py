@@ -14,7 +14,6 @@ from sipfailover.errors import ConfigError
 from sipfailover.proxy import AttemptEnded, CallEnded, Engine, Fact, ProbeEnded, TrunkChanged
 from sipfailover.simulator.agenda import Span, Spans, swizzle
 from sipfailover.simulator.calls import Call, draw_calls, number_of
-from sipfailover.simulator.kinds import KINDS, Scope
 from sipfailover.simulator.network import CALM, Network, Weather
 from sipfailover.simulator.phone import Phone
 from sipfailover.simulator.provider import Account, Provider
@@ -234,5 +233,3 @@ def check_names(document: Document[Scenario], settings: Settings, config: str) -
     ]
     if wrong:
         raise ConfigError(tuple(wrong))
-
-

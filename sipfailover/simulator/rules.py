@@ -110,7 +110,7 @@ class Rules:
                 return
             self._heard(data, now)
             return
-        number, method = _cseq(data)
+        method = _cseq(data)[1]
         if method in (b"", b"ACK", b"OPTIONS"):
             return
         if method == b"BYE":

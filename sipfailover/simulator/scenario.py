@@ -229,9 +229,10 @@ def load_scenario(path: str) -> Document[Scenario]:
 def names_in(scenario: Scenario) -> list[tuple[tuple[Any, ...], str]]:
     """Every name of a trunk in the file: (path of the setting, name)."""
     found: list[tuple[tuple[Any, ...], str]] = []
-    for section, entries in (("network", scenario.network), ("faults", scenario.faults)):
-        for index, entry in enumerate(entries):
-            found += [((section, index, "trunk"), name) for name in entry.trunk]
+    for index, path in enumerate(scenario.network):
+        found += [(("network", index, "trunk"), name) for name in path.trunk]
+    for index, fault in enumerate(scenario.faults):
+        found += [(("faults", index, "trunk"), name) for name in fault.trunk]
     if scenario.office.inbound_over:
         found.append((("office", "inbound_over"), scenario.office.inbound_over))
     return found

@@ -1,5 +1,4 @@
-"""The office of a scenario: its PBX places calls that have a fate, lets callers lose patience, and answers those who call.
-"""
+"""The office of a scenario: its PBX places calls that have a fate, lets callers lose patience, and takes calls."""
 
 from sipfailover.chance import Chance
 from sipfailover.simulator.calls import Call

@@ -161,8 +161,8 @@ def reply(request: Sip, status: int, tag: bytes, extra: Iterable[tuple[bytes, by
 
 
 def quick_reply(data: bytes, source: Peer, status: int, tag: bytes, extra: bytes) -> bytes | None:
-    """`reply` to a request outside a dialog, without taking it apart: for OPTIONS, of which a long world has hundreds of
-    thousands. None if it is inside a dialog, came through another proxy, or is not written with long header names."""
+    """`reply` to a request outside a dialog, without taking it apart: for OPTIONS, of which a long world has hundreds
+    of thousands. None if it is inside a dialog, came through another proxy, or has no long header names."""
     found = ECHOED.findall(data)
     lines = dict(found)
     if len(lines) != 5 or len(found) != 5 or b";tag=" in lines[b"To"]:
@@ -171,7 +171,8 @@ def quick_reply(data: bytes, source: Peer, status: int, tag: bytes, extra: bytes
     if b";rport" in via:
         via = via.replace(b";rport", b";rport=%d;received=%s" % (source[1], source[0].encode()), 1)
     return (
-        b"SIP/2.0 %d %s\r\nVia: %s\r\nFrom: %s\r\nTo: %s;tag=%s\r\nCall-ID: %s\r\nCSeq: %s\r\n%sContent-Length: 0\r\n\r\n"
+        b"SIP/2.0 %d %s\r\nVia: %s\r\nFrom: %s\r\nTo: %s;tag=%s\r\nCall-ID: %s\r\nCSeq: %s\r\n"
+        b"%sContent-Length: 0\r\n\r\n"
         % (
             status, REASONS.get(status, b"Unknown"), via, lines[b"From"], lines[b"To"], tag, lines[b"Call-ID"],
             lines[b"CSeq"], extra,

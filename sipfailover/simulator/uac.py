@@ -38,8 +38,9 @@ class Uac(Core):
     def invite(
         self, number: str, caller: str, to: Peer, headers: tuple[tuple[bytes, bytes], ...] = (), uri: bytes = b""
     ) -> Leg:
-        """Call a number at a peer. The leg that is returned fills itself as things happen. `uri`: the Request-URI, where
-        it is not the number at the peer (a registered Contact)."""
+        """Call a number at a peer. The leg that is returned fills itself as things happen.
+
+        `uri`: the Request-URI, where it is not the number at the peer (a registered Contact)."""
         domain = b"%s:%d" % (to[0].encode(), to[1])
         leg = Leg(number, True, self.chance.call_id(), self.chance.tag(), to, self.now)
         leg.local = b'"%s" <sip:%s@%s:%d>;tag=%s' % (

@@ -167,7 +167,9 @@ def table(damages: Iterable[Damage]) -> str:
     """All rows, as Markdown."""
     cells = [HEADS, *map(row, damages)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(HEADS))]
-    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in cells]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in cells
+    ]
     return "\n".join([lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]])
 
 

@@ -1,11 +1,11 @@
 """Random worlds: an office, two carriers and a bad network, in which answers, CANCELs, hang-ups and failures race.
 
 One seed is one world. The delays are drawn around the engine's own clocks, so that things happen milliseconds before
-or after them. `invariants` says in sentences what went wrong; an empty list is a good world. A world is a list of events,
-so a bad one can be told with the few of them that it takes (`shrink`).
+or after them. `invariants` says in sentences what went wrong; an empty list is a good world. A world is a list of
+events, so a bad one can be told with the few of them that it takes (`shrink`).
 
-    python -m tests.simulation.schedules 4711                   # live through that world again, and tell what was said
-    python -m tests.simulation.schedules --seeds 1000000        # live through so many worlds; --first N begins elsewhere
+    python -m tests.simulation.schedules 4711                # live through that world again, and tell what was said
+    python -m tests.simulation.schedules --seeds 1000000     # live through so many worlds; --first N begins elsewhere
 """
 
 import argparse
@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from zlib import crc32
 
 from sipfailover.chance import Chance
 from sipfailover.config import Settings, parse
@@ -127,8 +128,8 @@ def manners(chance: Chance) -> Manners | None:
 
 
 def play(seed: int, without: frozenset[int] = frozenset()) -> Play:
-    """Live through the world of this seed. `without`: places of planned events that do not happen; nothing else changes,
-    because what the carriers do with a call is drawn for that call alone."""
+    """Live through the world of this seed. `without`: places of planned events that do not happen; nothing else
+    changes, because what the carriers do with a call is drawn for that call alone."""
     chance = Chance(seed)
     calm = chance.dice() < 0.4
     weather = Weather(
@@ -163,12 +164,12 @@ def play(seed: int, without: frozenset[int] = frozenset()) -> Play:
 
 
 def _script(story: Play, seed: int, carrier: Carrier) -> Callable[[Leg, Chance], Manners | None]:
-    """How a carrier treats calls: by dice of their own, so that one call more or less changes nothing for the others."""
+    """How a carrier treats calls: by dice of their own, so that one more or less changes nothing for the others."""
     offered: Counter[str] = Counter()
 
     def treat(leg: Leg, _dice: Chance) -> Manners | None:
         offered[leg.number] += 1
-        own = manners(Chance(sum(f"{carrier.name} {leg.number}".encode()) + 7919 * offered[leg.number] + 1_000_003 * seed))
+        own = manners(Chance(crc32(f"{carrier.name} {leg.number} {offered[leg.number]} {seed}".encode())))
         story.treated.append(f"{story.world.now:9.4f} {carrier.name} treats {leg.number} with {own or 'silence'}")
         return own
 
@@ -201,7 +202,9 @@ def _plan_calls(story: Play, chance: Chance) -> None:
         caller = f"+4179555{int(chance.dice() * 1000):04d}"
         start = 2.0 + 10 * chance.dice()
         ring = partial(carrier.invite, "+41443000000", caller, PROXY, ((MARK, b"in"),))
-        story.plan(start, f"a call comes in over {carrier.name}", lambda: story.inbound.append(world.tell(carrier, ring)))
+        story.plan(
+            start, f"a call comes in over {carrier.name}", lambda: story.inbound.append(world.tell(carrier, ring))
+        )
         if chance.dice() < 0.6:
             wait = 3 * chance.dice()
             story.plan(

@@ -1,7 +1,7 @@
 """Each way of failing is noticed in time, and costs callers no more than it must (the table of `damage`).
 
-WANTED is what the product promises; YET is what it does today where that is less: bounds that hold, so that nothing gets
-worse, and each is a promise to be kept.
+WANTED is what the product promises; YET is what it does today where that is less: bounds that hold, so that nothing
+gets worse, and each is a promise to be kept.
 """
 
 from dataclasses import dataclass, fields
@@ -57,9 +57,9 @@ WANTED: dict[str, Limits] = {
     "OPTIONS silent, calls fine": Limits(),
     "2 % ordinary failures": Limits(),
 }
-"""Case → what is promised. A trunk that fails between two OPTIONS and without a call is noticed with the next of either,
-ten seconds later at most, and is then Down within two. A lost 180 is never sent again (RFC 3261 §13.3.1), so where
-packets are lost a call now and then looks like "100 and then nothing", waits for that clock, and rings twice."""
+"""Case → what is promised. A trunk that fails between two OPTIONS and without a call is noticed with the next of
+either, ten seconds later at most, and is then Down within two. A lost 180 is never sent again (RFC 3261 §13.3.1), so
+where packets are lost a call now and then looks like "100 and then nothing", waits for that clock, and rings twice."""
 
 YET: dict[tuple[str, str], float] = {
     ("silence", "down_after"): 15.0,
