@@ -23,7 +23,8 @@ The map, from the wire up. Imports point down this list only; a test holds it.
                `registering` (with carriers), `registrar` (PBXs that register with us), `bindings` (where those are)
 `ledger`       the evidence, in SQLite, written by one thread that no call waits for
 `web`          page, status, metrics and health over HTTP: pure functions of one frozen picture (`proxy.view`)
-`simulator`    telephones, carriers and networks in virtual time, with their own SIP; and the demo
+`simulator`    telephones, carriers and networks in virtual time, with their own SIP; the demo; and rehearsals:
+               `scenario` (what goes wrong), `rehearsal` (it is lived through), `rules` (what must hold), `figures`
 `app`          composition: engine, sockets, clock, ledger, page            `cli`  the verbs
 
 How a call goes: `transport` → `engine.receive` → `transaction.layer` → `ladder.invited` → `routing.plan` → an INVITE to

@@ -158,11 +158,8 @@ def simulate(
     from sipfailover.config import find_file
     from sipfailover.simulator.simulate import main as rehearse
 
-    raise typer.Exit(
-        rehearse(
-            scenario, [find_file(config), *(compare or [])], seed=seed, json_file=json_file, html=html, story=story
-        )
-    )
+    configs = [find_file(config), *(compare or [])]
+    raise typer.Exit(rehearse(scenario, configs, seed=seed, json_file=json_file, html=html, story=story))
 
 
 def main() -> int:

@@ -148,6 +148,9 @@ class Figures:
     """Both directions: answered, and hung up by the network."""
     one_way: int
     rerouted: int
+    """Outbound calls that began at one trunk and went on to another."""
+    over_others: int
+    """Outbound calls that another trunk than the main one carried, moved or sent there at once."""
     not_sent: int
     """Inbound calls that the carrier never brought to us."""
     lost_inbound: int
@@ -181,6 +184,7 @@ def count(rehearsal: Rehearsal) -> Figures:
         dropped=_times(outcomes, DROPPED),
         one_way=_times(outcomes, ONE_WAY),
         rerouted=sum(_moved(one.call) for one in out),
+        over_others=sum(bool(one.trunk) and one.trunk != rehearsal.trunks[0] for one in out),
         not_sent=_times(come, UNSENT),
         lost_inbound=_times(come, LOST),
         extra=spread(one.extra for one in out if one.extra > 0),

@@ -48,7 +48,8 @@ def _all(figures: Figures, which: Callable[[TrunkFigures], Spread]) -> str:
 ROWS: tuple[Row, ...] = (
     Row("outbound calls", lambda f: str(f.outbound)),
     Row("  lost", lambda f: str(f.lost), lambda f: f.lost),
-    Row("  moved to another trunk", lambda f: str(f.rerouted)),
+    Row("  moved while being set up", lambda f: str(f.rerouted)),
+    Row("  over another trunk in all", lambda f: str(f.over_others)),
     Row("  extra wait", lambda f: spread_text(f.extra), lambda f: f.extra.total),
     Row("  extra wait of all together", lambda f: seconds(f.extra.total), lambda f: f.extra.total),
     Row("  told something wrong", lambda f: str(f.misled), lambda f: f.misled),

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from sipfailover.flow import Send
-from sipfailover.proxy import AttemptEnded, Engine, Record, ladder
+from sipfailover.proxy import AttemptEnded, Engine, Record, ladder, rung
 from sipfailover.proxy.call import Clock
 from sipfailover.proxy.core import Core
 from sipfailover.proxy.inside import Inside
@@ -135,7 +135,7 @@ def ring_twice(patch: Patch) -> None:
 
 def no_emergency(patch: Patch) -> None:
     """Emergency calls are calls like others, and the first answer is the last."""
-    patch.setattr(ladder, "next_trunk", first_only(ladder.next_trunk))
+    patch.setattr(rung, "next_trunk", first_only(rung.next_trunk))
 
 
 def first_only(choose: Any) -> Any:
@@ -216,6 +216,7 @@ SABOTAGE: dict[str, tuple[Callable[[Patch], None], str]] = {
     "a caller's CANCEL is ignored": (partial(without, Ladder, "cancelled"), "was cancelled, and heard so"),
     "the next trunk is tried after ringing": (ring_twice, "and was offered to"),
     "the next trunk is never tried": (no_emergency, "an emergency call was given up after 1"),
+    "a free trunk is not asked": (no_emergency, "was refused, and"),
     "a dialog is never forgotten": (partial(without, Core, "remove"), "still there: <Leg"),
     "a trunk keeps a channel": (miscount, "counts"),
     "a merged request is never forgotten": (forget_merged, "still merged"),
