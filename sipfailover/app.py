@@ -5,6 +5,7 @@ timer. Nothing here waits for a peer, a disk or a browser.
 """
 
 import asyncio
+import contextlib
 import gc
 import signal
 import time
@@ -20,12 +21,16 @@ from sipfailover.config import Settings, describe
 from sipfailover.errors import TransportError
 from sipfailover.flow import Flow, Send, Target
 from sipfailover.ledger import Ledger
-from sipfailover.proxy import Engine, Log, Record
-from sipfailover.transport import Pool, Resolver, peers_of
+from sipfailover.proxy import Drop, Engine, Log, Record
+from sipfailover.transport import Expiry, Pool, Resolver, Tls, peers_of
 from sipfailover.web import Metrics, WebServer
 
 DRAIN_SECONDS = 30.0
 """After SIGTERM: how long calls that are being set up may take. compose's stop_grace_period is a little longer."""
+LEAVE_WITHIN = 2.0
+"""Seconds that carriers get at the end to answer to `unregister_at_stop`, all together."""
+CERTIFICATES_EVERY = 60.0
+"""Seconds between two looks at the files of certificates, and at when they run out."""
 LAG_EVERY = 0.5
 """Seconds between two looks at how late the event loop is."""
 GC_THRESHOLD = (50_000, 20, 100)
@@ -43,23 +48,38 @@ class App:
         self.ended = asyncio.Event()
         chance = Chance()
         self.engine = Engine(settings, chance, time.monotonic(), wall)
-        self.metrics = Metrics(version=__version__, loop=loop_name)
+        self.tls = Tls(self._say)
+        self.expiry = Expiry(self.tls, self._say)
+        self.metrics = Metrics(version=__version__, loop=loop_name, certificates=self._certificates)
         self.ledger = Ledger(settings.history.file, wall, keep=settings.history.keep)
-        self.pool = Pool(loop, received=self._received, lost=self._lost, settled=self._settled, known=self.engine.knows)
+        self.pool = Pool(
+            loop,
+            received=self._received,
+            lost=self._lost,
+            settled=self._settled,
+            known=self.engine.knows,
+            keep_alive_every=self.engine.keep_alive_every,
+            tls=self.tls,
+            say=self._say,
+        )
         self.resolver = Resolver(loop, self._resolved, name_us=self.pool.local_for, chance=chance)
         self.web: WebServer | None = None
         self.loop_name = loop_name
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = float("inf")
+        self._left: asyncio.Event | None = None
+        """From `stop` on; set when no registration is being given up any more."""
         self._looked_at = 0.0
         self._lag = 0.0
         self._lag_timer: asyncio.TimerHandle | None = None
+        self._certificates_timer: asyncio.TimerHandle | None = None
 
     # -- start and end ------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Bind everything. Raises TransportError if an address for SIP cannot be had: then nothing runs."""
         self.loop.set_exception_handler(self._fault)
+        self.tls.configure(self.settings, self.loop.time())
         for listen in self.settings.listen:
             self.pool.listen(listen.transport, listen.host, listen.port)
         self.ledger.start()
@@ -67,6 +87,7 @@ class App:
         self._settled()
         await self._start_web()
         self._look()
+        self._look_at_certificates()
         for line in describe(self.settings):
             self.log.info(line)
         for warning in self.settings.warnings:
@@ -88,7 +109,7 @@ class App:
             draining=lambda: self.engine.core.draining,
             metrics=self.metrics,
             ledger=self.ledger,
-            warnings=lambda: [str(warning) for warning in self.settings.warnings],
+            warnings=self._warnings,
             token=token.get_secret_value() if token is not None else "",
         )
         try:
@@ -100,7 +121,8 @@ class App:
 
     async def stop(self) -> None:
         """Close everything."""
-        for timer in (self._alarm, self._lag_timer):
+        await self._leave()
+        for timer in (self._alarm, self._lag_timer, self._certificates_timer):
             if timer is not None:
                 timer.cancel()
         self.resolver.close()
@@ -110,6 +132,15 @@ class App:
         if self.web is not None:
             await self.web.stop()
         await self.loop.run_in_executor(None, self.ledger.close)
+
+    async def _leave(self) -> None:
+        """Give up the registrations of which the file says so. A carrier that does not answer costs LEAVE_WITHIN."""
+        left = self._left = asyncio.Event()
+        self.engine.leave(time.monotonic())
+        self._settled()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_WITHIN):
+                await left.wait()
 
     def drain(self) -> None:
         """The first signal: no new calls; the second: the end."""
@@ -143,6 +174,8 @@ class App:
 
     def _lost(self, where: Target, reason: str) -> None:
         self.engine.lost(where, reason, time.monotonic())
+        if reason.startswith("local: "):
+            self.resolver.look_again()  # what we send from may be our address no more
 
     def _resolved(self, name: str, targets: tuple[Target, ...], why: str, forget: bool) -> None:
         self.engine.resolved(name, targets, time.monotonic(), why, forget=forget)
@@ -155,6 +188,8 @@ class App:
                 self.pool.send(command.to, command.data)
             elif isinstance(command, Record):
                 self._record(command)
+            elif isinstance(command, Drop):
+                self.pool.drop(command.to)
             else:
                 self._write(command)
         due = self.engine.deadline()
@@ -163,6 +198,8 @@ class App:
                 self._alarm.cancel()
             self._alarm_at = due
             self._alarm = self.loop.call_later(max(0.0, due - time.monotonic()), self._wake)
+        if self._left is not None and not self.engine.leaving:
+            self._left.set()
 
     def _wake(self) -> None:
         self._alarm, self._alarm_at = None, float("inf")
@@ -178,9 +215,25 @@ class App:
     def _write(self, command: Log) -> None:
         getattr(self.log, command.level)(command.text, **command.fields)
 
+    def _say(self, level: str, text: str, values: dict[str, object]) -> None:
+        self._write(Log(level, text, values))
+
     def _fault(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """An error that nobody has handled is ours: tell it, and go on. The loop hands it over."""
         self.log.error(f"a fault of ours, please report it: {context['message']}", exc_info=context.get("exception"))
+
+    # -- certificates -------------------------------------------------------------------------------------------------
+
+    def _look_at_certificates(self) -> None:
+        self.expiry.look(self.loop.time())
+        self._certificates_timer = self.loop.call_later(CERTIFICATES_EVERY, self._look_at_certificates)
+
+    def _warnings(self) -> list[str]:
+        return [*map(str, self.settings.warnings), *self.expiry.warnings(self.loop.time())]
+
+    def _certificates(self) -> list[tuple[str, str, float]]:
+        held = self.tls.held(self.loop.time())
+        return [(one.use, one.name, one.certificate.not_after.timestamp()) for one in held]
 
     # -- how late we are ----------------------------------------------------------------------------------------------
 

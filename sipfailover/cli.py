@@ -7,12 +7,15 @@ Exit codes: 0 good, 1 the service could not do it, 2 bad configuration or bad co
 import json
 import os
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sipfailover import __version__
 from sipfailover.errors import ConfigError, Problem, SipfailoverError
+
+if TYPE_CHECKING:
+    from sipfailover.config import Settings
 
 EXIT_FAILED = 1
 EXIT_CONFIG = 2
@@ -58,17 +61,66 @@ def run(config: ConfigOption = None) -> None:
 
 
 @app.command(epilog=EPILOG)
-def check(config: ConfigOption = None) -> None:
+def check(
+    config: ConfigOption = None,
+    probe: Annotated[
+        bool,
+        typer.Option("--probe", help="Ask every carrier, step by step, what works. Costs nothing without --call."),
+    ] = False,
+    trunk: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="With --probe: this trunk only; may be given again.")
+    ] = None,
+    call: Annotated[
+        str,
+        typer.Option(
+            metavar="NUMBER",
+            show_default=False,
+            help="With --probe: call this number over each trunk, as your PBX would dial it, until it rings. "
+            "The carrier may charge for it if somebody answers at once.",
+        ),
+    ] = "",
+    caller: Annotated[
+        str,
+        typer.Option(
+            metavar="NUMBER",
+            show_default=False,
+            help="With --call: the number to show. Default: the trunk's caller_id, else its username.",
+        ),
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="With --probe: one JSON object with every step.")] = False,
+) -> None:
     """Read the configuration and say what it means, or everything that is wrong with it."""
     from sipfailover.config import describe, find_file, load
 
+    if not probe and (trunk or call or caller or as_json):
+        raise typer.BadParameter("--trunk, --call, --caller and --json go with --probe")
     file = find_file(config)
     settings = load(file)
     for warning in settings.warnings:
         _say_problem(warning, "warning: ")
-    typer.echo(f"{file}: good" + (f", {_count(len(settings.warnings), 'warning')}" if settings.warnings else ""))
+    if not as_json:
+        typer.echo(f"{file}: good" + (f", {_count(len(settings.warnings), 'warning')}" if settings.warnings else ""))
+    if probe:
+        raise typer.Exit(_probe(settings, tuple(trunk or ()), call, caller, as_json))
     for line in describe(settings):
         typer.echo(f"  {line}")
+
+
+def _probe(settings: "Settings", trunks: tuple[str, ...], call: str, caller: str, as_json: bool) -> int:
+    """Ask the carriers. Returns the exit code."""
+    from sipfailover import preflight
+
+    known = [trunk.name for trunk in settings.trunks]
+    if strange := [name for name in trunks if name not in known]:
+        raise typer.BadParameter(f"there is no trunk '{strange[0]}', but {', '.join(known)}")
+    if call and (why := preflight.objection(call, settings)):
+        raise typer.BadParameter(why)
+    fancy = sys.stdout.isatty() and (sys.stdout.encoding or "").lower().startswith("utf") and not as_json
+    write = (lambda line: None) if as_json else typer.echo
+    sections = preflight.probe(settings, preflight.Wish(trunks, call, caller), write, fancy)
+    told = preflight.as_json(sections)
+    typer.echo(json.dumps(told, indent=2, ensure_ascii=False) if as_json else preflight.summary(sections))
+    return 0 if told["good"] else EXIT_FAILED
 
 
 @profiles_app.callback(invoke_without_command=True)

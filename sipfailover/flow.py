@@ -12,6 +12,11 @@ UDP = "udp"
 TCP = "tcp"
 TLS = "tls"
 
+PING = b"\r\n\r\n"
+"""The keep-alive of RFC 5626 §3.5.1, on either transport: to whom does not know it, it is an empty line (§7.5)."""
+PeerKey = tuple[str, str, int, str]
+"""(transport, host, port, line): see `Target.peer`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -26,13 +31,16 @@ class Target:
     """Our own host and port for Via and Contact on this path, as written: `192.0.2.9:5060`, `[2001:db8::9]:5060`."""
     local: str = ""
     """The address of ours to send from (UDP: which socket). Empty: the system chooses."""
+    line: str = field(default="", kw_only=True)
+    """With TLS: the name of the trunk or PBX that the peer must prove to be, and has proved where this is a `Flow`.
+    Empty: whoever it is, and always without TLS. Two trunks at one address never share a connection."""
     priority: int = field(default=0, compare=False, kw_only=True)
     """SRV priority of the server (RFC 2782), the lowest is the best; 0 where no SRV record led here."""
 
     @property
-    def peer(self) -> tuple[str, str, int]:
-        """(transport, host, port): the key under which a peer is known."""
-        return (self.transport, self.host, self.port)
+    def peer(self) -> PeerKey:
+        """(transport, host, port, line): the key under which a peer is known."""
+        return (self.transport, self.host, self.port, self.line)
 
     @property
     def reliable(self) -> bool:
@@ -42,6 +50,11 @@ class Target:
     def at(self, host: str, port: int) -> Self:
         """The same path towards another address; a flow loses nothing, because only UDP answers move (RFC 3581)."""
         return replace(self, host=host, port=port)
+
+    @property
+    def default_port(self) -> int:
+        """The port that a URI or Via without one means on this transport (RFC 3261 §18.1.1, §19.1.2)."""
+        return 5061 if self.transport == TLS else 5060
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host

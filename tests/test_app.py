@@ -19,11 +19,12 @@ import pytest
 import uvloop
 
 from sipfailover import app as app_module
-from sipfailover.app import App, loop_factory
+from sipfailover.app import LEAVE_WITHIN, App, loop_factory
 from sipfailover.chance import Chance
 from sipfailover.config import parse
 from sipfailover.simulator import Carrier, Leg, Mode, Phone
 from sipfailover.simulator.peers import Plug, address_of, bound
+from tests.kit.registrar import Registrar
 
 ROOT = Path(__file__).parents[1]
 HOST = "127.0.0.1"
@@ -64,7 +65,7 @@ async def until(found: Callable[[], Any], what: str, seconds: float = 8.0) -> An
 class Town:
     """The service, an office and two carriers."""
 
-    def __init__(self, folder: Path, **changes: Any) -> None:
+    def __init__(self, folder: Path, text: str = SETTINGS, **changes: Any) -> None:
         self.loop = asyncio.get_running_loop()
         self.socks = {name: bound() for name in ("pbx", "main", "backup")}
         ports = {name: address_of(sock)[1] for name, sock in self.socks.items()}
@@ -73,7 +74,7 @@ class Town:
             **ports, "sip": free_port(), "page": free_port(), "main_host": HOST, "history": self.history, **changes,
         }  # fmt: skip
         self.sip, self.page = values["sip"], values["page"]
-        self.text = SETTINGS % values
+        self.text = text % values
         self.app = App(parse(self.text), self.loop, "asyncio")
         self.phone = Phone("office", (HOST, ports["pbx"]), Chance(1), proxy=(HOST, self.sip))
         self.main, self.backup = (Carrier(name, (HOST, ports[name]), Chance(2)) for name in ("main", "backup"))
@@ -270,6 +271,85 @@ def test_nothing_to_wait_for_ends_at_the_first_signal(tmp_path: Path) -> None:
             assert here.app.ended.is_set()
 
     play(asyncio.new_event_loop, story)
+
+
+REGISTERS = """
+pbx: {host: 127.0.0.1, port: 9}
+listen: [udp 127.0.0.1:%(sip)d]
+trunks:
+  - {name: main, host: 127.0.0.1, port: %(main)d, username: "+41443210000", auth_username: u7, password: geheim%(keys)s}
+monitor: {options_every: 200ms, timeout: 200ms}
+status: {listen: off}
+history: {file: %(history)s}
+"""
+
+
+@asynccontextmanager
+async def registered(folder: Path, registrar: Registrar, keys: str) -> AsyncIterator[App]:
+    """A service that is registered at this registrar. `App.stop` may be called twice."""
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(lambda: registrar, local_addr=(HOST, 0))
+    port = transport.get_extra_info("sockname")[1]
+    text = REGISTERS % {"sip": free_port(), "main": port, "keys": keys, "history": folder / "history.db"}
+    app = App(parse(text), loop, "asyncio")
+
+    def known() -> bool:
+        account = app.engine.view(time.monotonic()).trunks[0].account
+        return account is not None and account.state == "Registered"
+
+    try:
+        await app.start()
+        await until(known, "registered")
+        yield app
+    finally:
+        await app.stop()
+        transport.close()
+        await asyncio.sleep(0)
+
+
+@LOOPS
+@pytest.mark.parametrize("gives_up", [True, False])
+def test_the_registration_is_given_up_at_the_end_where_the_file_says_so(
+    factory: Factory, gives_up: bool, tmp_path: Path
+) -> None:
+    registrar = Registrar(b"geheim")
+
+    async def story() -> None:
+        async with registered(tmp_path, registrar, ", unregister_at_stop: yes" if gives_up else "") as app:
+            assert registrar.doorman is not None
+            registrar.doorman.expire()  # so the last one is challenged too
+            started = time.monotonic()
+            await app.stop()
+            assert time.monotonic() - started < 1.5
+
+    play(factory, story)
+    assert bool(registrar.bindings) is not gives_up
+    stored = rows(tmp_path / "history.db", "SELECT before, after, status FROM registration_changes ORDER BY id")
+    assert stored == [("Registering", "Registered", 200), ("Registered", "Not used", 0)][: 1 + gives_up]
+
+
+def test_keep_alives_leave_from_where_the_register_left(tmp_path: Path) -> None:
+    async def story() -> None:
+        registrar = Registrar()
+        async with registered(tmp_path, registrar, ", keep_alive_every: 100ms"):
+            await until(lambda: len(registrar.pings) >= 3, "kept alive")
+            assert set(registrar.pings) == {one.source for one in registrar.let_in}
+
+    play(asyncio.new_event_loop, story)
+
+
+@LOOPS
+def test_a_carrier_that_is_silent_at_the_end_costs_two_seconds(factory: Factory, tmp_path: Path) -> None:
+    registrar = Registrar(b"geheim")
+
+    async def story() -> None:
+        async with registered(tmp_path, registrar, ", unregister_at_stop: yes") as app:
+            registrar.silent = True
+            started = time.monotonic()
+            await app.stop()
+            assert LEAVE_WITHIN <= time.monotonic() - started < LEAVE_WITHIN + 1.5
+
+    play(factory, story)
 
 
 def test_a_page_address_that_is_taken_costs_the_page_and_no_call(

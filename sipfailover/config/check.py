@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 from itertools import pairwise
 
+from sipfailover.config import tls
 from sipfailover.config.check_numbers import NUMBER_RULES
 from sipfailover.config.finding import Finding, Rule
 from sipfailover.config.model import Settings
 from sipfailover.config.tree import Path
-from sipfailover.config.words import OUTCOMES, SIP_PORT, Address, is_address, spell
+from sipfailover.config.words import OUTCOMES, SIP_PORT, SIPS_PORT, Address, is_address, spell
 
 RINGS_AGAIN = frozenset({"486", "600"})
 """Busy. (603 is declined, but some carriers say it for "no route", so whoever writes it knows.)"""
@@ -121,7 +122,7 @@ def listeners_are_addresses(settings: Settings) -> Iterator[Finding]:
 
 
 def transports_are_served(settings: Settings) -> Iterator[Finding]:
-    """UDP is sent from a listening socket; over TCP we could call but not be called."""
+    """UDP is sent from a listening socket; over TCP and TLS we could call but not be called."""
     served = {listen.transport for listen in settings.listen}
     peers: list[tuple[Path, str, str]] = [
         (("trunks", i, "transport"), f"trunk '{trunk.name}'", trunk.transport)
@@ -136,18 +137,20 @@ def transports_are_served(settings: Settings) -> Iterator[Finding]:
         if transport == "udp":
             yield Finding(path, f"{who} uses udp, but 'listen' has no udp address", compared=(("listen",),))
         else:
-            text = f"{who} uses tcp, but 'listen' has no tcp address: it can open no connection to us"
+            text = f"{who} uses {transport}, but 'listen' has no {transport} address: it can open no connection to us"
             yield Finding(path, text, warning=True, compared=(("listen",),))
 
 
 def families_are_served(settings: Settings) -> Iterator[Finding]:
-    """An IPv6 address is reached from an IPv6 address only, and IPv4 likewise."""
+    """An IPv6 address is reached from an IPv6 address only, and IPv4 likewise. TLS needs no listener to call."""
     served = {(listen.transport, ":" in listen.host) for listen in settings.listen}
     peers = [(("trunks", i, "host"), trunk.host, trunk.transport) for i, trunk in enumerate(settings.trunks)]
     peers += [(("pbx", i, "host"), pbx.host, pbx.transport) for i, pbx in enumerate(settings.pbx) if pbx.host]
     for path, host, transport in peers:
         six = ":" in host
-        if is_address(host) and (transport, six) not in served and (transport, not six) in served:
+        if transport == "tls" or not is_address(host):
+            continue
+        if (transport, six) not in served and (transport, not six) in served:
             family, example = ("IPv6", "[2001:db8::6]") if six else ("IPv4", "192.168.10.6")
             text = f"no call can go there: 'listen' has no {family} address for {transport}; add one of this machine, "
             both = (("listen",), (*path[:-1], "transport"))
@@ -179,7 +182,7 @@ def peers_are_not_ourselves(settings: Settings) -> Iterator[Finding]:
     """A call sent to our own address would come back to us until its hops are used up; sources tell who calls."""
     pbxs = {(pbx.host, pbx.port_used): pbx.name for pbx in settings.pbx}
     peers: list[tuple[Path, str, str, int]] = [
-        (("trunks", i, "host"), trunk.host, trunk.transport, trunk.port or SIP_PORT)
+        (("trunks", i, "host"), trunk.host, trunk.transport, trunk.port or _default_port(trunk.transport))
         for i, trunk in enumerate(settings.trunks)
     ]
     for path, host, _, port in peers:
@@ -258,6 +261,7 @@ RULES: tuple[Rule, ...] = (
     one_trunk_is_no_backup,
     accounts_are_whole,
     pbxs_can_be_reached,
+    *tls.RULES,
     *NUMBER_RULES,
 )
 
@@ -266,6 +270,10 @@ def findings(settings: Settings) -> Iterator[Finding]:
     """Everything the rules have to say about these settings."""
     for rule in RULES:
         yield from rule(settings)
+
+
+def _default_port(transport: str) -> int:
+    return SIPS_PORT if transport == "tls" else SIP_PORT
 
 
 def _is_any(host: str) -> bool:

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from sipfailover.config.model import Settings
+from sipfailover.config.tls import described
 from sipfailover.config.trunk import TrunkSettings
-from sipfailover.config.words import TEXT_OR_NUMBER, Address, spell
+from sipfailover.config.words import SIP_PORT, SIPS_PORT, TEXT_OR_NUMBER, Address, spell
 from sipfailover.profiles import in_use, names
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -19,6 +20,9 @@ def describe(settings: Settings) -> Iterator[str]:
         yield f"PBX       {pbx.name}: {pbx}"
     where = f", known outside as {settings.public_address}" if settings.public_address else ""
     yield f"listen    {', '.join(str(listen) for listen in settings.listen)}{where}"
+    if settings.tls.certificate_file and (whose := described(settings.tls.certificate_file)):
+        asked = ", asks for theirs" if settings.tls.client_ca_file else ""
+        yield f"tls       our certificate is {whose}{asked}"
     for trunk in sorted(settings.trunks, key=lambda trunk: trunk.tier):
         yield f"trunk {trunk.tier:<3} {_trunk(settings, trunk)}"
         if trunk.name in settings.profiles:
@@ -41,7 +45,11 @@ def describe(settings: Settings) -> Iterator[str]:
 
 def _trunk(settings: Settings, trunk: TrunkSettings) -> str:
     monitor = settings.monitor_for(trunk)
-    host = str(Address(trunk.host, trunk.port)) if trunk.port else f"{trunk.host} (port from DNS, else 5060)"
+    port = SIPS_PORT if trunk.transport == "tls" else SIP_PORT
+    host = str(Address(trunk.host, trunk.port)) if trunk.port else f"{trunk.host} (port from DNS, else {port})"
+    if trunk.transport == "tls":
+        names = dict.fromkeys(name for name in (trunk.domain, trunk.host) if name)
+        host += f", with a certificate for {trunk.tls.server_name or ' or '.join(names)}"
     channels = f", at most {trunk.channels} calls" if trunk.channels else ""
     return (
         f"{trunk.name}: {trunk.transport} {host}{channels}; OPTIONS every {spell(monitor.options_every)}, "

@@ -83,6 +83,7 @@ def parse(
         warnings.append(Problem(str(folder / ".env"), 0, 0, "", _open_to_all_text(folder / ".env")))
     settings, refused = _validate(tree)
     if settings is not None:
+        settings = _with_absolute_paths(settings, folder)  # the rules read files
         for finding in findings(settings):
             if not _rests_on_refused(finding, refused):
                 found = tree.problem(finding.path, finding.text, compared=finding.compared)
@@ -90,7 +91,7 @@ def parse(
     if tree.problems or dotenv_problems or settings is None:
         raise ConfigError(_in_order(tree.problems) + tuple(dotenv_problems))
     by_name = {settings.trunks[index].name: applied for index, applied in profiles.items()}
-    return _with_absolute_paths(settings, folder).with_warnings(_in_order(warnings)).with_profiles(by_name)
+    return settings.with_warnings(_in_order(warnings)).with_profiles(by_name)
 
 
 def _validate(tree: Tree) -> tuple[Settings | None, set[Path]]:
@@ -184,12 +185,24 @@ def _open_to_all_text(file: FilePath) -> str:
     return f"everybody on this machine may read the secrets in {file}: chmod o-r {file}"
 
 
+FILES = {"history": ("file",), "tls": ("certificate_file", "key_file", "client_ca_file")}
+"""Sections → keys that name files."""
+PEER_FILES = ("ca_file", "certificate_file", "key_file")
+"""The same of the section `tls` of a trunk or PBX."""
+
+
 def _with_absolute_paths(settings: Settings, folder: FilePath) -> Settings:
     """Relative paths of the file start where the file is, whatever the working directory."""
-    if not settings.history.file:
-        return settings
-    history = settings.history.model_copy(update={"file": os.path.abspath(folder / settings.history.file)})
-    return settings.model_copy(update={"history": history})
+
+    def absolute(section: Any, keys: tuple[str, ...]) -> Any:
+        named = {key: os.path.abspath(folder / getattr(section, key)) for key in keys if getattr(section, key)}
+        return section.model_copy(update=named)
+
+    changed: dict[str, object] = {name: absolute(getattr(settings, name), keys) for name, keys in FILES.items()}
+    for name in ("pbx", "trunks"):
+        peers = getattr(settings, name)
+        changed[name] = tuple(peer.model_copy(update={"tls": absolute(peer.tls, PEER_FILES)}) for peer in peers)
+    return settings.model_copy(update=changed)
 
 
 def _in_order(problems: list[Problem]) -> tuple[Problem, ...]:

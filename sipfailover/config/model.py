@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model
 
 from sipfailover.config.section import Outcomes, Port, Secret, Section, Transport
 from sipfailover.config.telephone import PhoneNumber
-from sipfailover.config.trunk import Monitor, NumberForm, TrunkSettings
+from sipfailover.config.trunk import Monitor, NumberForm, TrunkSettings, TrunkTls
 from sipfailover.config.words import (
     SIP_PORT,
     SIPS_PORT,
@@ -49,6 +49,8 @@ class Pbx(Section):
     """The port to which we send. Default 5060, with tls 5061."""
     transport: Transport = "udp"
     """udp, tcp or tls, for calls that we send to the PBX; from it, all are taken. Default udp."""
+    tls: TrunkTls = TrunkTls()
+    """Certificates, with transport: tls."""
     networks: Annotated[tuple[Network, ...], BeforeValidator(as_list)] = ()
     """More addresses and networks that are this PBX, as in 192.168.10.0/28. Default: none."""
     username: Text = ""

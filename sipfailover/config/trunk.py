@@ -50,15 +50,16 @@ class TrunkFailover(Section):
 
 
 class TrunkTls(Section):
-    """How the carrier proves who it is, and we to it. Only with `transport: tls`."""
+    """How a carrier or PBX proves who it is, and we to it. Only with `transport: tls`."""
 
     ca_file: Text = ""
-    """A PEM file with the certificates of the authorities that we believe about this carrier, for example its own.
-    Relative to this file. Default: those of the system."""
+    """A PEM file with the certificates of the authorities that we believe about this carrier or PBX, for example its
+    own. Relative to this file. Default: those of the system."""
     server_name: Host | None = None
-    """The name that the carrier's certificate must have, when it is neither `domain` nor `host`. Default: these."""
+    """The name that its certificate must have, when it is neither `domain` nor `host`. Default: one of these. The name
+    to which DNS leads from there proves nothing."""
     certificate_file: Text = ""
-    """Our own certificate with its chain (PEM), where the carrier asks for one. Default: none is shown."""
+    """Our own certificate with its chain (PEM), where the other side asks for one. Default: none is shown."""
     key_file: Text = ""
     """The private key that belongs to it (PEM, without a password). Default: it is in certificate_file."""
 
@@ -123,7 +124,8 @@ class TrunkSettings(Section):
     25s over udp and 90s over tcp and tls while registered."""
     clear_old_registrations: YesNo = False
     """Whether to remove, at the start, whatever is registered on this account (`Contact: *`): for carriers that go on
-    calling places that are gone. It also throws out other devices on the account. Default no."""
+    calling places that are gone. It also throws out other devices on the account. Later on only our own former
+    addresses are removed, when the carrier lists one. Default no."""
     unregister_at_stop: YesNo = False
     """Whether to give the registration up when the service ends. Default no: calls that come in during a restart
     then wait for it, and the carrier's own forwarding does not act. Write yes where it should."""

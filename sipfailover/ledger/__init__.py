@@ -13,5 +13,6 @@
 
 from .ledger import Ledger as Ledger
 from .queries import last_calls as last_calls
+from .queries import last_registration_changes as last_registration_changes
 from .queries import last_trunk_changes as last_trunk_changes
 from .queries import open_for_reading as open_for_reading

@@ -42,6 +42,18 @@ class StoredChange:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class StoredRegistration:
+    """One row of `registration_changes`."""
+
+    at_ms: int
+    trunk: str
+    before: str
+    after: str
+    why: str
+    status: int
+
+
 def open_for_reading(path: str) -> sqlite3.Connection:
     """A connection that cannot change the file. Raises `sqlite3.OperationalError` when there is none."""
     return sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True)
@@ -64,3 +76,15 @@ def last_trunk_changes(db: sqlite3.Connection, count: int) -> list[StoredChange]
     """The changes of health stored last, newest first."""
     rows = db.execute("SELECT at_ms, trunk, before, after, why FROM trunk_changes ORDER BY id DESC LIMIT ?", (count,))
     return [StoredChange(*row) for row in rows]
+
+
+def last_registration_changes(db: sqlite3.Connection, count: int) -> list[StoredRegistration]:
+    """The changes of registrations stored last, newest first; none in a file that no service has opened since they are
+    kept (schema 2)."""
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version < 2:
+        return []
+    rows = db.execute(
+        "SELECT at_ms, trunk, before, after, why, status FROM registration_changes ORDER BY id DESC LIMIT ?", (count,)
+    )
+    return [StoredRegistration(*row) for row in rows]

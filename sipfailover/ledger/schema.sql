@@ -1,5 +1,8 @@
 -- The evidence. Times are milliseconds since 1970 UTC (…_ms), durations milliseconds (…_after_ms).
--- The version of this schema is PRAGMA user_version; store.py holds it and refuses files of a newer one.
+-- Its version is PRAGMA user_version. A file of an older version gets the parts that it lacks, each as one transaction,
+-- when it is opened (store.py); one of a newer version is refused. A part that was released is never changed.
+
+-- version 1
 
 -- One row per start of the process: call numbers count from 1 in each run.
 CREATE TABLE runs (
@@ -80,3 +83,19 @@ CREATE TABLE probes_minute (
     round_trip_max_us INTEGER NOT NULL,
     PRIMARY KEY (trunk, minute_ms, result)
 ) STRICT, WITHOUT ROWID;
+
+-- version 2
+
+-- Our registrations with the carriers.
+CREATE TABLE registration_changes (
+    id     INTEGER PRIMARY KEY,
+    run    INTEGER NOT NULL REFERENCES runs,
+    at_ms  INTEGER NOT NULL,
+    trunk  TEXT    NOT NULL,
+    before TEXT    NOT NULL,
+    after  TEXT    NOT NULL,             -- Registering | Registered | Failed | Not used
+    why    TEXT    NOT NULL,
+    status INTEGER NOT NULL              -- of the carrier's answer, 0 when there was none
+) STRICT;
+
+CREATE INDEX registration_changes_by_trunk ON registration_changes (trunk, at_ms);

@@ -6,6 +6,7 @@ damaged file is put aside under another name and a fresh one begun: old evidence
 
 import contextlib
 import os
+import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
@@ -13,9 +14,9 @@ from importlib import resources
 from pathlib import Path
 
 from sipfailover.errors import SipfailoverError
-from sipfailover.proxy.facts import AttemptEnded, CallEnded, Fact, ProbeEnded, TrunkChanged
+from sipfailover.proxy.facts import AttemptEnded, CallEnded, Fact, ProbeEnded, RegistrationChanged, TrunkChanged
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION_ID = 0x53495046
 """`SIPF` in the header of the file: it is ours."""
 
@@ -80,12 +81,21 @@ class Store:
         db.execute("PRAGMA synchronous = NORMAL")  # WAL survives a killed process; a power cut costs the last moments.
         (page_size,) = db.execute("PRAGMA page_size").fetchone()
         db.execute(f"PRAGMA max_page_count = {max(1, max_bytes // page_size)}")
-        if not tables:
-            schema = resources.files("sipfailover.ledger").joinpath("schema.sql").read_text("utf-8")
-            db.executescript(
-                f"BEGIN IMMEDIATE;\n{schema}\n"
-                f"PRAGMA application_id = {APPLICATION_ID};\nPRAGMA user_version = {SCHEMA_VERSION};\nCOMMIT;"
+        for number, part in schema_parts():
+            if number > (version if tables else 0):
+                self._apply(number, part)
+
+    def _apply(self, number: int, part: str) -> None:
+        """Bring the file to this version, whole or not at all: a process that is killed meanwhile does it again."""
+        try:
+            self._db.executescript(
+                f"BEGIN IMMEDIATE;\n{part}\n"
+                f"PRAGMA application_id = {APPLICATION_ID};\nPRAGMA user_version = {number};\nCOMMIT;"
             )
+        finally:
+            if self._db.in_transaction:
+                with contextlib.suppress(sqlite3.Error):
+                    self._db.execute("ROLLBACK")
 
     @property
     def gone(self) -> bool:
@@ -138,6 +148,7 @@ class Store:
             for table in ("attempts", "calls"):
                 db.executemany(f"DELETE FROM {table} WHERE run = ? AND call = ?", old)
             db.execute("DELETE FROM trunk_changes WHERE at_ms < ?", (before_ms,))
+            db.execute("DELETE FROM registration_changes WHERE at_ms < ?", (before_ms,))
             db.execute("DELETE FROM probes_minute WHERE minute_ms < ?", (before_ms,))
         return len(old) == rows
 
@@ -170,6 +181,10 @@ class Store:
                 )
             case TrunkChanged():
                 return INSERT_CHANGE, (*(run, self._ms(fact.at), fact.trunk, fact.before, fact.after, _text(fact.why)),)
+            case RegistrationChanged():
+                return INSERT_REGISTRATION, (
+                    *(run, self._ms(fact.at), fact.trunk, fact.before, fact.after, _text(fact.why), fact.status),
+                )
             case ProbeEnded():
                 at = self._ms(fact.at)
                 trip = 0 if fact.round_trip is None else round(fact.round_trip * 1e6)
@@ -183,11 +198,20 @@ INSERT_CALL = """INSERT OR REPLACE INTO calls (run, call, direction, caller, cal
 INSERT_ATTEMPT = """INSERT OR REPLACE INTO attempts (run, call, number, trunk, outcome, status, reason, verdict,
     sent_ms, ringing_after_ms, ended_after_ms, remote, call_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 INSERT_CHANGE = "INSERT INTO trunk_changes (run, at_ms, trunk, before, after, why) VALUES (?, ?, ?, ?, ?, ?)"
+INSERT_REGISTRATION = """INSERT INTO registration_changes (run, at_ms, trunk, before, after, why, status)
+    VALUES (?, ?, ?, ?, ?, ?, ?)"""
 ADD_PROBE = """INSERT INTO probes_minute (trunk, minute_ms, result, probes, round_trips, round_trip_sum_us,
     round_trip_max_us) VALUES (?, ?, ?, 1, ?, ?, ?)
     ON CONFLICT DO UPDATE SET probes = probes + 1, round_trips = round_trips + excluded.round_trips,
     round_trip_sum_us = round_trip_sum_us + excluded.round_trip_sum_us,
     round_trip_max_us = max(round_trip_max_us, excluded.round_trip_max_us)"""
+
+
+def schema_parts() -> list[tuple[int, str]]:
+    """The parts of `schema.sql`: (version that a file has with it, statements), in order."""
+    text = resources.files("sipfailover.ledger").joinpath("schema.sql").read_text("utf-8")
+    _, *parts = re.split(r"^-- version (\d+)$", text, flags=re.MULTILINE)
+    return [(int(number), part) for number, part in zip(parts[::2], parts[1::2], strict=True)]
 
 
 def put_aside(path: str, at: datetime) -> str:

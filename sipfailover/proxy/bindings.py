@@ -163,7 +163,7 @@ def way(uri: SipUri, path: tuple[bytes, ...], request: Message, flow: Flow) -> t
     Over a stream: over that stream. Otherwise at its Contact, unless the PBX signs with another address than it comes
     from, which is how one behind NAT looks, or gives our own: then where its REGISTER came from.
     """
-    here = Target(flow.transport, flow.host, flow.port, flow.sent_by, flow.local)
+    here = Target(flow.transport, flow.host, flow.port, flow.sent_by, flow.local, line=flow.line)
     hop: Target = here
     if flow.host == request.via.address:
         hop = next_hop(path[0][1:-1] if path else uri.to_bytes(), here)

@@ -2,6 +2,7 @@
 
 from enum import IntEnum
 
+from sipfailover.flow import PeerKey
 from sipfailover.proxy.leg import Leg
 from sipfailover.proxy.line import Line
 from sipfailover.routing import Candidate, Said
@@ -47,6 +48,8 @@ class Clock(IntEnum):
     """A trunk wants to be asked, or its health has a deadline."""
     REGISTER = 108
     """A registration wants to be renewed, or has a deadline."""
+    KEEP_ALIVE = 109
+    """The NAT on the way to a trunk wants to see a packet."""
     UNREGISTER = 110
     """A registration of a PBX with us runs out."""
 
@@ -123,7 +126,7 @@ class Call:
         self.answered_at: float | None = None
         self.tried: set[str] = set()
         """Names that had their attempt, in this round."""
-        self.addresses: set[tuple[str, str, int]] = set()
+        self.addresses: set[PeerKey] = set()
         """Addresses of the last of them that had one."""
         self.round = 1
         """An emergency call goes round twice."""

@@ -7,7 +7,18 @@ as an input: bytes that could not be delivered as `lost`.
 from dataclasses import dataclass
 
 from sipfailover.flow import Send as Send
+from sipfailover.flow import Target
 from sipfailover.proxy.facts import Fact
+
+
+@dataclass(slots=True)
+class Drop:
+    """End the stream connection to this peer, if there is one: requests over it had no answer.
+
+    Whatever waits there comes back as `lost`.
+    """
+
+    to: Target
 
 
 @dataclass(slots=True)
@@ -26,4 +37,4 @@ class Log:
     fields: dict[str, object]
 
 
-Command = Send | Record | Log
+Command = Send | Drop | Record | Log

@@ -22,6 +22,9 @@ from sipfailover.wire import Message, compose
 ALLOW = b"INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, REFER, NOTIFY, MESSAGE, SUBSCRIBE"
 """What we take part in (§20.5)."""
 
+CALLS, REQUESTS = "does not let us call", "refuses what we send inside calls"
+"""What is told of a carrier that wants another password, by what it refuses."""
+
 RESULTS = {486: "busy", 600: "busy", 408: "no answer", 480: "no answer", 487: "cancelled"}
 """Final status → result of a call."""
 TRUNK_FAILED, PBX_FAILED = "trunk failed", "PBX failed"
@@ -61,6 +64,21 @@ class Core:
     def log(self, level: str, text: str, **fields: object) -> None:
         """Tell the operator."""
         self.out.append(Log(level, text, fields))
+
+    def not_let_in(self, line: Line, what: str, why: str, **fields: object) -> None:
+        """A carrier refuses our user name or password, or asks what we cannot answer: one clear alarm, however many
+        requests it refuses until it accepts one again. `what`: CALLS or REQUESTS."""
+        account = line.account
+        if account is not None and what not in account.alarms:
+            account.alarms.add(what)
+            self.log("error", f"{line.name} {what}", why=why, **fields)
+
+    def let_in(self, line: Line, what: str) -> None:
+        """A carrier has accepted one that showed our password. (A REGISTER that gets through says nothing of calls.)"""
+        account = line.account
+        if account is not None and what in account.alarms:
+            account.alarms.discard(what)
+            self.log("info", f"{line.name} accepts our password again")
 
     def respond(
         self, tx: Transaction, status: int, reason: bytes = b"", headers: Sequence[tuple[bytes, bytes]] = (),
@@ -125,7 +143,9 @@ class Core:
         )
 
     def line_at(self, target: Target) -> Line | None:
-        """The trunk or PBX that is known at this address."""
+        """The trunk or PBX that a TLS peer is, or that is known at this address."""
+        if target.line:
+            return self.lines.get(target.line)
         peer = self.admission.who(target.host, target.port)
         return self.lines.get(peer.name) if peer is not None else None
 

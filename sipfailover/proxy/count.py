@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sipfailover.flow import Flow, Send
+from sipfailover.flow import PING, Flow, Send
 from sipfailover.proxy.commands import Command
 from sipfailover.proxy.core import Core
 from sipfailover.wire import Message
@@ -30,15 +30,15 @@ class Count:
 
     def sent(self, commands: Sequence[Command]) -> None:
         """What is about to leave."""
-        who = self.core.admission.who
+        line_at = self.core.line_at
         for command in commands:
             if type(command) is Send:
                 to, data = command.to, command.data
-                peer = who(to.host, to.port)
-                role = "other" if peer is None else peer.role
+                line = line_at(to)
+                role = "other" if line is None else line.role
                 if data[:4] == b"SIP/":
                     self._response(role, "out", data[8] - 48)
-                else:
+                elif data != PING:
                     self._request(role, "out", data[: data.find(b" ")])
 
     def rejected(self, why: str) -> None:

@@ -26,6 +26,7 @@ from sipfailover.proxy.core import Core
 from sipfailover.proxy.count import Count
 from sipfailover.proxy.inside import Inside, Relayed
 from sipfailover.proxy.invitation import is_emergency
+from sipfailover.proxy.keepalive import KeepAlive
 from sipfailover.proxy.ladder import DRAIN_RETRY_AFTER, Ladder
 from sipfailover.proxy.line import Line
 from sipfailover.proxy.registering import Registering, Registers
@@ -33,6 +34,7 @@ from sipfailover.proxy.registrar import Registrar
 from sipfailover.proxy.stray import Stray
 from sipfailover.proxy.view import EngineView
 from sipfailover.proxy.watch import Asked, AskedOther, Watch
+from sipfailover.proxy.wedged import Wedged
 from sipfailover.transaction import Input, Transaction
 from sipfailover.wire import Message, compose
 
@@ -53,7 +55,9 @@ class Engine:
         self.core = core = Core(settings, chance, now)
         self.count = Count(core)
         self.watch = Watch(core)
-        self.registering = Registering(core, self.watch)
+        self.wedged = Wedged(core)
+        self.keepalive = KeepAlive(core)
+        self.registering = Registering(core, self.watch, self.keepalive)
         self.registrar = Registrar(core, self.watch, self.count, wall)
         self.inside = Inside(core)
         self.stray = Stray(core, self.inside)
@@ -69,6 +73,7 @@ class Engine:
             Clock.NO_FINAL: lambda relayed, _clock, now: self.inside.cancelled(relayed, now),
             Clock.WATCH: lambda line, _clock, now: self.watch.wake(line, now),
             Clock.REGISTER: lambda line, _clock, now: self.registering.wake(line, now),
+            Clock.KEEP_ALIVE: lambda line, _clock, now: self.keepalive.wake(line, now),
             Clock.UNREGISTER: lambda line, _clock, now: self.registrar.wake(line, now),
         }
         self.watch.start(now)
@@ -78,8 +83,7 @@ class Engine:
     def receive(self, flow: Flow, data: bytes, now: float) -> None:
         """One message came over a flow. On the path."""
         core = self.core
-        peer = core.admission.who(flow.host, flow.port)
-        source = core.lines[peer.name] if peer is not None else self._guest(flow, data)
+        source = core.line_at(flow) or self._guest(flow, data)
         if source is None:
             if not self.registrar.is_open or not data.startswith(b"REGISTER "):
                 self._stranger(flow, data)
@@ -87,6 +91,8 @@ class Engine:
             source = self._registrant(flow, data, now)
             if source is None:
                 return
+        if flow.reliable:
+            self._over_stream(flow, source)
         try:
             message = Message(data)
             self.count.received(source.role, message)
@@ -101,9 +107,13 @@ class Engine:
 
     def lost(self, where: Target, reason: str, now: float) -> None:
         """What was sent there did not arrive, or the connection is gone. `reason`: a word of the transport."""
+        self.wedged.alive(where)
+        if where.line and ": " in reason and not reason.startswith("local: "):
+            self._tls_failed(self.core.lines.get(where.line), reason)
         self.registrar.lost(where, now)
         self.core.layer.lost(where, reason, now)
         self._settle(now)
+        self.registering.lost(where, now)
 
     def resolved(
         self, name: str, targets: tuple[Target, ...], now: float, why: str = "", *, forget: bool = False
@@ -141,6 +151,10 @@ class Engine:
         """Take no new calls from now on; those that are being set up, or talk, go on."""
         self.core.draining = True
 
+    def leave(self, now: float) -> None:
+        """The end is near: give up the registrations of which the file says so. `leaving` says until when to wait."""
+        self.registering.leave(now)
+
     # -- outputs ------------------------------------------------------------------------------------------------------
 
     def deadline(self) -> float | None:
@@ -165,10 +179,25 @@ class Engine:
         """Whether a PBX or a trunk is at this IP address."""
         return self.core.admission.knows(host)
 
+    def keep_alive_every(self, host: str, port: int) -> float | None:
+        """Seconds of silence after which a connection to this peer is kept alive: 0 for never, None: as usual."""
+        peer = self.core.admission.who(host, port)
+        return self.keepalive.every(self.core.lines[peer.name]) if peer is not None else None
+
+    @property
+    def leaving(self) -> bool:
+        """True after `leave` while a carrier has not answered yet."""
+        return self.registering.leaving
+
     @property
     def setting_up(self) -> int:
         """Calls that are not answered yet."""
         return sum(call.answered_at is None for call in self.core.calls.values())
+
+    @property
+    def unanswered(self) -> int:
+        """Peers that owe us a final answer to some request."""
+        return len(self.core.layer.waiting)
 
     # -- dispatch -----------------------------------------------------------------------------------------------------
 
@@ -196,17 +225,20 @@ class Engine:
     ) -> None:
         """Something happened to a transaction: its user is told."""
         user = tx.user
+        if what is Input.TIMER_B or what is Input.TIMER_F:
+            self.wedged.unanswered(tx.to)
         if isinstance(user, Attempt):
             self.ladder.heard(tx, user, what, message, now)
-            if what is Input.FAILURE and message is not None and message.status == 403:
-                self.registering.doubted(user.line, now)
+            self.registering.called(tx, user, what, message, now)
         elif isinstance(user, Relayed) and tx.request is None:
             self.inside.heard(tx, user, what, message, now)
         elif isinstance(user, Asked):
             self.watch.heard(tx, user, what, message, now)
-            if message is not None and user.line.account is not None:
-                self.registering.address_seen(user.line, message, now)
-                self.registering.answers(user.line, now)
+            if user.line.account is not None and what is not Input.PROVISIONAL:
+                if message is not None:
+                    self.registering.answers(user.line, tx, message, now)
+                else:
+                    self.registering.follow(user.line, now)
         elif isinstance(user, AskedOther):
             self.watch.heard_other(tx, user, what, message, now)
         elif isinstance(user, Registers):
@@ -278,6 +310,20 @@ class Engine:
         self.core.respond(tx, 200 if by_caller else 481, now=now)
         if by_caller:
             self.ladder.cancelled(self.core.calls[number], now)
+
+    def _over_stream(self, flow: Flow, source: Line) -> None:
+        """Something came over a connection: it lives; and if we opened it, TLS works again."""
+        self.wedged.alive(flow)
+        trunk = source.trunk
+        if trunk.tls_why and trunk.target is not None and flow.peer == trunk.target.peer:
+            trunk.tls_why = ""
+
+    def _tls_failed(self, line: Line | None, reason: str) -> None:
+        """A connection to a trunk or PBX came to nothing for a reason that somebody must mend: told once, and on the
+        page until something comes over a connection to there."""
+        if line is not None and line.trunk.tls_why != reason:
+            line.trunk.tls_why = reason
+            self.core.log("error", f"no tls connection to {line.role} {line.name}", why=reason)
 
     def _refuse(self, flow: Flow, data: bytes, error: WireError) -> None:
         """Answer what cannot be read, if it can be answered at all. Nothing is kept of it."""

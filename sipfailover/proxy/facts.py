@@ -87,6 +87,21 @@ class TrunkChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class RegistrationChanged:
+    """Our registration with a carrier moved."""
+
+    at: float
+    trunk: str
+    before: str
+    after: str
+    """`Registering`, `Registered`, `Failed`, `Not used`."""
+    why: str
+    """One sentence: the carrier's answer, or what took its place."""
+    status: int
+    """The SIP status of that answer, 0 when there was none."""
+
+
+@dataclass(frozen=True, slots=True)
 class ProbeEnded:
     """An OPTIONS to a trunk or a PBX was answered, or was not. Only those to the address in use are told: they say how
     the trunk is, the others how one of its further addresses is."""
@@ -101,4 +116,4 @@ class ProbeEnded:
     """The address it went to, as `udp 192.0.2.1:5060`."""
 
 
-Fact = AttemptEnded | CallEnded | TrunkChanged | ProbeEnded
+Fact = AttemptEnded | CallEnded | TrunkChanged | RegistrationChanged | ProbeEnded

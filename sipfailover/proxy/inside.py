@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from sipfailover.flow import Send, Target
 from sipfailover.proxy.answers import answer_inside
 from sipfailover.proxy.call import Call, Clock
-from sipfailover.proxy.core import Core
+from sipfailover.proxy.core import REQUESTS, Core
 from sipfailover.proxy.leg import Leg
+from sipfailover.proxy.line import Line
 from sipfailover.proxy.referral import remember, translate
 from sipfailover.transaction import LIFE, PROCEEDING, T1, T2, Input, Timer, Transaction
 from sipfailover.wire import Exchange, Message, Outcome, compose, rewrite
@@ -38,6 +39,8 @@ class Relayed:
     server: tuple[bytes, bytes, bytes] | None
     """Key of the transaction that wants the answer; None if nobody does."""
     branch: bytes
+    line: Line | None = None
+    """The trunk or PBX it went to, while its call goes on."""
     exchange: Exchange | None = None
     """Its way through the carrier's challenges, where we have an account."""
     request: Message | None = None
@@ -102,15 +105,15 @@ class Inside:
 
     def _relay(self, tx: Transaction, request: Message, leg: Leg, partner: Leg, now: float) -> None:
         """Send a request on, in the other dialog (§12.2.1.1)."""
-        relayed = Relayed(request.method, leg.key, partner.key, tx.key, b"", self._exchange(partner))
+        line = self._line(partner)
+        relayed = Relayed(request.method, leg.key, partner.key, tx.key, b"", line, _exchange(line))
         tx.user = relayed
         self._send(relayed, request, leg, partner, now)
 
-    def _exchange(self, leg: Leg) -> Exchange | None:
-        """A way through challenges for a request on this leg; None where we have no account."""
+    def _line(self, leg: Leg) -> Line | None:
+        """The trunk or PBX at the other end of this leg; None when the call is over."""
         call = self.core.calls.get(leg.call)
-        line = None if call is None else call.source if leg.caller else call.line
-        return line.account.wallet.exchange() if line is not None and line.account is not None else None
+        return None if call is None else call.source if leg.caller else call.line
 
     def _send(self, relayed: Relayed, request: Message, leg: Leg, partner: Leg, now: float) -> None:
         """Send it, for the first time or with what its challenge wants (§22.2)."""
@@ -182,6 +185,7 @@ class Inside:
         if what is Input.SUCCESS and leg is not None:
             if relayed.exchange is not None:
                 relayed.exchange.accepted(message)
+                self._let_in(relayed)
                 if relayed.method == INVITE:
                     leg.credentials = tuple(relayed.exchange.sent)
             if relayed.method == INVITE:
@@ -227,7 +231,8 @@ class Inside:
             exchange.accepted(message)
             return False
         if exchange.challenged(message) is not Outcome.AGAIN:
-            self.core.log("error", f"a {relayed.method.decode()} is not let in", why=exchange.why, leg=str(leg))
+            if relayed.line is not None:
+                self.core.not_let_in(relayed.line, REQUESTS, exchange.why, method=relayed.method.decode("latin-1"))
             return False
         if relayed.method == BYE and not relayed.origin:
             self._send_bye(relayed, leg, now)
@@ -238,6 +243,11 @@ class Inside:
             relayed.clock.stop()
         self._send(relayed, relayed.request, self.core.legs.get(relayed.origin, leg), leg, now)
         return True
+
+    def _let_in(self, relayed: Relayed) -> None:
+        """A request that showed our password has got through."""
+        if relayed.line is not None and relayed.exchange is not None and relayed.exchange.sent:
+            self.core.let_in(relayed.line, REQUESTS)
 
     def _signed(self, beginning: bytes, exchange: Exchange, method: bytes, body: bytes, leg: Leg) -> bytes:
         """The beginning of a request with what the carrier wants to see."""
@@ -348,7 +358,8 @@ class Inside:
             self._interrupt(pending, now)
         if leg.ack_cseq != leg.success_cseq:
             self._acknowledge_alone(leg)
-        relayed = Relayed(BYE, b"", leg.key, None, b"", self._exchange(leg), bye)
+        line = self._line(leg)
+        relayed = Relayed(BYE, b"", leg.key, None, b"", line, _exchange(line), bye)
         for timer in (leg.again, leg.give_up):
             if timer is not None:
                 timer.stop()
@@ -378,6 +389,11 @@ class Inside:
         if server is not None:
             core.respond(server, 487, now=now)
         core.layer.cancel(pending.branch, now)
+
+
+def _exchange(line: Line | None) -> Exchange | None:
+    """A way through challenges for one request to this line; None where we have no account."""
+    return line.account.wallet.exchange() if line is not None and line.account is not None else None
 
 
 def shown(leg: Leg) -> bytes:

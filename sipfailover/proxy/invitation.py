@@ -4,6 +4,8 @@ Numbers and identities are decided in `trunk.presentation` and `trunk.identity`,
 side sent it, so that one attempt leaves no trace in the next.
 """
 
+from dataclasses import replace
+
 from sipfailover.chance import Chance
 from sipfailover.errors import WireError
 from sipfailover.flow import Flow, Target
@@ -190,4 +192,4 @@ def invitation(request: Message, leg: Leg, branch: bytes, exchange: Exchange | N
 
 def flow_as(flow: Flow, sent_by: bytes) -> Flow:
     """The same flow under another name of ours: how a carrier sees us behind NAT."""
-    return Flow(flow.transport, flow.host, flow.port, sent_by, flow.local, flow.connection)
+    return replace(flow, sent_by=sent_by)

@@ -12,7 +12,7 @@ from sipfailover.proxy import forks
 from sipfailover.proxy.answers import REDIRECTED, answer_for
 from sipfailover.proxy.call import OUTBOUND, Attempt, Call, Clock, Progress
 from sipfailover.proxy.closing import close
-from sipfailover.proxy.core import PBX_FAILED, TRUNK_FAILED, Core, phrase
+from sipfailover.proxy.core import CALLS, PBX_FAILED, TRUNK_FAILED, Core, phrase
 from sipfailover.proxy.inside import Inside
 from sipfailover.proxy.invitation import begin, invitation, offer
 from sipfailover.proxy.leg import Leg
@@ -170,7 +170,7 @@ class Ladder:
         if outcome is not Challenged.AGAIN:
             if outcome is Challenged.REFUSED and account is not None:
                 account.refused(now)
-            self.core.log("error", f"{attempt.line.name} does not let us call", why=exchange.why, call=call.number)
+            self.core.not_let_in(attempt.line, CALLS, exchange.why, call=call.number)
             return False
         if attempt.clock is not None:
             attempt.clock.stop()

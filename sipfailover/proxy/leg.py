@@ -8,14 +8,13 @@ from dataclasses import replace
 from ipaddress import ip_address
 
 from sipfailover.errors import WireError
-from sipfailover.flow import Flow, Target
+from sipfailover.flow import TLS, Flow, Target
 from sipfailover.transaction import Timer
 from sipfailover.wire import OWNED, Message, NameAddr, compose, value_of
 from sipfailover.wire.compose import Header
 from sipfailover.wire.fields import param, without_params
 from sipfailover.wire.uri import SipUri
 
-SIP_PORT = 5060
 TAG = (b"tag",)
 
 
@@ -161,7 +160,7 @@ class Leg:
         if not (isinstance(reached, Flow) and reached.reliable):
             self.to = hop
         elif hop.peer != reached.peer:  # no flow: its connection would be the one that is gone
-            self.fallback = Target(hop.transport, hop.host, hop.port, hop.sent_by, hop.local)
+            self.fallback = Target(hop.transport, hop.host, hop.port, hop.sent_by, hop.local, line=hop.line)
 
     def heard_over(self, flow: Target) -> None:
         """A request of the peer came over this flow. A peer that called us over a stream and has opened another one is
@@ -234,9 +233,15 @@ def next_hop(uri: bytes, reached: Target) -> Target:
     except WireError:
         return reached
     transport = (address.param(b"transport") or b"").decode("latin-1").lower()
+    if reached.transport == TLS:
+        # §26.2.2: `sips:` means TLS, and `transport=tcp` there is what it runs over. A `sip:` that does not say tls has
+        # another transport in mind than that over which its peer proved who it is; carriers write it all the same.
+        if transport != TLS and address.scheme != b"sips":
+            return reached
+        transport = TLS
     if transport not in ("", reached.transport):
         return reached
-    host, port = address.address, address.port or SIP_PORT
+    host, port = address.address, address.port or reached.default_port
     if host == reached.host:
         return reached if port == reached.port else _elsewhere(reached, host, port)
     try:
@@ -253,7 +258,7 @@ def next_hop(uri: bytes, reached: Target) -> Target:
 def _elsewhere(reached: Target, host: str, port: int) -> Target:
     """The same path to another address. Not over the connection that leads to the first one."""
     if reached.reliable:
-        return Target(reached.transport, host, port, reached.sent_by, reached.local)
+        return Target(reached.transport, host, port, reached.sent_by, reached.local, line=reached.line)
     return reached.at(host, port)
 
 

@@ -5,7 +5,7 @@ from hashlib import sha256
 
 from sipfailover.chance import Chance
 from sipfailover.config import Monitor, Settings, TrunkSettings
-from sipfailover.flow import Target
+from sipfailover.flow import PeerKey, Target
 from sipfailover.proxy.bindings import Binding, Bindings
 from sipfailover.routing import Peer, Rules
 from sipfailover.transaction import Timer
@@ -43,10 +43,22 @@ class Account:
     """Seconds to ask for."""
     token: bytes
     """User part of the Contact that we register: by it calls that come in are recognised, also after a restart."""
+    clears: bool = False
+    """Whether whatever is registered on the account goes at the start, and our own former addresses when seen."""
+    leaves: bool = False
+    """Whether the registration is given up when the service ends."""
     registration: Registration | None = None
     """Made when the carrier's address is known."""
+    edge: Target | None = None
+    """Where REGISTERs go, or will from the next one on: the trunk's address as of the last look."""
+    held_at: PeerKey | None = None
+    """The peer that granted the binding we hold, or held last."""
+    seen_as: tuple[bytes | None, bytes | None] = (None, None)
+    """`received` and `rport` of the last answer of the edge that was looked at."""
     silent_until: float = 0.0
     """Until then calls answer no challenge."""
+    alarms: set[str] = field(default_factory=set)
+    """What is not let in, as in `core.not_let_in`: it was told, and is not told again until it is."""
 
     def refused(self, now: float) -> None:
         """The carrier says that user name or password is wrong."""
@@ -112,6 +124,9 @@ class Line:
     number_form: str = "keep"
     """How the other side writes the numbers of calls that come from it; a PBX wants those of calls to it so, too."""
     registration_timer: Timer | None = None
+    keep_alive_every: float | None = None
+    """Seconds between keep-alives as configured; 0 for none, None: while registered."""
+    keep_alive_timer: Timer | None = None
     registrant: Registrant | None = None
     """Of a PBX that registers with us."""
     silent: bool = False
@@ -135,6 +150,14 @@ class Line:
         """How this PBX wants to be called at this target, if it registered there. See `Registrant.binding`."""
         return self.registrant.binding(target, number) if self.registrant is not None else None
 
+    def holds(self, target: Target) -> bool:
+        """Whether calls are expected at this address: we are registered there, or do not register at all."""
+        account = self.account
+        if account is None or not account.registers:
+            return True
+        registration = account.registration
+        return registration is not None and registration.held and account.held_at == target.peer
+
     def __repr__(self) -> str:
         return f"<Line {self.role} {self.trunk!r}>"
 
@@ -153,6 +176,7 @@ def trunk_lines(settings: Settings, chance: Chance, now: float) -> list[Line]:
         host, port = (section.domain, None) if section.domain else (section.host, section.port)
         line = Line("trunk", trunk, rules, host.encode("idna"), port, section.networks)
         line.account = _account(section, line.host)
+        line.keep_alive_every = section.keep_alive_every
         line.presentation = presentation(section, settings, line.host)
         line.number_form = line.presentation.inbound
         lines.append(line)
@@ -175,6 +199,8 @@ def _account(section: TrunkSettings, domain: bytes) -> Account | None:
         registrar=Wallet(credentials),
         registers=section.register,
         expires=int(section.register_expires),
+        clears=section.clear_old_registrations,
+        leaves=section.unregister_at_stop,
         token=b"sf" + sha256(section.name.encode() + b"\n" + aor).hexdigest()[:14].encode(),
     )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sipfailover.proxy import registrar
 from sipfailover.proxy.call import Call
 from sipfailover.proxy.line import Line
-from sipfailover.proxy.view import AddressView, CallView, EngineView, TrunkView
+from sipfailover.proxy.view import AccountView, AddressView, CallView, EngineView, TrunkView
 from sipfailover.trunk import Addresses, State
 
 if TYPE_CHECKING:
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 CALLS_SHOWN = 200
 """Calls in a picture. More would make the page long and the picture slow; all are counted."""
+
+
+TEXT_SHOWN = 256
+"""Bytes of a carrier's header value in a picture."""
 
 
 def take(engine: Engine, now: float) -> EngineView:
@@ -41,6 +45,7 @@ def take(engine: Engine, now: float) -> EngineView:
             for method, n in counts.items()
         },
         rejected=dict(count.rejections),
+        registers=dict(engine.registering.ended),
     )
 
 
@@ -64,9 +69,10 @@ def _line(line: Line, now: float) -> TrunkView:
         last_probe_at=trunk.probe.ended_at,
         loss_ratio=trunk.probe.loss_ratio,
         registration=_registration(line, now),
+        account=_account(line),
         addresses=_addresses(trunk.addresses, now),
         addresses_story=trunk.addresses.story(now),
-        note=trunk.note,
+        note=trunk.note or trunk.tls_why,
     )
 
 
@@ -91,6 +97,33 @@ def _registration(line: Line, now: float) -> str:
     if account is None or not account.registers:
         return ""
     return account.registration.story(now) if account.registration is not None else "Not registered: no address yet"
+
+
+def _account(line: Line) -> AccountView | None:
+    registration = line.account.registration if line.account is not None else None
+    if registration is None:
+        return None
+    view = registration.view
+    return AccountView(
+        state=view.word.value,
+        since=view.since,
+        why=view.why,
+        granted=view.granted,
+        expires_at=view.expires_at,
+        next_at=view.next_at,
+        contact=_text(view.contact),
+        public="" if view.public is None else str(view.public),
+        path=tuple(map(_text, view.path)),
+        associated=tuple(map(_text, view.associated)),
+        rewritten=view.rewritten,
+        stale=len(view.stale),
+        others=len(view.others),
+    )
+
+
+def _text(said: bytes) -> str:
+    """What a carrier wrote, as one bounded line."""
+    return "".join(c if c.isprintable() else " " for c in said[:TEXT_SHOWN].decode("utf-8", "replace"))
 
 
 def _call(call: Call) -> CallView:

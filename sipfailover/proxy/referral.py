@@ -107,5 +107,5 @@ def _is_ours(uri: SipUri, leg: Leg) -> bool:
     """True if a URI points to our own address on this leg."""
     sent_by = leg.to.sent_by
     if uri.port is None:
-        return sent_by in (uri.host, uri.host + b":5060")
+        return sent_by in (uri.host, b"%b:%d" % (uri.host, leg.to.default_port))
     return sent_by == b"%b:%d" % (uri.host, uri.port)

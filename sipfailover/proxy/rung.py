@@ -61,7 +61,11 @@ def patience(call: Call, line: Line, core: Core) -> Patience:
 
 def next_rung(call: Call, attempt: Attempt, outcome: Outcome, core: Core, now: float) -> Rung | None:
     """Where a call goes on after an attempt that failed so; None if nowhere."""
-    return own_number(call, attempt, outcome) or next_address(call, attempt, outcome) or next_trunk(call, core, now)
+    again, elsewhere = own_number(call, attempt, outcome), next_address(call, attempt, outcome)
+    if elsewhere is not None and not elsewhere.line.holds(elsewhere.target):
+        # A carrier that is registered with refuses calls at an edge where we are not: only if nothing better is left.
+        return again or next_trunk(call, core, now) or elsewhere
+    return again or elsewhere or next_trunk(call, core, now)
 
 
 def next_trunk(call: Call, core: Core, now: float) -> Rung | None:

@@ -3,7 +3,38 @@
 Times named `…_at` and `since` are seconds on the engine's monotonic clock; durations are seconds.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class AccountView:
+    """Our registration with a carrier."""
+
+    state: str
+    """`Registered`, `Registering`, `Failed`, `Not used`."""
+    since: float
+    why: str
+    """Why the last REGISTER failed; empty if it did not. May be set while Registered: then a refresh failed."""
+    granted: int
+    """Seconds, as the registrar said; 0 without a binding."""
+    expires_at: float | None
+    """None without a binding."""
+    next_at: float | None
+    """When the next REGISTER leaves; None while one is in flight, or none will."""
+    contact: str
+    """The address by which the carrier reaches us, as a URI."""
+    public: str
+    """Where the carrier sees us, `203.0.113.5:40123`; empty before it has said so."""
+    path: tuple[str, ...]
+    """The edges that inbound calls come through (RFC 3327)."""
+    associated: tuple[str, ...]
+    """P-Associated-URI: identities that the account may show. Numbers are in it: masked by whoever shows them."""
+    rewritten: bool
+    """The registrar lists our address differently than we sent it: something on the way rewrites SIP."""
+    stale: int
+    """Bindings of ours at former addresses."""
+    others: int
+    """Bindings of somebody else on the same account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +85,8 @@ class TrunkView:
     registration: str = ""
     """How our registration at a trunk stands, or that of a PBX with us, one line for people: `Registered for 4 min, …`,
     `Registered from udp 192.168.10.5:5060 for 8 min`; empty where none is used."""
+    account: AccountView | None = None
+    """The same in parts; None where none is used, or the trunk never had an address."""
     addresses: tuple[AddressView, ...] = ()
     """In the order of RFC 3263; empty while it has none."""
     addresses_story: str = ""
@@ -113,3 +146,5 @@ class EngineView:
     """(`in`|`out`, method) → count since the start."""
     rejected: dict[str, int]
     """`malformed`, `too_big`, `not_allowed`, `wrong_password`, `too_often` → count since the start."""
+    registers: dict[tuple[str, str], int] = field(default_factory=dict)
+    """(trunk, `granted`|`no answer`|`fault`|`refused`) → REGISTERs since the start."""

@@ -11,6 +11,7 @@ from sipfailover.flow import Target
 from sipfailover.proxy.call import Clock
 from sipfailover.proxy.core import Core, phrase
 from sipfailover.proxy.facts import ProbeEnded, TrunkChanged
+from sipfailover.proxy.leg import contact_line
 from sipfailover.proxy.line import Line
 from sipfailover.proxy.view import FailoverView
 from sipfailover.transaction import Input, Transaction
@@ -27,8 +28,9 @@ WORDS = {
     "closed": "connection closed",
     "timeout": "no connection within the time allowed",
     "unreachable": "host unreachable",
+    "wedged": "connection open, but nothing answers over it",
 }
-"""The transport's word → words for people."""
+"""The transport's word → words for people. Others, as those of TLS, are sentences already."""
 
 LOCAL = "local: "
 """How the transport's word begins if the trouble is our own."""
@@ -177,7 +179,7 @@ class Watch:
             to=b"<%b>" % uri,
             call_id=core.chance.call_id(),
             cseq=1,
-            contact=b"<sip:%b%b>" % (target.sent_by, b";transport=tcp" if target.reliable else b""),
+            contact=contact_line(b"", target).partition(b" ")[2],
             routes=() if binding is None else binding.path,
             headers=((b"accept", b"application/sdp"), (b"user-agent", b"sipfailover")),
         )

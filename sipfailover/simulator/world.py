@@ -182,7 +182,7 @@ class World:
                     self.facts.append(command.fact)
                 for watcher in watchers:
                     watcher.recorded(command.fact, now)
-            elif self.keep:
+            elif isinstance(command, Log) and self.keep:
                 self.log.append(command)
 
     def _post(self, source: Peer, to: Peer, data: bytes, where: Target | None = None) -> None:

@@ -7,7 +7,7 @@ fits no transaction, and an ACK to a 2xx, come with None for the transaction.
 from typing import Protocol
 
 from sipfailover.chance import MAGIC_COOKIE
-from sipfailover.flow import TLS, Flow, Send, Target
+from sipfailover.flow import Flow, PeerKey, Send, Target
 from sipfailover.transaction import invite_client, invite_server, other_client, other_server
 from sipfailover.transaction.machine import RESPONSES, SENDING, Input, Transaction, count, step
 from sipfailover.transaction.timers import LIFE, T1, TimerQueue
@@ -40,7 +40,7 @@ class Layer:
         """What users have to know, in order; they take it out."""
         self.clients: dict[Key, Transaction] = {}
         self.servers: dict[Key, Transaction] = {}
-        self.waiting: dict[tuple[str, str, int], dict[Key, Transaction]] = {}
+        self.waiting: dict[PeerKey, dict[Key, Transaction]] = {}
         """Peer → the requests that wait there for a final answer."""
         self.merged: dict[tuple[bytes, bytes, int], Key] = {}
         """(Call-ID, From tag, CSeq) of INVITEs outside dialogs → their transaction: §8.2.2.2."""
@@ -200,8 +200,8 @@ class Layer:
 
     def _move(self, tx: Transaction, broken: Flow) -> None:
         assert tx.request is not None
-        port = tx.request.via.port or (5061 if broken.transport == TLS else 5060)
-        tx.to = Target(broken.transport, broken.host, port, broken.sent_by, broken.local)
+        port = tx.request.via.port or broken.default_port
+        tx.to = Target(broken.transport, broken.host, port, broken.sent_by, broken.local, line=broken.line)
         if tx.data and tx.state is not invite_server.CONFIRMED:
             self.out.append(Send(tx.to, tx.data))
 

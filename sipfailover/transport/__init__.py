@@ -5,7 +5,14 @@
 
 from sipfailover.transport.bounds import Bounds as Bounds
 from sipfailover.transport.bounds import Counters as Counters
+from sipfailover.transport.expiry import Expiry as Expiry
+from sipfailover.transport.lookup import HOSTS_FILE as HOSTS_FILE
+from sipfailover.transport.lookup import Lookup as Lookup
+from sipfailover.transport.lookup import Told as Told
+from sipfailover.transport.lookup import ask_system as ask_system
 from sipfailover.transport.pool import Pool as Pool
 from sipfailover.transport.resolve import Peer as Peer
 from sipfailover.transport.resolve import Resolver as Resolver
 from sipfailover.transport.resolve import peers_of as peers_of
+from sipfailover.transport.tls import Held as Held
+from sipfailover.transport.tls import Tls as Tls

@@ -30,7 +30,25 @@ class Bounds:
     a request is repeated (RFC 3261 §17.1.2.2, Timer F). Later errors are counted and dropped."""
 
     connect_within: float = 3.0
-    """From SYN to open. Then what waited is given back as lost, and the call goes to the next trunk."""
+    """From SYN to open, with TLS to the end of the handshake. Then what waited is given back as lost, and the call goes
+    to the next trunk."""
+
+    look_within: float = 0.5
+    """For a second look at a certificate that was refused, to say whose it was and since when. The call that waits for
+    its next trunk waits so much longer at most, and once in `look_every`."""
+
+    look_every: float = 60.0
+    """How long what a second look saw is believed."""
+
+    handshake_within: float = 5.0
+    """From accepting a connection with TLS to the end of its handshake. A slower peer loses the connection."""
+
+    handshakes: int = 64
+    """Handshakes of strangers that are under way at a time. A further stranger is refused; PBXs and trunks are not,
+    so that those who connect and say nothing shut nobody else out."""
+
+    shutdown_within: float = 1.0
+    """For the goodbye of TLS (close_notify), which many peers do not return. Then the connection is cut."""
 
     connect_queue_bytes: int = 256 * 1024
     """Waiting for one connection to open. What comes on top is given back as lost at once."""
@@ -92,6 +110,8 @@ class Counters:
     """Closed as soon as they were accepted, or not opened, because of a bound."""
     accepts_failed: int = 0
     """Tries to accept that the system refused: no descriptor or memory left. The peer is accepted later."""
+    handshakes_failed: int = 0
+    """TLS handshakes of peers that connected to us, failed or not ended in time."""
     connections_opened: int = 0
     connects_failed: int = 0
     connections_closed: int = 0
@@ -102,6 +122,8 @@ class Counters:
     """Broken off because a message took too long to arrive."""
     write_buffers_full: int = 0
     """Broken off because the peer did not read."""
+    wedged: int = 0
+    """Ended because requests over it had no answer, one after the other."""
     pings_answered: int = 0
     """Keep-alives on streams that we answered."""
     pings_sent: int = 0

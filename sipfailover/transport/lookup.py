@@ -8,7 +8,7 @@ by dnspython; `/etc/hosts` comes first, because names of containers and of small
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -116,8 +116,25 @@ class Answer:
         return [record for record in self.records if isinstance(record, kind)]
 
 
+class Told(NamedTuple):
+    """One answer of DNS, for those who show it."""
+
+    name: str
+    kind: str
+    """`SRV`, `A`, `AAAA`, …"""
+    records: tuple[str, ...]
+    """As a zone file has them; empty if there are none."""
+    ttl: float
+    """Seconds."""
+    server: str
+    """The name server that was asked, `192.0.2.53:53`; empty if it cannot be told."""
+
+
 class Lookup:
-    """Looks names up. `nameservers`: None takes the system's, read anew for each look-up, because DHCP changes them."""
+    """Looks names up. `nameservers`: None takes the system's, read anew for each look-up, because DHCP changes them.
+
+    `told` is given every answer of DNS as it comes.
+    """
 
     def __init__(
         self,
@@ -125,9 +142,11 @@ class Lookup:
         chance: Chance,
         nameservers: Sequence[Address] | None = None,
         hosts_file: Path = HOSTS_FILE,
+        told: Callable[[Told], None] = lambda told: None,
     ) -> None:
         self._loop = loop
         self._chance = chance
+        self._told = told
         self._nameservers = nameservers
         self._hosts_file = hosts_file
 
@@ -246,6 +265,7 @@ class Lookup:
         try:
             answer = await self._resolver().resolve(name, kind, lifetime=within, search="." not in name)
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
+            self._told(Told(name, kind, (), 0.0, ""))
             return Answer((), 0.0)
         except dns.resolver.NoResolverConfiguration as error:
             raise TransportError(name, "look up", "no name server is configured") from error
@@ -254,7 +274,10 @@ class Lookup:
         except (dns.exception.DNSException, OSError, ValueError) as error:
             said = str(error) or type(error).__name__
             raise TransportError(name, "look up", f"DNS has no answer: {said}") from error
-        return Answer(list(answer), float(answer.chaining_result.minimum_ttl))
+        ttl = float(answer.chaining_result.minimum_ttl)
+        server = f"{answer.nameserver}:{answer.port}" if answer.nameserver else ""
+        self._told(Told(name, kind, tuple(str(record) for record in answer), ttl, server))
+        return Answer(list(answer), ttl)
 
     def _resolver(self) -> dns.asyncresolver.Resolver:
         if self._nameservers is None:

@@ -7,8 +7,8 @@ always in a later turn of the loop: whoever sends is in the middle of something.
 import asyncio
 from collections.abc import Callable
 
-from sipfailover.config import is_address
-from sipfailover.flow import TCP, UDP, Flow, Target
+from sipfailover.config import SIPS_PORT, is_address
+from sipfailover.flow import TLS, UDP, Flow, Target
 from sipfailover.transport.bounds import Bounds, Counters
 from sipfailover.transport.connections import Connections, Listener
 from sipfailover.transport.naming import (
@@ -20,6 +20,7 @@ from sipfailover.transport.naming import (
     shown,
 )
 from sipfailover.transport.sockets import reason_of
+from sipfailover.transport.tls import Say, Tls
 from sipfailover.transport.udp import UdpSocket, Way
 
 
@@ -31,9 +32,13 @@ class Pool:
     transport, host and port of `where` are the peer's. `settled()` follows these too.
 
     `known(host)`: whether a PBX or trunk is at this address, for which some of the connections are kept.
+    `keep_alive_every(host, port)`: seconds of silence after which a connection to this peer is kept alive; 0 for never,
+    None for what the bounds say. Asked at most once a sweep for each connection. `tls`: what we show and believe;
+    configured by the owner. `say`: one line for the operator's log.
 
-    Reasons: `refused`, `reset`, `unreachable`, `timeout`, `closed`, `too big`, `buffer full`; with `local: ` before
-    them where the cause is on this machine: `local: no route`, `local: too big`, `local: no udp socket for IPv6`, …
+    Reasons: `refused`, `reset`, `unreachable`, `timeout`, `closed`, `too big`, `buffer full`, `wedged`; with `local: `
+    before them where the cause is on this machine: `local: no route`, `local: no udp socket for IPv6`, …; and where TLS
+    failed, a word of `handshake`, a colon and a sentence for the administrator.
     """
 
     def __init__(
@@ -44,6 +49,9 @@ class Pool:
         lost: Callable[[Target, str], None],
         settled: Callable[[], None],
         known: Callable[[str], bool] = lambda host: True,
+        keep_alive_every: Callable[[str, int], float | None] = lambda host, port: None,
+        tls: Tls | None = None,
+        say: Say = lambda level, text, values: None,
         bounds: Bounds | None = None,
     ) -> None:
         self.bounds = bounds or Bounds()
@@ -54,8 +62,18 @@ class Pool:
         self._ways: dict[tuple[str, int, str, bytes], Way] = {}
         self._losses: list[tuple[Target, str]] = []
         """Bounded by what is sent in one turn of the loop, and by the peers and connections there are."""
+        self.tls = tls or Tls(say)
         self._streams = Connections(
-            loop, self.bounds, self.counters, received=received, settled=settled, lost=self._note_loss, known=known
+            loop,
+            self.bounds,
+            self.counters,
+            received=received,
+            settled=settled,
+            lost=self._note_loss,
+            tls=self.tls,
+            known=known,
+            keep_alive_every=keep_alive_every,
+            say=say,
         )
         self._closed = False
 
@@ -79,13 +97,13 @@ class Pool:
             )
             self._ways.clear()
         else:
-            self._streams.listen(host, port)
+            self._streams.listen(transport, host, port)
 
     @property
     def bound(self) -> tuple[tuple[str, str, int], ...]:
         """(transport, host, port) of everything we listen on, with the real port where 0 was asked for."""
         udp = tuple((UDP, sock.host, sock.port) for sock in self._udp)
-        return udp + tuple((TCP, listener.host, listener.port) for listener in self._streams.listeners)
+        return udp + tuple((one.transport, one.host, one.port) for one in self._streams.listeners)
 
     @property
     def connections(self) -> int:
@@ -113,28 +131,34 @@ class Pool:
             reason = way.socket.send(way, data) if way else self._send_first(to, data)
             if reason:
                 self._note_loss(to, reason)
-        elif to.transport == TCP:
-            self._streams.send(to, data)
         else:
-            self._note_loss(to, f"local: no {to.transport} in this version")
+            self._streams.send(to, data)
+
+    def drop(self, to: Target) -> None:
+        """End that connection (`Flow`), or the one to that peer: it is open, and nothing answers over it. The reason is
+        `wedged`, and the next message opens a new one. UDP has none, and nothing happens."""
+        if to.transport != UDP:
+            self._streams.drop(to, "wedged")
 
     def local_for(self, transport: str, host: str, port: int, public: str = "") -> Target | str:
         """This peer as a target, with our own name on the path to it; or in words why we cannot reach it.
 
         `public` is the host that goes into `sent_by` instead of our address; the port is that of the listener. A
-        question to the routing table: nothing is sent.
+        question to the routing table: nothing is sent. Without a TLS listener the port is 5061, where nobody listens:
+        answers and requests come back over the connection that we open (RFC 3261 §18.2.2, RFC 5626 §5.3).
         """
-        ours: list[UdpSocket] | list[Listener] = self._udp if transport == UDP else self._streams.listeners
-        if transport not in (UDP, TCP):
-            return f"no {transport} in this version"
+        streams = [listener for listener in self._streams.listeners if listener.transport == transport]
+        ours: list[UdpSocket] | list[Listener] = self._udp if transport == UDP else streams
         family = family_of(host)
         fitting = [listener for listener in ours if family_of(listener.host) == family]
-        if not fitting:
+        if not fitting and transport != TLS:
             return f"no {transport} listener for {family}"
         try:
             own = own_address(host, port)
         except OSError as error:
             return f"{reason_of(error).removeprefix('local: ')} to {shown(host, port)}"
+        if not fitting:
+            return Target(transport, host, port, sent_by(public or own, SIPS_PORT), own)
 
         def unfit(listener: UdpSocket | Listener) -> tuple[bool, bool, bool]:
             return (

@@ -8,6 +8,7 @@ change (DHCP, a second line).
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from pathlib import Path
 from sipfailover.chance import Chance
 from sipfailover.config import Address, Settings, is_address
 from sipfailover.errors import NoSuchName, TransportError
-from sipfailover.flow import Target
+from sipfailover.flow import TLS, Target
 from sipfailover.transport.lookup import HOSTS_FILE, SERVICES, Found, Lookup, Place
 
 SOONEST = 30.0
@@ -36,6 +37,9 @@ AFTER_FAILURE = 10.0
 OWN_ADDRESS_EVERY = 60.0
 """Seconds between two looks at our own address towards a peer. Costs two system calls."""
 
+LOOK_AGAIN_AFTER = 1.0
+"""Seconds between two looks at our own address when somebody asks for one (`look_again`)."""
+
 SPREAD = 0.1
 """Share by which the times above vary, so that all names are not asked for at the same moment for ever."""
 
@@ -52,7 +56,7 @@ class Peer:
     host: str
     """An IP address (IPv6 without brackets) or a host name."""
     port: int | None
-    """None: what SRV says, else 5060."""
+    """None: what SRV says, else 5060, with tls 5061."""
     transport: str
     public: str = ""
     """The host by which this peer knows us, if it is not our own address."""
@@ -109,6 +113,8 @@ class Resolver:
         self._lookup = Lookup(loop, chance, nameservers, hosts_file)
         self._tasks: set[asyncio.Task[None]] = set()
         """One for each name, until `close`."""
+        self._hurry = asyncio.Event()
+        """Set, and replaced by a fresh one, when all should look at once."""
 
     def start(self, peers: Iterable[Peer]) -> None:
         """Resolve these, and keep them resolved. Listen first: the answer names the sockets. Returns at once."""
@@ -119,6 +125,12 @@ class Resolver:
                 entry.expires = float("inf")
                 self._tell(entry)
             self._tasks.add(self._loop.create_task(self._keep(entry)))
+
+    def look_again(self) -> None:
+        """Something could not be sent for a reason on this machine: our own address may be another one. Every way is
+        looked at now, or when it was looked at LOOK_AGAIN_AFTER ago."""
+        hurry, self._hurry = self._hurry, asyncio.Event()
+        hurry.set()
 
     def close(self) -> None:
         """Stop. `resolved` is not called any more."""
@@ -138,7 +150,15 @@ class Resolver:
                 now = self._loop.time()
             named = self._tell(entry)
             pause = OWN_ADDRESS_EVERY if named else AFTER_FAILURE
-            await asyncio.sleep(min(self._chance.spread(pause, SPREAD), max(entry.expires - now, 0.0)))
+            await self._pause(min(self._chance.spread(pause, SPREAD), max(entry.expires - now, 0.0)))
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait so long, or less if somebody asks to look again."""
+        hurry, least = self._hurry, min(LOOK_AGAIN_AFTER, seconds)
+        await asyncio.sleep(least)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds - least):
+                await hurry.wait()
 
     async def _look_up(self, entry: _Entry) -> None:
         """Ask for one name. Without an answer the earlier one stays, and the entry says why."""
@@ -174,7 +194,8 @@ class Resolver:
         ways: list[Target | str] = []
         for place in entry.found.places if entry.found is not None else ():
             way = self._name_us(peer.transport, place.host, place.port, peer.public)
-            ways.append(replace(way, priority=place.priority) if isinstance(way, Target) else way)
+            line = peer.name if peer.transport == TLS else ""
+            ways.append(replace(way, priority=place.priority, line=line) if isinstance(way, Target) else way)
         targets = tuple(way for way in ways if isinstance(way, Target))
         why = entry.why or ("" if targets else next((way for way in ways if isinstance(way, str)), "no address"))
         shown = () if why else targets

@@ -1,7 +1,8 @@
 """One stream connection, opened by us or by the peer (RFC 3261 §18): bytes to messages, keep-alives, and its end.
 
 It ends once, for one reason, and says so once. After that nothing it receives is passed on. Which connections exist,
-and how many may, is `connections`' business. TLS will be the same protocol on another transport of the loop.
+and how many may, is `connections`' business. TLS is the same protocol on another transport of the loop, which is there
+when the handshake is over.
 """
 
 import asyncio
@@ -10,12 +11,10 @@ from collections.abc import Callable
 from typing import Protocol, cast
 
 from sipfailover.errors import WireError
-from sipfailover.flow import Flow, Target
+from sipfailover.flow import PING, TCP, Flow, Target
 from sipfailover.transport.bounds import Bounds, Counters
-from sipfailover.transport.sockets import reason_of
 from sipfailover.wire import StreamFramer
 
-PING = b"\r\n\r\n"
 PONG = b"\r\n"
 """RFC 5626 §4.4.1. A missing pong is no fault: most peers know RFC 3261 only, where the ping is an empty line (§7.5).
 Whether the peer is alive its kernel tells, see `Bounds.unacknowledged_for`."""
@@ -36,14 +35,21 @@ class Owner(Protocol):
     def ended(self, connection: "Connection", reason: str, *, tell: bool) -> None:
         """It is gone for sending; `tell` whoever used it."""
 
+    def why(self, connection: "Connection", error: OSError | None) -> str:
+        """The reason for an end that the loop told; None is an orderly one."""
+
     def finished(self, connection: "Connection") -> None:
         """The loop has closed its socket."""
+
+    def keep_alive_every(self, host: str, port: int) -> float | None:
+        """Seconds of silence before a keep-alive to this peer: 0 for never, None for what the bounds say."""
 
 
 class Connection(asyncio.Protocol):
     """A connection that is being opened (`transport` is None), open, or ended (`over`).
 
-    `target` is whom we connect to; None for a connection that the host `source` opened, through our listener at `port`.
+    `target` is whom we connect to; None for a connection that the host `source` opened, through our listener at `port`
+    that speaks `kind` (tcp or tls).
     """
 
     __slots__ = (
@@ -53,6 +59,8 @@ class Connection(asyncio.Protocol):
         "_queued",
         "active_at",
         "flow",
+        "heard",
+        "kind",
         "over",
         "port",
         "source",
@@ -63,7 +71,7 @@ class Connection(asyncio.Protocol):
         "waiting_since",
     )
 
-    def __init__(self, owner: Owner, target: Target | None, source: str = "", port: int = 0) -> None:
+    def __init__(self, owner: Owner, target: Target | None, source: str = "", port: int = 0, kind: str = TCP) -> None:
         self._owner = owner
         self._framer = StreamFramer()
         self._queue: list[bytes] = []
@@ -71,9 +79,12 @@ class Connection(asyncio.Protocol):
         self.target = target
         self.source = source
         self.port = port
+        self.kind = target.transport if target is not None else kind
         self.flow: Flow | None = None
         self.transport: asyncio.Transport | None = None
         self.over = False
+        self.heard = False
+        """Whether anything came over it."""
         self.waiting: dict[Target, None] = {}
         """Who gave us something while it was being opened, each once, in order."""
         now = owner.loop.time()
@@ -125,10 +136,19 @@ class Connection(asyncio.Protocol):
             self.end("timeout")
         elif now - self.used_at >= bounds.idle_close_after:
             self.end("closed", flush=True)
-        elif now - self.active_at >= bounds.keep_alive_every:
+        elif self._wants_ping(now - self.active_at):
             self.active_at = now
             self._owner.counters.pings_sent += 1
             self.transport.write(PING)
+
+    def _wants_ping(self, silent_for: float) -> bool:
+        """Whether a keep-alive is due after so many seconds of silence."""
+        flow, every = self.flow, None
+        if flow is not None and silent_for >= self._owner.bounds.sweep_every:
+            every = self._owner.keep_alive_every(flow.host, flow.port)
+        if every is None:
+            every = self._owner.bounds.keep_alive_every
+        return 0.0 < every <= silent_for
 
     # What the loop calls.
 
@@ -154,6 +174,7 @@ class Connection(asyncio.Protocol):
             return
         owner, framer = self._owner, self._framer
         now = self.active_at = owner.loop.time()
+        self.heard = True
         try:
             messages = framer.feed(data)
         except WireError:
@@ -180,7 +201,7 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         """The peer will send no more, and SIP needs both ways: what was written may leave, then we close too."""
-        self.end("closed", flush=True)
+        self.end(self._owner.why(self, None), flush=True)
 
     def pause_writing(self) -> None:
         """Our buffer for this peer is full: it does not read."""
@@ -190,5 +211,6 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """It broke, or is closed as we wished."""
-        self.end(reason_of(error if isinstance(error, OSError) else None))
+        if not self.over:
+            self.end(self._owner.why(self, error if isinstance(error, OSError) else None))
         self._owner.finished(self)

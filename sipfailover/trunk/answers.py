@@ -43,6 +43,10 @@ class Input(IntEnum):
     """Remove the binding and end."""
     QUIT = 13
     """End, and leave the binding to its time."""
+    WIPE = 14
+    """It is the start, all bindings of the account shall go, and a REGISTER against them leaves."""
+    MOVED = 15
+    """Another edge of the carrier is used from now on: what was asked at the old one is of no interest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +98,14 @@ def judge(answer: RegisterAnswer, asked: Ask, bound: bytes, brief: int) -> tuple
         if asked.purpose is Purpose.REGISTER and asked.expires < wanted <= EXPIRES_MAX and brief < MAX_BRIEF:
             return what, Outcome(why, answer=answer)
         what = Input.FAILED
+    if asked.purpose is Purpose.WIPE and what is Input.FAILED and answer.status // 100 == 4 and answer.status != 408:
+        what = Input.DONE  # it does not do that: asking again changes nothing
     return what, Outcome(why, answer.retry_after, answer)
 
 
 def sign_of(what: Input, asked: Ask, answered: bool) -> RegistrationSign:
     """What this end of a REGISTER is a sign of. `answered`: False for silence and a transport that failed."""
-    if asked.purpose is not Purpose.REGISTER:
+    if asked.purpose in (Purpose.CLEAR, Purpose.LEAVE):
         return RegistrationSign.NEUTRAL
     return SIGNS.get(what, RegistrationSign.NEUTRAL) if answered else RegistrationSign.SILENT
 

@@ -41,11 +41,11 @@ MAX_CHALLENGES = 3
 """Challenges within one REGISTER: the first, a stale nonce, and one more."""
 MAX_CLEARED = 64
 """Stale bindings remembered as asked to go, so that none is asked twice; then no further one is cleared."""
-KEEPALIVE_UDP, KEEPALIVE_STREAM = 29.0, 120.0
-"""Seconds, upper bounds of RFC 5626 §4.4: many NATs forget UDP after 30 s."""
+KEEPALIVE_UDP, KEEPALIVE_STREAM = 25.0, 90.0
+"""Seconds, where nothing else is configured; RFC 5626 §4.4 allows 29 and 120. Many NATs forget UDP after 30 s."""
 KEEPALIVE_MIN = 10.0
 """Seconds. A Flow-Timer below it is taken as this."""
-NEVER = float("-inf")
+NEVER, FAR = float("-inf"), float("inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,10 @@ class RegistrationRules:
     """Seconds that are asked for. The carrier grants what it likes."""
     clear_stale: bool = False
     """Whether bindings of ours at former addresses are removed when seen."""
+    wipe: bool = False
+    """Whether everything on the account is removed at the start, before the first REGISTER."""
+    keep_alive: float | None = None
+    """Seconds, at most, between two keep-alives; 0 for none; None for KEEPALIVE_UDP or KEEPALIVE_STREAM."""
     reliable: bool = False
     """True over TCP and TLS; decides how often the flow is kept alive."""
 
@@ -66,7 +70,7 @@ class Lease:
     __slots__ = (
         "answer", "asked", "asked_at", "bindings", "bound", "brief", "call_id", "challenges", "chance", "cleared",
         "contact", "cseq", "expires", "expires_at", "failures", "granted", "hurried", "hurried_at", "keepalive",
-        "next_at", "public", "refusals", "rules", "tag", "to_clear", "why",
+        "next_at", "public", "refusals", "rules", "tag", "to_clear", "to_wipe", "why", "withdrawn",
     )  # fmt: skip
 
     def __init__(self, rules: RegistrationRules, contact: bytes, chance: Chance) -> None:
@@ -94,6 +98,8 @@ class Lease:
         """In a row, refusals included."""
         self.refusals = 0
         """Since the last grant."""
+        self.withdrawn = 0
+        """REGISTERs whose edge was given up before it answered, since the last grant."""
         self.brief = 0
         """423 in a row."""
         self.challenges = 0
@@ -108,6 +114,8 @@ class Lease:
         """The last 200, with the routes and identities in it."""
         self.bindings = Bindings(None, False, (), ())
         self.to_clear: tuple[bytes, ...] = ()
+        self.to_wipe = False
+        """All bindings of the account shall go first. The wish ends with the first answer to it, whatever that is."""
         self.cleared: set[bytes] = set()
         self.keepalive = keepalive(None, rules, chance)
 
@@ -133,8 +141,11 @@ def refresh_after(granted: float, dice: float) -> float:
 
 
 def keepalive(flow_timer: int | None, rules: RegistrationRules, chance: Chance) -> float:
-    """Seconds between keep-alives (RFC 5626 §4.4): 80 to 100 % of what the server and the NATs on the way allow."""
-    most = KEEPALIVE_STREAM if rules.reliable else KEEPALIVE_UDP
+    """Seconds between keep-alives (RFC 5626 §4.4): 80 to 100 % of what the server and the NATs on the way allow; 0 if
+    none are wanted."""
+    most = rules.keep_alive
+    if most is None:
+        most = KEEPALIVE_STREAM if rules.reliable else KEEPALIVE_UDP
     if flow_timer:
         most = min(most, max(float(flow_timer), KEEPALIVE_MIN))
     return most * (0.8 + 0.2 * chance.dice())
@@ -145,9 +156,10 @@ def keepalive(flow_timer: int | None, rules: RegistrationRules, chance: Chance) 
 
 def begin(lease: Lease, _outcome: Outcome, now: float) -> None:
     """First REGISTER soon, but not all trunks in one moment."""
-    lease.failures = lease.refusals = lease.brief = 0
+    lease.failures = lease.refusals = lease.brief = lease.withdrawn = 0
     lease.why = ""
     lease.hurried = False
+    lease.to_wipe = lease.rules.wipe
     lease.next_at = now + START_SPREAD * lease.chance.dice()
 
 
@@ -161,6 +173,16 @@ def ask_to_clear(lease: Lease, _outcome: Outcome, now: float) -> None:
     lease.cleared.update(stale)
     lease.challenges = 0
     _send(lease, Purpose.CLEAR, stale, 0, now)
+
+
+def ask_to_wipe(lease: Lease, _outcome: Outcome, now: float) -> None:
+    lease.challenges = 0
+    _send(lease, Purpose.WIPE, (), 0, now)
+
+
+def wiped(lease: Lease, outcome: Outcome, _now: float) -> None:
+    """The registrar has said something to `Contact: *`. After silence it is asked again, before we register."""
+    lease.to_wipe = lease.to_wipe and outcome.answer is None
 
 
 def ask_to_leave(lease: Lease, _outcome: Outcome, now: float) -> None:
@@ -186,7 +208,7 @@ def keep_grant(lease: Lease, outcome: Outcome, now: float) -> None:
     lease.bound = asked.contacts[0]
     lease.answer = answer
     lease.expires_at = lease.asked_at + min(max(outcome.granted, GRANT_MIN), GRANT_MAX)
-    lease.failures = lease.refusals = lease.brief = 0
+    lease.failures = lease.refusals = lease.brief = lease.withdrawn = 0
     lease.why = ""
     lease.keepalive = keepalive(answer.flow_timer, lease.rules, lease.chance)
     note_bindings(lease, outcome, now)
@@ -272,8 +294,11 @@ def now_due(lease: Lease, _outcome: Outcome, now: float) -> None:
 
 
 def withdraw_ask(lease: Lease, _outcome: Outcome, _now: float) -> None:
-    """What is in flight no longer matters; its answer will be old news."""
+    """What is in flight no longer matters; its answer will be old news. A next effect says when the next is due."""
     lease.asked = None
+    lease.hurried = False
+    lease.next_at = FAR
+    lease.withdrawn += 1
 
 
 def _send(lease: Lease, purpose: Purpose, contacts: tuple[bytes, ...], expires: int, now: float) -> None:

@@ -33,6 +33,8 @@ class Purpose(IntEnum):
     """Remove stale bindings of ours."""
     LEAVE = 2
     """Remove our binding."""
+    WIPE = 3
+    """Remove all bindings of the account, ours and others' (`Contact: *`, §10.2.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class Ask:
     cseq: int
     """Higher than all before, also when an attempt is repeated with credentials."""
     contacts: tuple[bytes, ...]
-    """URIs for Contact: our own one, or the stale ones that should go."""
+    """URIs for Contact: our own one, or the stale ones that should go; none for all of them."""
     expires: int
     """Seconds, 0 to remove them."""
 
@@ -199,7 +201,7 @@ def register_request(
     are pinned here anyway. Expires is a header and no Contact parameter: some registrars read only one of the two, and
     this is the one that all read.
     """
-    contacts = b", ".join([b"<%b>" % uri for uri in ask.contacts])
+    contacts = b", ".join([b"<%b>" % uri for uri in ask.contacts]) or b"*"
     return compose.request(
         b"REGISTER",
         registrar or _domain(aor),

@@ -21,6 +21,7 @@ from sipfailover.trunk.lease import (
     ask_again,
     ask_to_clear,
     ask_to_leave,
+    ask_to_wipe,
     at_once,
     back_off,
     begin,
@@ -34,6 +35,7 @@ from sipfailover.trunk.lease import (
     run_out,
     silence,
     slow_down,
+    wiped,
     withdraw_ask,
 )
 from sipfailover.trunk.register import Ask, PublicAddress, RegisterAnswer, moved_contact, sort_out
@@ -45,8 +47,8 @@ Move = tuple[PublicAddress, PublicAddress]
 GRACE = 1.0
 """Seconds by which the watchdog of a REGISTER is later than the transaction that should end it."""
 
-NOT_USED, PENDING, TRYING, FAILED, REGISTERED, REFRESHING, AT_RISK, CLEARING, LEAVING = Stage
-IN_FLIGHT = frozenset({TRYING, REFRESHING, CLEARING, LEAVING})
+NOT_USED, PENDING, TRYING, FAILED, REGISTERED, REFRESHING, AT_RISK, CLEARING, LEAVING, WIPING = Stage
+IN_FLIGHT = frozenset({TRYING, REFRESHING, CLEARING, LEAVING, WIPING})
 RESTING = (NOT_USED, PENDING, FAILED, REGISTERED, AT_RISK)
 HOLDING = frozenset({REGISTERED, REFRESHING, AT_RISK, CLEARING})
 
@@ -54,7 +56,9 @@ TABLE: dict[tuple[Stage, Input], tuple[Stage, tuple[Effect, ...]]] = {
     (NOT_USED, Input.START):        (PENDING,    (begin,)),
 
     (PENDING, Input.DUE):           (TRYING,     (ask,)),
+    (PENDING, Input.WIPE):          (WIPING,     (ask_to_wipe,)),
     (PENDING, Input.HURRY):         (PENDING,    (at_once,)),
+    (PENDING, Input.MOVED):         (PENDING,    (at_once,)),
     (PENDING, Input.STOP):          (NOT_USED,   ()),
     (PENDING, Input.QUIT):          (NOT_USED,   ()),
 
@@ -65,11 +69,14 @@ TABLE: dict[tuple[Stage, Input], tuple[Stage, tuple[Effect, ...]]] = {
     (TRYING, Input.REFUSED):        (FAILED,     (slow_down,)),
     (TRYING, Input.FAILED):         (FAILED,     (back_off,)),
     (TRYING, Input.HURRY):          (TRYING,     (hurry_after,)),
+    (TRYING, Input.MOVED):          (PENDING,    (withdraw_ask, at_once)),
     (TRYING, Input.STOP):           (LEAVING,    (withdraw_ask, now_due)),          # it may have got through
     (TRYING, Input.QUIT):           (NOT_USED,   ()),
 
     (FAILED, Input.DUE):            (TRYING,     (ask,)),
+    (FAILED, Input.WIPE):           (WIPING,     (ask_to_wipe,)),
     (FAILED, Input.HURRY):          (FAILED,     (at_once,)),
+    (FAILED, Input.MOVED):          (FAILED,     (at_once,)),
     (FAILED, Input.STOP):           (NOT_USED,   ()),
     (FAILED, Input.QUIT):           (NOT_USED,   ()),
 
@@ -77,6 +84,7 @@ TABLE: dict[tuple[Stage, Input], tuple[Stage, tuple[Effect, ...]]] = {
     (REGISTERED, Input.CLEAR):      (CLEARING,   (ask_to_clear,)),
     (REGISTERED, Input.EXPIRED):    (PENDING,    (run_out, now_due)),               # the machine was asleep
     (REGISTERED, Input.HURRY):      (REGISTERED, (at_once,)),
+    (REGISTERED, Input.MOVED):      (REGISTERED, (at_once,)),
     (REGISTERED, Input.STOP):       (LEAVING,    (now_due,)),
     (REGISTERED, Input.QUIT):       (NOT_USED,   (forget_grant,)),
 
@@ -88,12 +96,14 @@ TABLE: dict[tuple[Stage, Input], tuple[Stage, tuple[Effect, ...]]] = {
     (REFRESHING, Input.FAILED):     (AT_RISK,    (back_off,)),
     (REFRESHING, Input.EXPIRED):    (TRYING,     (run_out,)),
     (REFRESHING, Input.HURRY):      (REFRESHING, (hurry_after,)),
+    (REFRESHING, Input.MOVED):      (REGISTERED, (withdraw_ask, at_once)),
     (REFRESHING, Input.STOP):       (LEAVING,    (withdraw_ask, now_due)),
     (REFRESHING, Input.QUIT):       (NOT_USED,   (forget_grant,)),
 
     (AT_RISK, Input.DUE):           (REFRESHING, (ask,)),
     (AT_RISK, Input.EXPIRED):       (FAILED,     (run_out,)),
     (AT_RISK, Input.HURRY):         (AT_RISK,    (at_once,)),
+    (AT_RISK, Input.MOVED):         (AT_RISK,    (at_once,)),
     (AT_RISK, Input.STOP):          (LEAVING,    (now_due,)),
     (AT_RISK, Input.QUIT):          (NOT_USED,   (forget_grant,)),
 
@@ -103,6 +113,7 @@ TABLE: dict[tuple[Stage, Input], tuple[Stage, tuple[Effect, ...]]] = {
     (CLEARING, Input.FAILED):       (REGISTERED, ()),
     (CLEARING, Input.EXPIRED):      (PENDING,    (run_out, now_due)),
     (CLEARING, Input.HURRY):        (CLEARING,   (at_once,)),
+    (CLEARING, Input.MOVED):        (REGISTERED, (withdraw_ask, at_once)),
     (CLEARING, Input.STOP):         (LEAVING,    (withdraw_ask, now_due)),
     (CLEARING, Input.QUIT):         (NOT_USED,   (forget_grant,)),
 
@@ -113,6 +124,15 @@ TABLE: dict[tuple[Stage, Input], tuple[Stage, tuple[Effect, ...]]] = {
     (LEAVING, Input.REFUSED):       (NOT_USED,   (forget_grant,)),
     (LEAVING, Input.FAILED):        (NOT_USED,   (forget_grant,)),                  # it ends by itself in time
     (LEAVING, Input.QUIT):          (NOT_USED,   (forget_grant,)),
+
+    (WIPING, Input.CHALLENGED):     (WIPING,     (ask_again,)),
+    (WIPING, Input.DONE):           (PENDING,    (wiped, now_due)),
+    (WIPING, Input.REFUSED):        (FAILED,     (wiped, slow_down)),
+    (WIPING, Input.FAILED):         (FAILED,     (wiped, back_off)),
+    (WIPING, Input.HURRY):          (WIPING,     (hurry_after,)),
+    (WIPING, Input.MOVED):          (PENDING,    (withdraw_ask, at_once)),
+    (WIPING, Input.STOP):           (NOT_USED,   (withdraw_ask,)),
+    (WIPING, Input.QUIT):           (NOT_USED,   (withdraw_ask,)),
 }  # fmt: skip
 
 _ENDINGS = (Input.CHALLENGED, Input.GRANTED, Input.DONE, Input.LOST, Input.TOO_BRIEF, Input.REFUSED, Input.FAILED)
@@ -120,21 +140,22 @@ _ENDINGS = (Input.CHALLENGED, Input.GRANTED, Input.DONE, Input.LOST, Input.TOO_B
 IGNORED: dict[tuple[Stage, Input], str] = {
     **{(stage, what): "nothing is in flight" for stage in RESTING for what in _ENDINGS},
     **{(stage, Input.START): "it has been started" for stage in Stage if stage not in (NOT_USED, LEAVING)},
-    **{(stage, Input.DUE): "one REGISTER at a time" for stage in (TRYING, REFRESHING, CLEARING)},
+    **{(stage, Input.DUE): "one REGISTER at a time" for stage in (TRYING, REFRESHING, CLEARING, WIPING)},
     **{(stage, Input.CLEAR): "first things first" for stage in Stage if stage is not REGISTERED},
-    **{(stage, Input.EXPIRED): "there is no binding" for stage in (NOT_USED, PENDING, TRYING, FAILED)},
-    **{(NOT_USED, what): "it is not used" for what in (Input.DUE, Input.HURRY, Input.STOP, Input.QUIT)},
+    **{(stage, Input.WIPE): "only before the first REGISTER" for stage in Stage if stage not in (PENDING, FAILED)},
+    **{(stage, Input.EXPIRED): "there is no binding" for stage in (NOT_USED, PENDING, TRYING, FAILED, WIPING)},
+    **{(NOT_USED, what): "it is not used" for what in (Input.DUE, Input.HURRY, Input.MOVED, Input.STOP, Input.QUIT)},
     **{(stage, Input.DONE): "a REGISTER that binds is granted or lost" for stage in (TRYING, REFRESHING)},
     **{
         (stage, what): "a REGISTER that removes is done"
-        for stage in (CLEARING, LEAVING)
+        for stage in (CLEARING, LEAVING, WIPING)
         for what in (Input.GRANTED, Input.LOST, Input.TOO_BRIEF)
     },
-    **{(LEAVING, what): "we are going" for what in (Input.EXPIRED, Input.HURRY, Input.STOP)},
+    **{(LEAVING, what): "we are going" for what in (Input.EXPIRED, Input.HURRY, Input.MOVED, Input.STOP)},
 }
 
 WORDS = {NOT_USED: Word.NOT_USED, PENDING: Word.REGISTERING, TRYING: Word.REGISTERING, FAILED: Word.FAILED,
-         LEAVING: Word.NOT_USED, **dict.fromkeys(HOLDING, Word.REGISTERED)}  # fmt: skip
+         LEAVING: Word.NOT_USED, WIPING: Word.REGISTERING, **dict.fromkeys(HOLDING, Word.REGISTERED)}  # fmt: skip
 
 
 class Registration:
@@ -175,11 +196,22 @@ class Registration:
         self._take(Input.HURRY, Outcome(), now)
 
     def rebind(self, contact: bytes, now: float) -> None:
-        """Our Contact is another one from now on (another edge, another listener): register it at once."""
+        """Our Contact is another one from now on (another address of ours, another listener): register it at once."""
         sort_out((), contact)
         if contact != self.lease.contact:
             self.lease.contact = contact
             self.hurry(now)
+
+    def move(self, contact: bytes, now: float) -> None:
+        """REGISTERs go to another edge from now on: there at once, as after `hurry`, without waiting for the old one.
+
+        The binding counts on as ours until it runs out. What the old edge saw of our address says nothing here: a NAT
+        may give us another port towards each edge.
+        """
+        sort_out((), contact)
+        self.lease.contact = contact
+        self.lease.public = self._moved = None
+        self._take(Input.MOVED, Outcome(), now)
 
     # -- time
 
@@ -213,7 +245,8 @@ class Registration:
         lease = self.lease
         if lease.asked is None and self.stage is not NOT_USED:
             if now >= lease.next_at:
-                self._take(Input.DUE, Outcome(), now)
+                wipe = lease.to_wipe and self.stage in (PENDING, FAILED)
+                self._take(Input.WIPE if wipe else Input.DUE, Outcome(), now)
                 return lease.asked
             if self.stage is REGISTERED and lease.to_clear:
                 self._take(Input.CLEAR, Outcome(), now)
@@ -269,6 +302,21 @@ class Registration:
 
     # -- what is known
 
+    @property
+    def in_vain(self) -> int:
+        """REGISTERs since the last grant that failed, were refused, or waited at an edge that was given up."""
+        return self.lease.failures + self.lease.withdrawn
+
+    @property
+    def held(self) -> bool:
+        """`usable` as of the last `wake`."""
+        return self.stage in HOLDING
+
+    @property
+    def well(self) -> bool:
+        """True while a binding is held and the last REGISTER that ended was granted: no trouble is known."""
+        return self.stage in HOLDING and not self.lease.why
+
     def usable(self, now: float) -> bool:
         """True while the registrar has our binding, as far as we know: also while a refresh fails or is in flight."""
         return self.stage in HOLDING and now < self.lease.expires_at
@@ -286,7 +334,7 @@ class Registration:
 
     @property
     def keepalive_every(self) -> float:
-        """Seconds between keep-alives on the flow, drawn anew with every grant (RFC 5626 §4.4)."""
+        """Seconds between keep-alives on the flow, drawn anew with every grant (RFC 5626 §4.4); 0 for none."""
         return self.lease.keepalive
 
     @property

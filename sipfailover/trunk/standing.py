@@ -28,6 +28,8 @@ class Stage(IntEnum):
     """Registered, and a REGISTER that removes stale bindings is in flight."""
     LEAVING = 8
     """Our binding is being removed."""
+    WIPING = 9
+    """No binding; a REGISTER that removes whatever is on the account (`Contact: *`) is in flight."""
 
 
 class Word(StrEnum):

@@ -34,7 +34,7 @@ class Trunk:
 
     __slots__ = (
         "addresses", "calls_now", "channels", "health", "name", "no_answer_within", "note", "order", "probe",
-        "resolve_why", "roundtrip", "tier",
+        "resolve_why", "roundtrip", "tier", "tls_why",
     )  # fmt: skip
 
     def __init__(
@@ -63,6 +63,8 @@ class Trunk:
         """How many calls it carries at a time; None: no limit. Full is no fault: calls overflow to the next one."""
         self.note = ""
         """Something the operator should know."""
+        self.tls_why = ""
+        """Why the last TLS connection to it could not be made; empty as soon as something comes over one."""
 
     def resolved(self, targets: tuple[Target, ...], why: str = "", now: float = 0.0) -> None:
         """Its name has these addresses now; () with the reason keeps the last good ones. The one in use stays."""

@@ -6,7 +6,7 @@ No label ever carries a number, a Call-ID or a sentence. `none` stands where no 
 """
 
 import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -14,7 +14,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from sipfailover.proxy.facts import AttemptEnded, CallEnded, Fact, ProbeEnded, TrunkChanged
+from sipfailover.proxy.facts import AttemptEnded, CallEnded, Fact, ProbeEnded, RegistrationChanged, TrunkChanged
 from sipfailover.proxy.view import EngineView
 
 from .words import Wall
@@ -25,6 +25,8 @@ WAITING_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0)
 LAG_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 HEALTHS = ("Up", "Suspect", "Down", "Trial")
 CALL_METHODS = ("INVITE", "ACK", "BYE", "CANCEL", "PRACK", "UPDATE", "INFO", "REFER", "NOTIFY")
+Certificates = Callable[[], Iterable[tuple[str, str, float]]]
+"""Each certificate in use: `server`, `client` or `peer`; its trunk or PBX, "" for our listeners; its end, Unix time."""
 METHODS = frozenset((*CALL_METHODS, "OPTIONS", "REGISTER", "SUBSCRIBE", "MESSAGE", "PUBLISH"))
 """Label values for methods; whatever else a peer invents is `other`."""
 
@@ -35,7 +37,8 @@ REROUTES_REMEMBERED_MAX = 10_000
 class Metrics:
     """Counts facts and renders everything. One per process; its registry is its own."""
 
-    def __init__(self, *, version: str, loop: str) -> None:
+    def __init__(self, *, version: str, loop: str, certificates: Certificates = tuple) -> None:
+        self._certificates = certificates
         self._registry = registry = CollectorRegistry()
         build = Gauge(PREFIX + "build_info", "What runs here.", ("version", "python", "loop"), registry=registry)
         build.labels(version, platform.python_version(), loop).set(1)
@@ -77,6 +80,12 @@ class Metrics:
         self._changes = Counter(
             PREFIX + "trunk_changes_total", "Changes of health.", ("trunk", "state"), registry=registry
         )
+        self._registrations = Counter(
+            PREFIX + "trunk_registration_changes_total",
+            "Changes of our registrations.",
+            ("trunk", "state"),
+            registry=registry,
+        )
         self._probes = Counter(
             PREFIX + "options_total", "OPTIONS sent, by what came of it.", ("trunk", "result"), registry=registry
         )
@@ -94,6 +103,7 @@ class Metrics:
             AttemptEnded: self._attempt_ended,
             CallEnded: self._call_ended,
             TrunkChanged: self._trunk_changed,
+            RegistrationChanged: self._registration_changed,
             ProbeEnded: self._probe_ended,
         }
 
@@ -108,7 +118,7 @@ class Metrics:
     def render(self, view: EngineView, wall: Wall, accept: str = "") -> tuple[bytes, str]:
         """(body, content type): Prometheus text, or OpenMetrics when the `Accept` header asks for it."""
         encode, content_type = choose_encoder(accept)
-        return encode(_Scrape(self._registry, view, wall)), content_type
+        return encode(_Scrape(self._registry, view, wall, self._certificates)), content_type
 
     def _attempt_ended(self, fact: AttemptEnded) -> None:
         self._count(self._attempts, "attempts", fact.trunk, _label(fact.outcome))
@@ -131,6 +141,9 @@ class Metrics:
 
     def _trunk_changed(self, fact: TrunkChanged) -> None:
         self._count(self._changes, "changes", fact.trunk, fact.after.lower())
+
+    def _registration_changed(self, fact: RegistrationChanged) -> None:
+        self._count(self._registrations, "registrations", fact.trunk, _label(fact.after.lower()))
 
     def _probe_ended(self, fact: ProbeEnded) -> None:
         self._count(self._probes, "probes", fact.trunk, _label(fact.result))
@@ -157,19 +170,27 @@ def _label(words: str) -> str:
 class _Scrape(Collector):
     """One scrape: what was counted, then what the engine shows."""
 
-    def __init__(self, registry: CollectorRegistry, view: EngineView, wall: Wall) -> None:
+    def __init__(self, registry: CollectorRegistry, view: EngineView, wall: Wall, certificates: Certificates) -> None:
         self._registry = registry
         self._view = view
         self._wall = wall
+        self._certificates = certificates
 
     def collect(self) -> Iterator[Metric]:
         yield from self._registry.collect()
         yield from engine_families(self._view, self._wall)
+        ends = _gauge(
+            "certificate_expiry_timestamp_seconds", "When a certificate ends, Unix time.", labels=("use", "name")
+        )
+        for use, name, not_after in self._certificates():
+            ends.add_metric([use, name], not_after)
+        yield ends
 
 
 def engine_families(view: EngineView, wall: Wall) -> Iterator[Metric]:
     """The families that are read from the engine's picture."""
     yield from _trunk_families(view)
+    yield from _account_families(view, wall)
     yield _gauge("start_time_seconds", "When the engine started, Unix time.", wall(view.started_at).timestamp())
     yield _gauge("calls", "Calls in progress.", view.calls_now)
     yield _gauge("transactions", "SIP transactions alive.", view.transactions)
@@ -202,6 +223,32 @@ def _trunk_families(view: EngineView) -> Iterator[Metric]:
     for pbx in view.pbxs:
         pbx_up.add_metric([pbx.name], pbx.health != "Down")
     yield from (up, state, carries, active, tier, calls, no_answer, pbx_up)
+
+
+def _account_families(view: EngineView, wall: Wall) -> Iterator[Metric]:
+    held = _gauge("trunk_registered", "1 while the carrier has our registration.", labels=("trunk",))
+    expiry = _gauge(
+        "trunk_registration_expiry_timestamp_seconds", "When the registration ends, Unix time.", labels=("trunk",)
+    )
+    granted = _gauge(
+        "trunk_registration_granted_seconds", "For how long the carrier registers us; 0: not now.", labels=("trunk",)
+    )
+    changed = _gauge(
+        "trunk_registration_changed_timestamp_seconds", "When trunk_registered changed last, Unix time.",
+        labels=("trunk",),
+    )  # fmt: skip
+    for trunk in view.trunks:
+        account = trunk.account
+        if account is not None:
+            held.add_metric([trunk.name], account.state == "Registered")
+            granted.add_metric([trunk.name], account.granted)
+            changed.add_metric([trunk.name], wall(account.since).timestamp())
+            if account.expires_at is not None:
+                expiry.add_metric([trunk.name], wall(account.expires_at).timestamp())
+    asked = _counter("registers", "REGISTERs sent, by what came of it.", labels=("trunk", "result"))
+    for (name, result), number in view.registers.items():
+        asked.add_metric([name, _label(result)], number)
+    yield from (held, expiry, granted, changed, asked)
 
 
 def _message_families(view: EngineView) -> Iterator[Metric]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from sipfailover.proxy.view import AddressView, CallView, EngineView, FailoverView, TrunkView
+from sipfailover.proxy.view import AccountView, AddressView, CallView, EngineView, FailoverView, TrunkView
 
 from .words import Show, Wall, mask, rfc3339, sentence
 
@@ -85,7 +85,10 @@ def status(
         "summary": {"state": summary.state, "text": summary.text},
         "active_trunk": view.active_trunk,
         "pbxs": [_line(pbx, view.now, wall) for pbx in view.pbxs],
-        "trunks": [{**_line(trunk, view.now, wall), "tier": trunk.tier} for trunk in view.trunks],
+        "trunks": [
+            {**_line(trunk, view.now, wall), "tier": trunk.tier, "account": _account(trunk.account, wall, show)}
+            for trunk in view.trunks
+        ],
         "calls": {"now": view.calls_now, "shown": [_call(call, view, wall, show) for call in view.calls]},
         "last_failover": _failover(view.last_failover, wall),
         "warnings": list(all_warnings(view, warnings)),
@@ -129,6 +132,33 @@ def _address(address: AddressView, now: float) -> dict[str, object]:
         "avoided_seconds": None if address.avoided_until is None else round(address.avoided_until - now, 3),
         "round_trip_seconds": None if address.round_trip is None else round(address.round_trip, 6),
     }
+
+
+def _account(account: AccountView | None, wall: Wall, show: Show) -> dict[str, object] | None:
+    """The registration in parts, for scripts; None where none is used."""
+    if account is None:
+        return None
+    return {
+        "state": account.state.lower(),
+        "since": rfc3339(account.since, wall),
+        "why": account.why,
+        "granted_seconds": account.granted,
+        "expires": None if account.expires_at is None else rfc3339(account.expires_at, wall),
+        "next": None if account.next_at is None else rfc3339(account.next_at, wall),
+        "contact": account.contact,
+        "public_address": account.public or None,
+        "address_rewritten": account.rewritten,
+        "path": list(account.path),
+        "identities": [show(_uri_in(identity)) for identity in account.associated],
+        "stale_bindings": account.stale,
+        "other_bindings": account.others,
+    }
+
+
+def _uri_in(value: str) -> str:
+    """The URI of a name-addr: what stands in angle brackets, or all of it."""
+    _, bracket, rest = value.partition("<")
+    return rest.partition(">")[0] if bracket else value
 
 
 def _call(call: CallView, view: EngineView, wall: Wall, show: Show) -> dict[str, object]:

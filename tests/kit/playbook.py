@@ -13,7 +13,7 @@
 `>>` puts something in: `received`, `lost`, `resolved`, `after` (lets time pass, clock by clock). `<<` says what must
 come out of the inputs before it: `send`, `recorded`, `logged`, or `sends_nothing()`. `assert` plays what was added
 since the last assert, so a playbook can be continued. What comes out must be complete: a message nobody expected fails
-the play. Two kinds are passed over when not asked for: exact repeats of a message (retransmissions) and OPTIONS probes.
+the play. Passed over when not asked for: repeats of a message (retransmissions), OPTIONS probes and keep-alives.
 The order counts for each peer, not between peers. A failing play prints the whole conversation.
 """
 
@@ -21,7 +21,7 @@ from collections.abc import Callable
 from typing import Protocol, Self
 
 from sipfailover.errors import WireError
-from sipfailover.flow import Flow, Target
+from sipfailover.flow import PING, Flow, PeerKey, Target
 from sipfailover.proxy.commands import Command, Log, Record, Send
 from sipfailover.wire import Message
 
@@ -49,9 +49,7 @@ def line(data: bytes) -> str:
 class Seen:
     """What the engine sent and was sent so far. Given to builders, so that an answer can fit its request."""
 
-    def __init__(
-        self, peer: tuple[str, str, int], sent: list[tuple[Target, bytes]], got: list[tuple[Flow, bytes]]
-    ) -> None:
+    def __init__(self, peer: PeerKey, sent: list[tuple[Target, bytes]], got: list[tuple[Flow, bytes]]) -> None:
         self.peer = peer
         self._sent = sent
         self._got = got
@@ -67,8 +65,8 @@ class Seen:
 
 
 def find(
-    talk: list[tuple[tuple[str, str, int], bytes]],
-    peer: tuple[str, str, int],
+    talk: list[tuple[PeerKey, bytes]],
+    peer: PeerKey,
     what: tuple[str | int, ...],
     where: Check | None,
     verb: str,
@@ -103,7 +101,7 @@ class Input:
 class Expectation:
     """One thing that must come out."""
 
-    def __init__(self, text: str, accepts: Callable[[Command], bool], peer: tuple[str, str, int] | None = None) -> None:
+    def __init__(self, text: str, accepts: Callable[[Command], bool], peer: PeerKey | None = None) -> None:
         self.text = text
         self.accepts = accepts
         self.peer = peer
@@ -214,7 +212,7 @@ class Playbook:
         self._script: list[Input | Expectation] = []
         self._story: list[str] = []
         self._out: list[tuple[float, Command]] = []
-        self._known: set[tuple[tuple[str, str, int], bytes]] = set()
+        self._known: set[tuple[PeerKey, bytes]] = set()
         self._failed = False
 
     def __rshift__(self, step: Input) -> Self:
@@ -268,8 +266,8 @@ class Playbook:
                 if step and step.accepts(command):
                     left.remove(step)
                     self._story.append(f"    {text}")
-                elif not self.strict and (repeat or is_probe(command.data)):
-                    self._story.append(f"    {text}   (not asked for: {'repeat' if repeat else 'probe'})")
+                elif not self.strict and (repeat or is_probe(command.data) or command.data == PING):
+                    self._story.append(f"    {text}   (not asked for: {'repeat' if repeat else 'probe or keep-alive'})")
                 else:
                     hint = f", wanted {step.text}" if step else ""
                     bad.append(f"  ✗ {text}   came, was not expected{hint}\n{indent(command.data)}")

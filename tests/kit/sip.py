@@ -7,12 +7,12 @@ engine really sent.
 
 from itertools import count
 
-from sipfailover.flow import Flow, Target
+from sipfailover.flow import Flow, PeerKey, Target
 from sipfailover.wire import Message, compose
 from tests.kit.playbook import Build, Seen
 
-NAMES: dict[tuple[str, str, int], str] = {}
-"""(transport, host, port) → how a conversation shows this peer."""
+NAMES: dict[PeerKey, str] = {}
+"""`Target.peer` → how a conversation shows this peer."""
 
 US = b"192.0.2.1:5060"
 """How the engine names itself in tests unless said otherwise."""
@@ -26,16 +26,18 @@ _numbers = count(1)
 
 
 def flow(
-    name: str, host: str, port: int = 5060, transport: str = "udp", *, sent_by: bytes = US, connection: int = 0
-) -> Flow:
+    name: str, host: str, port: int = 5060, transport: str = "udp", *, sent_by: bytes = US, connection: int = 0,
+    line: str = "",
+) -> Flow:  # fmt: skip
     """A flow from a peer that conversations show as `name`."""
-    NAMES[(transport, host, port)] = name
-    return Flow(transport, host, port, sent_by, connection=connection)
+    made = Flow(transport, host, port, sent_by, connection=connection, line=line)
+    NAMES[made.peer] = name
+    return made
 
 
 def target(peer: Target) -> Target:
     """The bare target under a flow: what `Engine.resolved` wants."""
-    return Target(peer.transport, peer.host, peer.port, peer.sent_by, peer.local)
+    return Target(peer.transport, peer.host, peer.port, peer.sent_by, peer.local, line=peer.line)
 
 
 def invite(

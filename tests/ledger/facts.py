@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from sipfailover.proxy.facts import AttemptEnded, CallEnded, ProbeEnded, TrunkChanged
+from sipfailover.proxy.facts import AttemptEnded, CallEnded, ProbeEnded, RegistrationChanged, TrunkChanged
 
 NOW = 1_000.0
 START = datetime(2026, 11, 23, 9, 0, 0, tzinfo=UTC)
@@ -56,6 +56,11 @@ def attempt(number: int, rung: int = 1) -> AttemptEnded:
 
 def change(before: str = "Suspect", after: str = "Down", at: float = NOW) -> TrunkChanged:
     return TrunkChanged(at=at, trunk="main", before=before, after=after, why="2 OPTIONS without an answer")
+
+
+def registration(after: str = "Failed", status: int = 403, at: float = NOW) -> RegistrationChanged:
+    why = f"{status} Forbidden to REGISTER" if status else "no answer within 10 s"
+    return RegistrationChanged(at=at, trunk="main", before="Registered", after=after, why=why, status=status)
 
 
 def probe(at: float, result: str = "answered", round_trip: float | None = 0.02) -> ProbeEnded:

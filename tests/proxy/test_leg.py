@@ -14,6 +14,7 @@ PUBLIC = Target("udp", "85.1.2.3", 5060, US)
 PRIVATE = Target("udp", "192.168.10.5", 5060, US)
 SIX = Target("udp", "2a02:1200::5", 5060, b"[2a02:1200::1]:5060")
 TCP = Target("tcp", "85.1.2.3", 5060, US)
+TLS = Target("tls", "85.1.2.3", 5061, US, line="main")
 
 
 @pytest.mark.parametrize(
@@ -29,12 +30,17 @@ TCP = Target("tcp", "85.1.2.3", 5060, US)
         (b"sip:a@85.1.2.4;transport=tcp", TCP, "85.1.2.4", 5060),
         (b"sip:a@[2a02:1200::7]:5070", SIX, "2a02:1200::7", 5070),
         (b"sip:a@[2A02:1200:0::5]", SIX, "2a02:1200::5", 5060),
+        (b"sip:a@85.1.2.4;transport=tls", TLS, "85.1.2.4", 5061),
+        (b"sip:a@85.1.2.4:5071;transport=TLS", TLS, "85.1.2.4", 5071),
+        (b"sips:a@85.1.2.4", TLS, "85.1.2.4", 5061),
+        (b"sips:a@85.1.2.4:5071;transport=tcp", TLS, "85.1.2.4", 5071),  # §26.2.2: what TLS runs over
     ],
 )
 def test_the_address_in_the_uri_is_where_a_request_goes(uri: bytes, reached: Target, host: str, port: int) -> None:
     hop = next_hop(uri, reached)
     assert (hop.host, hop.port, hop.transport) == (host, port, reached.transport)
     assert hop.sent_by == reached.sent_by
+    assert hop.line == reached.line, "the other machine must prove to be the same carrier"
 
 
 @pytest.mark.parametrize(
@@ -54,6 +60,9 @@ def test_the_address_in_the_uri_is_where_a_request_goes(uri: bytes, reached: Tar
         (b"sip:a@[fd00::1]", SIX),
         (b"sip:a@85.1.2.4;transport=tcp", PUBLIC),  # by another way than the one that is known to work
         (b"sip:a@85.1.2.4;transport=ws", PUBLIC),
+        (b"sip:a@85.1.2.4:5060", TLS),  # UDP is meant, and TLS is what is known to work
+        (b"sip:a@85.1.2.3:5060", TLS),
+        (b"sip:a@85.1.2.4;transport=tcp", TLS),
         (b"tel:+41443210019", PUBLIC),
         (b"urn:service:sos", PUBLIC),
         (b"sip:", PUBLIC),

@@ -135,12 +135,7 @@ def ring_twice(patch: Patch) -> None:
 
 def no_emergency(patch: Patch) -> None:
     """Emergency calls are calls like others, and the first answer is the last."""
-    patch.setattr(rung, "next_trunk", first_only(rung.next_trunk))
-
-
-def first_only(choose: Any) -> Any:
-    """What chooses the next trunk, and finds none after the first."""
-    return lambda call, *rest: None if call.attempts else choose(call, *rest)
+    patch.setattr(rung, "next_trunk", lambda *_: None)
 
 
 def miscount(patch: Patch) -> None:

@@ -2,10 +2,13 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
 from typing import Self
 
+from sipfailover.config import Settings
 from sipfailover.flow import UDP, Flow, Target
 from sipfailover.transport import Bounds, Pool
 
@@ -22,15 +25,31 @@ def message(text: str = "hello") -> bytes:
 class End:
     """A pool, and everything it said."""
 
-    def __init__(self, bounds: Bounds | None = None) -> None:
+    def __init__(
+        self,
+        bounds: Bounds | None = None,
+        settings: Settings | None = None,
+        known: Callable[[str], bool] = lambda host: True,
+    ) -> None:
+        self.said: list[tuple[str, str, dict[str, object]]] = []
         self.received: list[tuple[Flow, bytes]] = []
         self.lost: list[tuple[Target, str]] = []
         self.settled = 0
         self.on_received: Callable[[Flow, bytes], None] = lambda flow, data: None
+        self.keep_alive_every: Callable[[str, int], float | None] = lambda host, port: None
         self._changed = asyncio.Event()
         self.pool = Pool(
-            asyncio.get_running_loop(), received=self._received, lost=self._lost, settled=self._settled, bounds=bounds
+            asyncio.get_running_loop(),
+            received=self._received,
+            lost=self._lost,
+            settled=self._settled,
+            known=known,
+            keep_alive_every=lambda host, port: self.keep_alive_every(host, port),
+            say=self._say,
+            bounds=bounds,
         )
+        if settings is not None:
+            self.pool.tls.configure(settings, asyncio.get_running_loop().time())
 
     async def __aenter__(self) -> Self:
         return self
@@ -53,16 +72,20 @@ class End:
         self.settled += 1
         self._changed.set()
 
+    def _say(self, level: str, text: str, values: dict[str, object]) -> None:
+        self.said.append((level, text, values))
+        self._changed.set()
+
     def listen(self, transport: str = UDP, host: str = "127.0.0.1") -> tuple[str, int]:
         """Listen on a free port. Returns where."""
         self.pool.listen(transport, host, 0)
         return next((host, port) for kind, at, port in reversed(self.pool.bound) if (kind, at) == (transport, host))
 
-    def target(self, transport: str, host: str, port: int) -> Target:
-        """A peer, with our name on the way to it."""
+    def target(self, transport: str, host: str, port: int, line: str = "") -> Target:
+        """A peer, with our name on the way to it. line: the trunk that it must prove to be."""
         named = self.pool.local_for(transport, host, port)
         assert isinstance(named, Target), named
-        return named
+        return replace(named, line=line)
 
     @property
     def data(self) -> list[bytes]:
@@ -132,7 +155,7 @@ class StreamPeer:
         async with asyncio.timeout(PATIENCE):
             try:
                 return await self.reader.read()
-            except ConnectionError:
+            except (ConnectionError, ssl.SSLError):
                 return b""
 
     def reset(self) -> None:
@@ -141,18 +164,48 @@ class StreamPeer:
 
     async def close(self) -> None:
         self.writer.close()
-        with suppress(ConnectionError):
+        with suppress(ConnectionError, ssl.SSLError):
             await self.writer.wait_closed()
 
 
 @asynccontextmanager
-async def connected(host: str, port: int, local: str | None = None) -> AsyncIterator[StreamPeer]:
+async def connected(
+    host: str, port: int, local: str | None = None, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[StreamPeer]:
     """A peer that connects to us."""
-    peer = StreamPeer(*await asyncio.open_connection(host, port, local_addr=(local, 0) if local else None))
+    source = (local, 0) if local else None
+    peer = StreamPeer(*await asyncio.open_connection(host, port, local_addr=source, ssl=tls))
     try:
         yield peer
     finally:
         await peer.close()
+
+
+@asynccontextmanager
+async def alerting(tls: ssl.SSLContext) -> AsyncIterator[int]:
+    """A peer that ends a failed handshake with an alert, as OpenSSL does by itself; asyncio's servers say nothing.
+    Gives its port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            while True:
+                try:
+                    sock, _ = listener.accept()
+                except OSError:
+                    return
+                sock.settimeout(PATIENCE)
+                with suppress(OSError), tls.wrap_socket(sock, server_side=True) as secure:
+                    secure.recv(1000)
+                sock.close()
+
+        serving = asyncio.get_running_loop().run_in_executor(None, serve)
+        try:
+            port = listener.getsockname()[1]
+            assert isinstance(port, int)
+            yield port
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            await serving
 
 
 class Server:
@@ -178,9 +231,9 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(host: str = "127.0.0.1") -> AsyncIterator[Server]:
+async def serving(host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
     server = Server()
-    listener = await asyncio.start_server(server._accept, host, 0)
+    listener = await asyncio.start_server(server._accept, host, 0, ssl=tls)
     server.port = listener.sockets[0].getsockname()[1]
     try:
         yield server

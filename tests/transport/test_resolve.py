@@ -12,7 +12,7 @@ from dns.rdtypes.IN.SRV import SRV
 
 from sipfailover.chance import Chance
 from sipfailover.config import Address, Pbx, Settings, TrunkSettings
-from sipfailover.flow import TCP, UDP, Target
+from sipfailover.flow import TCP, TLS, UDP, Target
 from sipfailover.transport import Peer, Resolver, lookup, peers_of, resolve
 from sipfailover.transport.lookup import by_weight
 from tests.transport.ends import PATIENCE, End
@@ -418,6 +418,32 @@ async def test_our_own_address_is_looked_at_again(
     assert zone.asked == []
 
 
+async def test_who_could_not_send_has_our_own_address_looked_at_at_once_but_not_all_the_time(
+    answers: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resolve, "LOOK_AGAIN_AFTER", 0.05)
+    ours = [b"192.0.2.9:5060"]
+    looks: list[float] = []
+    loop = asyncio.get_running_loop()
+
+    def name_us(transport: str, host: str, port: int, public: str) -> Target:
+        looks.append(loop.time())
+        return Target(transport, host, port, ours[0], "192.0.2.9")
+
+    answers.resolver._name_us = name_us
+    answers.resolver.start([Peer("main", V4, 5060, UDP)])
+    await answers.came()
+    ours[0] = b"192.0.2.10:5060"
+    answers.resolver.look_again()  # while it is in its first, shortest pause: that is not forgotten
+    await answers.came(2)
+    assert answers.all[-1][1][0].sent_by == b"192.0.2.10:5060"
+    until = loop.time() + 0.3
+    while loop.time() < until:
+        answers.resolver.look_again()
+        await asyncio.sleep(0.005)
+    assert 3 <= sum(at > until - 0.3 for at in looks) <= 8
+
+
 @pytest.mark.usefixtures("quick")
 async def test_a_bug_is_one_failed_look_up(answers: Answers, zone: NameServer, monkeypatch: pytest.MonkeyPatch) -> None:
     zone.zone = {("sip.example", "A"): [V4]}
@@ -473,3 +499,30 @@ def test_the_public_address_is_for_trunks() -> None:
         Peer("main", "sip.example", None, UDP, "192.0.2.9"),
         Peer("b", "192.0.2.1", 5080, UDP, "192.0.2.9"),
     )
+
+
+# -- tls --------------------------------------------------------------------------------------------------------------
+
+
+async def test_tls_has_services_of_its_own_and_a_port_of_its_own(answers: Answers, zone: NameServer) -> None:
+    zone.zone[("_sips._tcp.carrier.example", "SRV")] = ["10 1 5071 sbc1.hosting.example."]
+    zone.zone[("sbc1.hosting.example", "A")] = [V4]
+    assert await answers.of("carrier.example", transport=TLS) == ["127.0.0.1:5071"]
+    (target,) = answers.all[-1][1]
+    assert (target.transport, target.line) == (TLS, "main"), "whose name is to be proved is not what DNS says"
+
+
+@pytest.mark.parametrize("host", ["carrier.example", V4])
+async def test_without_a_service_tls_is_at_5061(answers: Answers, zone: NameServer, host: str) -> None:
+    zone.zone[("carrier.example", "A")] = [V4]
+    assert await answers.of(host, transport=TLS) == ["127.0.0.1:5061"]
+
+
+async def test_a_name_in_the_hosts_file_is_at_5061_too(answers: Answers, hosts: Path) -> None:
+    write(hosts, "127.0.0.1 carrier.example\n")
+    assert await answers.of("carrier.example", transport=TLS) == ["127.0.0.1:5061"]
+
+
+async def test_only_tls_says_whom_the_peer_must_prove_to_be(answers: Answers) -> None:
+    await answers.of(V4, transport=TCP)
+    assert answers.all[-1][1][0].line == ""

@@ -246,6 +246,29 @@ async def test_an_idle_connection_gets_pings_which_do_not_count_as_use() -> None
         assert end.pool.counters.pings_sent >= 2
 
 
+async def test_a_peer_may_have_its_own_time_between_pings_or_none() -> None:
+    async with End(Bounds(keep_alive_every=0.05, idle_close_after=0.4, sweep_every=QUICK)) as end:
+        at = end.listen(TCP)
+        asked: list[tuple[str, int]] = []
+
+        def none_for_us(host: str, port: int) -> float:
+            asked.append((host, port))
+            return 0.0
+
+        end.keep_alive_every = none_for_us
+        async with connected(*at) as peer:
+            peer.say(message())
+            assert await peer.ends() == b"", "it was closed for idleness without a ping"
+        assert {host for host, _ in asked} == {"127.0.0.1"}
+        assert end.pool.counters.pings_sent == 0
+    async with End(Bounds(keep_alive_every=60.0, sweep_every=QUICK)) as end:
+        at = end.listen(TCP)
+        end.keep_alive_every = lambda host, port: 0.05
+        async with connected(*at) as peer:
+            peer.say(message())
+            assert await peer.hears(4) == b"\r\n\r\n"
+
+
 @pytest.mark.parametrize(
     "nonsense", [b"\x16\x03\x01\x02", b"INVITE sip:a@b SIP/2.0\r\n\r\n", message().replace(b": 5", b": 70000")]
 )

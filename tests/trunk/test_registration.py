@@ -46,7 +46,7 @@ from sipfailover.trunk.registration import GRACE, HOLDING, IGNORED, IN_FLIGHT, T
 from sipfailover.trunk.standing import Stage
 from sipfailover.wire import Message, compose
 
-NOT_USED, PENDING, TRYING, FAILED, REGISTERED, REFRESHING, AT_RISK, CLEARING, LEAVING = Stage
+NOT_USED, PENDING, TRYING, FAILED, REGISTERED, REFRESHING, AT_RISK, CLEARING, LEAVING, WIPING = Stage
 US = b"sip:t0ken@192.0.2.9:5060"
 STALE = b"sip:t0ken@192.0.2.7:5060"
 HOUR = 3600.0
@@ -119,14 +119,15 @@ def started(registration: Registration) -> Registration:
 
 def make(stage: Stage, **rules: object) -> Registration:
     """In this stage at about 2 s; a binding of 180 s where there is one."""
-    registration = fresh(clear_stale=stage is CLEARING, **rules)
+    registration = fresh(clear_stale=stage is CLEARING, wipe=stage is WIPING, **rules)
     if stage is NOT_USED:
         return registration
     registration.start(0.0)
     if stage is PENDING:
         return registration
     ask = send(registration)
-    if stage is TRYING:
+    if stage in (TRYING, WIPING):
+        assert registration.stage is stage
         return registration
     if stage is FAILED:
         registration.failed(ask.cseq, "port closed", 2.0)
@@ -165,7 +166,9 @@ def test_every_pair_is_in_the_table_or_ignored_with_a_reason() -> None:
 ROWS = [
     (NOT_USED, Input.START, PENDING),
     (PENDING, Input.DUE, TRYING),
+    (PENDING, Input.WIPE, WIPING),
     (PENDING, Input.HURRY, PENDING),
+    (PENDING, Input.MOVED, PENDING),
     (PENDING, Input.STOP, NOT_USED),
     (PENDING, Input.QUIT, NOT_USED),
     (TRYING, Input.CHALLENGED, TRYING),
@@ -175,16 +178,20 @@ ROWS = [
     (TRYING, Input.REFUSED, FAILED),
     (TRYING, Input.FAILED, FAILED),
     (TRYING, Input.HURRY, TRYING),
+    (TRYING, Input.MOVED, PENDING),
     (TRYING, Input.STOP, LEAVING),
     (TRYING, Input.QUIT, NOT_USED),
     (FAILED, Input.DUE, TRYING),
+    (FAILED, Input.WIPE, WIPING),
     (FAILED, Input.HURRY, FAILED),
+    (FAILED, Input.MOVED, FAILED),
     (FAILED, Input.STOP, NOT_USED),
     (FAILED, Input.QUIT, NOT_USED),
     (REGISTERED, Input.DUE, REFRESHING),
     (REGISTERED, Input.CLEAR, CLEARING),
     (REGISTERED, Input.EXPIRED, PENDING),
     (REGISTERED, Input.HURRY, REGISTERED),
+    (REGISTERED, Input.MOVED, REGISTERED),
     (REGISTERED, Input.STOP, LEAVING),
     (REGISTERED, Input.QUIT, NOT_USED),
     (REFRESHING, Input.CHALLENGED, REFRESHING),
@@ -195,11 +202,13 @@ ROWS = [
     (REFRESHING, Input.FAILED, AT_RISK),
     (REFRESHING, Input.EXPIRED, TRYING),
     (REFRESHING, Input.HURRY, REFRESHING),
+    (REFRESHING, Input.MOVED, REGISTERED),
     (REFRESHING, Input.STOP, LEAVING),
     (REFRESHING, Input.QUIT, NOT_USED),
     (AT_RISK, Input.DUE, REFRESHING),
     (AT_RISK, Input.EXPIRED, FAILED),
     (AT_RISK, Input.HURRY, AT_RISK),
+    (AT_RISK, Input.MOVED, AT_RISK),
     (AT_RISK, Input.STOP, LEAVING),
     (AT_RISK, Input.QUIT, NOT_USED),
     (CLEARING, Input.CHALLENGED, CLEARING),
@@ -208,6 +217,7 @@ ROWS = [
     (CLEARING, Input.FAILED, REGISTERED),
     (CLEARING, Input.EXPIRED, PENDING),
     (CLEARING, Input.HURRY, CLEARING),
+    (CLEARING, Input.MOVED, REGISTERED),
     (CLEARING, Input.STOP, LEAVING),
     (CLEARING, Input.QUIT, NOT_USED),
     (LEAVING, Input.START, PENDING),
@@ -217,6 +227,14 @@ ROWS = [
     (LEAVING, Input.REFUSED, NOT_USED),
     (LEAVING, Input.FAILED, NOT_USED),
     (LEAVING, Input.QUIT, NOT_USED),
+    (WIPING, Input.CHALLENGED, WIPING),
+    (WIPING, Input.DONE, PENDING),
+    (WIPING, Input.REFUSED, FAILED),
+    (WIPING, Input.FAILED, FAILED),
+    (WIPING, Input.HURRY, WIPING),
+    (WIPING, Input.MOVED, PENDING),
+    (WIPING, Input.STOP, NOT_USED),
+    (WIPING, Input.QUIT, NOT_USED),
 ]
 
 
@@ -228,6 +246,11 @@ def give(registration: Registration, what: Input, now: float) -> object:
         return registration.start(now)
     if what is Input.DUE:
         return registration.due(max(now, lease.next_at))
+    if what is Input.WIPE:
+        lease.to_wipe = True
+        return registration.due(max(now, lease.next_at))
+    if what is Input.MOVED:
+        return registration.move(b"sip:t0ken@192.0.2.10:5060", now)
     if what is Input.CLEAR:
         lease.to_clear = (STALE,)
         return registration.due(min(now, lease.next_at - 1.0))
@@ -371,22 +394,27 @@ def test_a_day_with_a_grant_is_a_day_registered(granted: int) -> None:
 
 
 def test_keepalives_stay_under_the_nat_and_the_flow_timer() -> None:
-    def drawn(flow_timer: int | None, reliable: bool) -> tuple[float, float]:
+    def drawn(flow_timer: int | None, reliable: bool, keep_alive: float | None) -> tuple[float, float]:
         every = [
-            Line(started(fresh(seed=seed, reliable=reliable)), lambda ask, _: ok(ask, flow_timer=flow_timer))
+            Line(
+                started(fresh(seed=seed, reliable=reliable, keep_alive=keep_alive)),
+                lambda ask, _: ok(ask, flow_timer=flow_timer),
+            )
             .until(3.0)
             .registration.keepalive_every
             for seed in range(100)
         ]
         return min(every), max(every)
 
-    for flow_timer, reliable, most in [
-        (None, False, 29.0), (None, True, 120.0), (20, False, 20.0), (60, False, 29.0), (60, True, 60.0),
-        (1, True, 10.0), (0, True, 120.0), (9999, True, 120.0),
+    for flow_timer, reliable, keep_alive, most in [
+        (None, False, None, 25.0), (None, True, None, 90.0), (20, False, None, 20.0), (60, False, None, 25.0),
+        (60, True, None, 60.0), (1, True, None, 10.0), (0, True, None, 90.0), (9999, True, None, 90.0),
+        (None, False, 15.0, 15.0), (None, True, 240.0, 240.0), (60, True, 240.0, 60.0), (60, False, 5.0, 5.0),
     ]:  # fmt: skip
-        least, longest = drawn(flow_timer, reliable)
+        least, longest = drawn(flow_timer, reliable, keep_alive)
         assert 0.8 * most <= least < longest <= most
-    assert 23.2 <= fresh().keepalive_every <= 29.0, "before the first answer too"
+    assert drawn(20, False, 0.0) == (0.0, 0.0), "none are none"
+    assert 20.0 <= fresh().keepalive_every <= 25.0, "before the first answer too"
 
 
 # -- stories ----------------------------------------------------------------------------------------------------------
@@ -613,6 +641,111 @@ def test_clearing_has_a_bound() -> None:
     line = Line(started(fresh(clear_stale=True)), registrar).until(HOUR)
     cleared = [uri for _, ask in line.sent if ask.purpose is Purpose.CLEAR for uri in ask.contacts]
     assert len(cleared) == len(set(cleared)) == MAX_CLEARED
+
+
+def wiping(registrar: Registrar, seed: int = 1) -> Line:
+    return Line(started(fresh(seed=seed, wipe=True)), registrar)
+
+
+def test_everything_on_the_account_is_removed_at_the_start_when_asked_and_never_again() -> None:
+    line = wiping(lambda ask, _: ok(ask, 300)).until(5.0)
+    first, second = (ask for _, ask in line.sent)
+    assert (first.purpose, first.contacts, first.expires) == (Purpose.WIPE, (), 0)
+    assert (second.purpose, second.contacts, second.cseq) == (Purpose.REGISTER, (US,), first.cseq + 1)
+    assert line.gaps() == [pytest.approx(TRIP)]
+    line.until(24 * HOUR)
+    line.registration.hurry(line.now)
+    line.registration.move(US, line.now)
+    line.until(line.now + HOUR)
+    assert [ask.purpose for _, ask in line.sent].count(Purpose.WIPE) == 1
+    assert {evidence.sign for _, evidence in line.learnt[:1]} == {RegistrationSign.NEUTRAL}
+
+
+def test_removing_everything_is_challenged_like_the_rest() -> None:
+    line = wiping(lambda ask, _: no(ask, 401) if ask.cseq in (1, 3) else ok(ask, 300)).until(5.0)
+    assert [(ask.purpose, ask.cseq) for _, ask in line.sent] == [
+        (Purpose.WIPE, 1), (Purpose.WIPE, 2), (Purpose.REGISTER, 3), (Purpose.REGISTER, 4),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("status", [400, 405, 423, 480])
+def test_a_registrar_that_does_not_know_the_star_is_registered_with_at_once(status: int) -> None:
+    line = wiping(lambda ask, _: no(ask, status) if ask.purpose is Purpose.WIPE else ok(ask)).until(5.0)
+    assert line.gaps() == [pytest.approx(TRIP)]
+    assert line.registration.word is Word.REGISTERED
+    assert Word.FAILED not in {evidence.after for _, evidence in line.learnt}
+
+
+def test_a_wrong_password_is_shown_once_before_the_slow_lane_also_when_everything_is_to_go() -> None:
+    line = wiping(lambda ask, _: no(ask, 403, "Forbidden")).until(HOUR)
+    assert [ask.purpose for _, ask in line.sent].count(Purpose.WIPE) == 1
+    assert line.gaps()[0] >= SLOW_FIRST * (1 - JITTER)
+    assert all(sum(at <= other < at + 600 for other in line.times) <= 4 for at in line.times)
+
+
+def test_a_registrar_that_was_silent_to_the_star_hears_it_again_before_we_register() -> None:
+    line = wiping(outage(0, 300, lambda _: None)).until(HOUR)
+    purposes = [ask.purpose for _, ask in line.sent]
+    assert set(purposes[:5]) == {Purpose.WIPE}
+    assert purposes.count(Purpose.WIPE) == purposes.index(Purpose.REGISTER)
+    assert {evidence.sign for at, evidence in line.learnt if at < 300} == {RegistrationSign.SILENT}
+    assert line.registration.word is Word.REGISTERED
+
+
+def test_everything_goes_over_the_wire_as_a_star() -> None:
+    ask = Ask(Purpose.WIPE, b"1@us", b"t", 1, (), 0)
+    via = compose.via_value("udp", b"192.0.2.9:5060", b"z9hG4bK1")
+    asked = Message(register_request(ask, aor=b"sip:+41441234567@carrier.example", via=via))
+    assert (asked.get(b"contact"), asked.get(b"expires")) == (b"*", b"0")
+
+
+@pytest.mark.parametrize("stage", [TRYING, REFRESHING, CLEARING, WIPING])
+def test_another_edge_is_registered_at_without_waiting_for_the_old_one(stage: Stage) -> None:
+    registration = make(stage)
+    old = registration.lease.asked
+    assert old is not None
+    now = registration.lease.asked_at + 1.0
+    held = registration.held
+    registration.move(US, now)
+    assert registration.held is held
+    ask = registration.due(now)
+    assert ask is not None
+    assert (ask.purpose, ask.cseq) == (Purpose.WIPE if stage is WIPING else Purpose.REGISTER, old.cseq + 1)
+    assert registration.answered(ok(old), now + 0.1) is None, "what the old edge says now is old news"
+    registration.answered(ok(ask), now + 0.2)
+    assert registration.held is (stage is not WIPING)
+
+
+def test_another_port_that_the_nat_gives_towards_another_edge_is_no_move_of_ours() -> None:
+    line = Line(started(fresh()), lambda ask, now: ok(ask, 3600, public=HOME if now < 50 else AWAY)).until(50.0)
+    line.registration.move(US, 50.0)
+    line.until(60.0)
+    assert [ask.contacts for _, ask in line.sent] == [(US,), (US,)]
+    assert not any(evidence.moved for _, evidence in line.learnt)
+
+
+def test_edges_that_change_while_they_are_asked_get_no_flood() -> None:
+    registration, left = make(TRYING), []
+    for tenth in range(30, 3030):
+        now = tenth / 10
+        if tenth % 7 == 0:
+            registration.move(US, now)
+        if registration.due(now):
+            left.append(now)
+    assert len(left) == 300 / HURRY_EVERY
+    assert min(after - before for before, after in pairwise(left)) >= HURRY_EVERY - 1e-6
+    assert registration.in_vain >= 30
+    registration.answered(ok(send(registration)), 304.0)
+    assert registration.in_vain == 0
+
+
+def test_edges_that_change_all_the_time_get_no_flood() -> None:
+    line = Line(started(fresh()), lambda ask, _: None).until(100.0)
+    before = len(line.sent)
+    for second in range(100, 400):
+        line.registration.move(US, float(second))
+        line.until(float(second))
+    assert len(line.sent) - before <= 300 / HURRY_EVERY + 1
 
 
 def test_a_moved_address_in_our_own_answer_moves_the_contact_and_registers_again_at_once() -> None:
@@ -844,7 +977,9 @@ answers = st.builds(
 inputs = st.one_of(
     answers,
     answers,
-    st.sampled_from(["challenge", "fail", "hurry", "wake", "wake", "wake", "seen", "rebind", "start", "stop", "quit"]),
+    st.sampled_from(
+        ["challenge", "fail", "hurry", "wake", "wake", "wake", "seen", "rebind", "move", "start", "stop", "quit"]
+    ),
 )
 steps = st.lists(st.tuples(inputs, st.floats(0, 5000) | st.floats(0, 20)), max_size=80)
 
@@ -864,6 +999,8 @@ def happen(registration: Registration, what: object, now: float) -> None:
         registration.address_seen(PublicAddress("203.0.113.5", 1 + int(now) % 60000), now)
     elif what == "rebind":
         registration.rebind(b"sip:t0ken@192.0.2.9:%d" % (1 + int(now) % 60000), now)
+    elif what == "move":
+        registration.move(b"sip:t0ken@192.0.2.9:%d" % (1 + int(now) % 60000), now)
     elif what in ("stop", "quit"):
         registration.stop(now, unregister=what == "stop")
     elif what == "start":
@@ -871,9 +1008,11 @@ def happen(registration: Registration, what: object, now: float) -> None:
 
 
 @settings(deadline=None, max_examples=300)
-@given(st.booleans(), st.booleans(), steps)
-def test_it_never_stops_asking(clear_stale: bool, reliable: bool, steps: list[tuple[object, float]]) -> None:
-    registration = started(fresh(clear_stale=clear_stale, reliable=reliable))
+@given(st.booleans(), st.booleans(), st.booleans(), steps)
+def test_it_never_stops_asking(
+    clear_stale: bool, wipe: bool, reliable: bool, steps: list[tuple[object, float]]
+) -> None:
+    registration = started(fresh(clear_stale=clear_stale, wipe=wipe, reliable=reliable))
     now, cseq = 0.0, 0
     longest = max(GRANT_MAX, RETRY_AFTER_MAX * (1 + JITTER), SLOW_MAX * (1 + JITTER))
     for what, pause in steps:
@@ -892,7 +1031,7 @@ def test_it_never_stops_asking(clear_stale: bool, reliable: bool, steps: list[tu
         assert view.expires_at is None or view.expires_at <= now + GRANT_MAX
         assert lease.expires <= EXPIRES_MAX
         assert len(lease.cleared) <= MAX_CLEARED
-        assert 8.0 <= registration.keepalive_every <= 120.0
+        assert 8.0 <= registration.keepalive_every <= 90.0
         assert view.since <= now
         assert bool(view.why) or view.word is not Word.FAILED
         assert registration.story(now)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from sipfailover.proxy.view import AddressView, CallView, EngineView, FailoverView, TrunkView
+from sipfailover.proxy.view import AccountView, AddressView, CallView, EngineView, FailoverView, TrunkView
 
 NOW = 10_000.0
 """Monotonic seconds of every picture: 10:31:07 on Monday, 23 November 2026, in Winterthur."""
@@ -34,6 +34,22 @@ MAIN = TrunkView(
 )
 BACKUP = replace(MAIN, name="backup", tier=2, target="udp 203.0.113.20:5060", calls_now=0, round_trip=0.0342)
 PBX = replace(MAIN, name="pbx", tier=0, target="udp 192.0.2.5:5060", round_trip=0.0019)
+
+ACCOUNT = AccountView(
+    state="Registered",
+    since=NOW - 3600,
+    why="",
+    granted=180,
+    expires_at=NOW + 120,
+    next_at=NOW + 60,
+    contact="sip:sf0123456789abcd@192.0.2.9:5060",
+    public="203.0.113.5:40123",
+    path=("<sip:edge.carrier.example;lr>",),
+    associated=("<sip:+41443210019@carrier.example>", "tel:+41443210020"),
+    rewritten=False,
+    stale=1,
+    others=0,
+)
 
 DEAD_MAIN = replace(
     MAIN,

@@ -7,11 +7,11 @@ from aiohttp.web import Application, Request
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from sipfailover.proxy.facts import AttemptEnded, CallEnded, ProbeEnded, TrunkChanged
+from sipfailover.proxy.facts import AttemptEnded, CallEnded, ProbeEnded, RegistrationChanged, TrunkChanged
 from sipfailover.web import Metrics
 from sipfailover.web.metrics import REROUTES_REMEMBERED_MAX
 from tests.web.office import Office
-from tests.web.picture import NOW, failed_over, picture, wall
+from tests.web.picture import ACCOUNT, BACKUP, MAIN, NOW, failed_over, picture, wall
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -97,6 +97,28 @@ def test_trunks_are_read_from_the_engine_at_the_scrape() -> None:
     assert value(samples, "transactions") == 7
 
 
+def test_a_registration_shows_how_it_stands_and_what_became_of_it() -> None:
+    metrics = Metrics(version="1", loop="uvloop")
+    metrics.record(RegistrationChanged(NOW, "main", "Registered", "Failed", "403 Forbidden to REGISTER", 403))
+    metrics.record(RegistrationChanged(NOW, "main", "Failed", "Not used", "the service ends", 0))
+    main = replace(MAIN, account=ACCOUNT)
+    failed = replace(BACKUP, account=replace(ACCOUNT, state="Failed", granted=0, expires_at=None, since=NOW - 60))
+    counted = {("main", "granted"): 20, ("main", "no answer"): 2, ("backup", "refused"): 1}
+    samples = read(metrics, picture(main, failed, replace(MAIN, name="by address"), registers=counted))
+    assert value(samples, "trunk_registered", trunk="main") == 1
+    assert value(samples, "trunk_registered", trunk="backup") == 0
+    assert value(samples, "trunk_registered", trunk="by address") is None, "nobody asks for it there"
+    assert value(samples, "trunk_registration_granted_seconds", trunk="main") == 180
+    assert value(samples, "trunk_registration_granted_seconds", trunk="backup") == 0
+    expiry = "trunk_registration_expiry_timestamp_seconds"
+    assert value(samples, expiry, trunk="main") == wall(NOW + 120).timestamp()
+    assert value(samples, expiry, trunk="backup") is None
+    changed = "trunk_registration_changed_timestamp_seconds"
+    assert value(samples, changed, trunk="backup") == wall(NOW - 60).timestamp()
+    assert value(samples, "registers_total", trunk="main", result="no_answer") == 2
+    assert value(samples, "trunk_registration_changes_total", trunk="main", state="not_used") == 1
+
+
 def test_messages_are_counted_by_the_engine_and_odd_methods_folded() -> None:
     samples = read(Metrics(version="1", loop="uvloop"))
     assert value(samples, "sip_requests_total", side="pbx", direction="in", method="INVITE") == 12
@@ -153,3 +175,13 @@ def test_two_processes_in_one_have_registries_of_their_own() -> None:
     one, other = Metrics(version="1", loop="asyncio"), Metrics(version="1", loop="asyncio")
     one.record(ENDED)
     assert value(read(other), "calls_total", trunk="backup", direction="outbound", result="answered") is None
+
+
+def test_the_ends_of_certificates_are_there_by_use_and_name() -> None:
+    held = [("server", "", 1.8e9), ("peer", "main", 1.7e9)]
+    samples = read(Metrics(version="1", loop="asyncio", certificates=lambda: held))
+    name = "sipfailover_certificate_expiry_timestamp_seconds"
+    assert {key: value for key, value in samples.items() if key[0] == name} == {
+        (name, frozenset({("use", "server"), ("name", "")})): 1.8e9,
+        (name, frozenset({("use", "peer"), ("name", "main")})): 1.7e9,
+    }

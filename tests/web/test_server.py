@@ -15,6 +15,7 @@ from sipfailover.ledger import Ledger
 from sipfailover.web import server as web_server
 from tests.web.office import Office
 from tests.web.picture import (
+    ACCOUNT,
     BACKUP,
     DEAD_BACKUP,
     DEAD_MAIN,
@@ -105,6 +106,32 @@ async def test_status_has_the_picture_with_times_and_masked_numbers(client: Clie
     assert status["calls"]["shown"][0]["duration_seconds"] == 92
     assert status["warnings"] == ["pbx: no certificate yet", "Only 4 channels on backup."]
     assert "3210019" not in json.dumps(status)
+
+
+async def test_status_has_the_registration_in_parts_with_masked_numbers(client: Client, office: Office) -> None:
+    failed = replace(ACCOUNT, state="Failed", why="403 Forbidden to REGISTER", expires_at=None, next_at=None, public="")
+    office.view = picture(replace(MAIN, account=ACCOUNT), replace(BACKUP, account=failed))
+    text = await (await client.get("/status")).text()
+    main, backup = json.loads(text)["trunks"]
+    assert main["account"] == {
+        "state": "registered",
+        "since": "2026-11-23T09:31:07+01:00",
+        "why": "",
+        "granted_seconds": 180,
+        "expires": "2026-11-23T10:33:07+01:00",
+        "next": "2026-11-23T10:32:07+01:00",
+        "contact": "sip:sf0123456789abcd@192.0.2.9:5060",
+        "public_address": "203.0.113.5:40123",
+        "address_rewritten": False,
+        "path": ["<sip:edge.carrier.example;lr>"],
+        "identities": ["+4144321****", "+4144321****"],
+        "stale_bindings": 1,
+        "other_bindings": 0,
+    }
+    assert (backup["account"]["state"], backup["account"]["why"]) == ("failed", "403 Forbidden to REGISTER")
+    assert [backup["account"][key] for key in ("expires", "next", "public_address")] == [None, None, None]
+    office.view = picture()
+    assert json.loads(await (await client.get("/status")).text())["trunks"][0]["account"] is None
 
 
 async def test_each_address_of_a_trunk_is_shown(client: Client, office: Office) -> None:

@@ -1,0 +1,82 @@
+-- The evidence. Times are milliseconds since 1970 UTC (…_ms), durations milliseconds (…_after_ms).
+-- The version of this schema is PRAGMA user_version; store.py holds it and refuses files of a newer one.
+
+-- One row per start of the process: call numbers count from 1 in each run.
+CREATE TABLE runs (
+    run        INTEGER PRIMARY KEY,
+    started_ms INTEGER NOT NULL,
+    ended_ms   INTEGER              -- NULL: still running, or it did not end in an orderly way
+) STRICT;
+
+CREATE TABLE calls (
+    run              INTEGER NOT NULL REFERENCES runs,
+    call             INTEGER NOT NULL,
+    direction        TEXT    NOT NULL,   -- outbound | inbound
+    caller           TEXT    NOT NULL,
+    called           TEXT    NOT NULL,
+    result           TEXT    NOT NULL,   -- answered | busy | no answer | cancelled | rejected | trunk failed
+    status           INTEGER NOT NULL,   -- what the calling side was told
+    trunk            TEXT    NOT NULL,   -- '' when none could carry it
+    first_choice     TEXT    NOT NULL,
+    rerouted         INTEGER NOT NULL,   -- 0 | 1
+    attempts         INTEGER NOT NULL,
+    started_ms       INTEGER NOT NULL,
+    ringing_after_ms INTEGER,
+    answered_ms      INTEGER,
+    ended_ms         INTEGER NOT NULL,
+    ended_by         TEXT    NOT NULL,
+    call_id          TEXT    NOT NULL,   -- as the calling side knows it
+    PRIMARY KEY (run, call)
+) STRICT;
+
+-- The last calls on the page, the calls of one month in the report, and retention.
+CREATE INDEX calls_by_time ON calls (started_ms);
+-- "Why did this call go over the backup?", asked with the Call-ID from the PBX's log.
+CREATE INDEX calls_by_call_id ON calls (call_id);
+
+CREATE TABLE attempts (
+    run              INTEGER NOT NULL REFERENCES runs,
+    call             INTEGER NOT NULL,
+    number           INTEGER NOT NULL,   -- rung of the ladder, from 1
+    trunk            TEXT    NOT NULL,
+    outcome          TEXT    NOT NULL,
+    status           INTEGER NOT NULL,   -- final SIP status, 0 when there was none
+    reason           TEXT    NOT NULL,
+    verdict          TEXT    NOT NULL,   -- relayed | next trunk | gave up
+    sent_ms          INTEGER NOT NULL,
+    ringing_after_ms INTEGER,
+    ended_after_ms   INTEGER NOT NULL,
+    remote           TEXT    NOT NULL,
+    call_id          TEXT    NOT NULL,   -- as the carrier knows it
+    PRIMARY KEY (run, call, number)      -- the ladder of one call, in order
+) STRICT;
+
+-- Answer ratio and failures of one trunk in an hour or a month.
+CREATE INDEX attempts_by_trunk ON attempts (trunk, sent_ms);
+-- The carrier asks about a call by its own Call-ID.
+CREATE INDEX attempts_by_call_id ON attempts (call_id);
+
+CREATE TABLE trunk_changes (
+    id     INTEGER PRIMARY KEY,
+    run    INTEGER NOT NULL REFERENCES runs,
+    at_ms  INTEGER NOT NULL,
+    trunk  TEXT    NOT NULL,
+    before TEXT    NOT NULL,
+    after  TEXT    NOT NULL,             -- Up | Suspect | Down | Trial
+    why    TEXT    NOT NULL
+) STRICT;
+
+-- Availability of one trunk: its changes in order of time.
+CREATE INDEX trunk_changes_by_trunk ON trunk_changes (trunk, at_ms);
+
+-- OPTIONS, folded: a row per trunk, minute and result instead of one per probe (400 days: 0.6 M rows a trunk).
+CREATE TABLE probes_minute (
+    trunk             TEXT    NOT NULL,
+    minute_ms         INTEGER NOT NULL,  -- start of the minute
+    result            TEXT    NOT NULL,  -- answered | timeout | refused | unreachable | fault
+    probes            INTEGER NOT NULL,
+    round_trips       INTEGER NOT NULL,  -- how many of them were measured
+    round_trip_sum_us INTEGER NOT NULL,
+    round_trip_max_us INTEGER NOT NULL,
+    PRIMARY KEY (trunk, minute_ms, result)
+) STRICT, WITHOUT ROWID;
