@@ -14,6 +14,7 @@ from sipfailover.errors import ConfigError
 from sipfailover.proxy import AttemptEnded, CallEnded, Engine, Fact, ProbeEnded, TrunkChanged
 from sipfailover.simulator.agenda import Span, Spans, swizzle
 from sipfailover.simulator.calls import Call, draw_calls, number_of
+from sipfailover.simulator.core import PATIENCE
 from sipfailover.simulator.network import CALM, Network, Weather
 from sipfailover.simulator.phone import Phone
 from sipfailover.simulator.provider import Account, Provider
@@ -27,8 +28,8 @@ PROXY: Peer = ("192.0.2.1", 5060)
 OFFICE_WAY = Weather(delay=0.001)
 LATENCY = 0.6
 """Seconds there and back, of "latency" where the scenario says nothing else."""
-OVERTIME = 150.0
-"""Seconds after the end for what still goes on: talks are hung up, tables empty (64*T1, twice)."""
+OVERTIME = 80.0
+"""Seconds after the end, and after the longest ringing, for what still goes on: tables empty (64*T1, twice)."""
 CHUNK = 600.0
 """Seconds of the world between two looks at who waits for it."""
 GC_THRESHOLD = (50_000, 20, 100)
@@ -167,7 +168,8 @@ class Rehearsal:
                 now = min(seconds, now + CHUNK)
                 world.run(now)
                 progress(now / seconds)
-            for wait in (0.0, 40.0, OVERTIME):
+            rings = max(PATIENCE, self.settings.failover.ring_timeout)
+            for wait in (0.0, 40.0, rings + OVERTIME):
                 world.run(seconds + wait)
                 for agent in world.agents.values():
                     world.tell(agent, lambda agent=agent: [agent.hang_up(leg) for leg in agent.legs])  # type: ignore[misc]
