@@ -122,6 +122,8 @@ class TrunkFigures:
     """Seconds for which that was so."""
     detected: Spread
     """From the beginning of a fault to Down, where it was not Down already."""
+    after_first: Spread
+    """The same from the first thing that was sent to the trunk after the fault had begun."""
     covered: int
     """Faults that began while it was still out of service for an earlier one."""
     missed: int
@@ -208,7 +210,8 @@ def _trunk(rehearsal: Rehearsal, name: str) -> TrunkFigures:
     changes = [change for change in rehearsal.changes if change.trunk == name and change.at <= seconds]
     harm = rehearsal.harm(name)
     bands = _bands([(change.at, change.after) for change in changes], seconds)
-    detected, returned, covered, missed = [], [], 0, 0
+    asked = rehearsal.asked.get(name, [])
+    detected, after_first, returned, covered, missed = [], [], [], 0, 0
     for index, (first, last) in enumerate(harm.all):
         until = harm.all[index + 1][0] if index + 1 < len(harm.all) else seconds
         if _state(bands, first) in ("Down", "Trial"):
@@ -219,6 +222,7 @@ def _trunk(rehearsal: Rehearsal, name: str) -> TrunkFigures:
                 missed += 1
             else:
                 detected.append(down - first)
+                after_first.append(down - next((at for at in asked if first <= at <= down), down))
         if _state(bands, last) not in ("Up", "Suspect"):
             back = next((at for at, _, state in bands if last <= at < until and state == "Up"), None)
             if back is not None:
@@ -229,6 +233,7 @@ def _trunk(rehearsal: Rehearsal, name: str) -> TrunkFigures:
         faults=len(harm.all),
         faulty=harm.seconds,
         detected=spread(detected),
+        after_first=spread(after_first),
         covered=covered,
         missed=missed,
         returned=spread(returned),

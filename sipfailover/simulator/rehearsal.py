@@ -54,6 +54,8 @@ class Rehearsal:
         self.changes: list[TrunkChanged] = []
         self.active: list[tuple[float, str]] = []
         """When new calls began to go over which trunk; empty name: none is usable."""
+        self.asked: dict[str, list[float]] = {}
+        """Trunk → when it was first sent anything after a fault had begun, for each that harms it."""
         self.probes = 0
         self.broken: list[str] = []
         """Rules that did not hold."""
@@ -129,6 +131,8 @@ class Rehearsal:
 
     def _begin(self, fault: Fault, trunk: str) -> None:
         self._on[trunk].append(fault)
+        if fault.harms:
+            self.world.awaited[self.providers[trunk].at] = self.asked.setdefault(trunk, []).append
         if "clock step" in fault.kind and trunk == self.trunks[0]:
             self.wall_steps.append((self.world.now, fault.step))
         self._apply(trunk)

@@ -62,6 +62,7 @@ ROWS: tuple[Row, ...] = (
     Row("rang at two carriers", lambda f: str(f.double_rings), lambda f: f.double_rings),
     Row("switches of the trunk", lambda f: str(f.switches)),
     Row("fault to Down", lambda f: _all(f, lambda trunk: trunk.detected)),
+    Row("  from the first request", lambda f: _all(f, lambda trunk: trunk.after_first)),
     Row("  not noticed in time", lambda f: _sum(f, "missed"), lambda f: sum(t.missed for t in f.trunks)),
     Row("end of fault to Up", lambda f: _all(f, lambda trunk: trunk.returned)),
     Row("false alarms", lambda f: str(f.false_alarms), lambda f: f.false_alarms),

@@ -73,6 +73,8 @@ class World:
         self.keep = keep
         self.agents: dict[Peer, UserAgent] = {}
         self.watchers: list[Watcher] = []
+        self.awaited: dict[Peer, Callable[[float], object]] = {}
+        """Who wants to know when the engine sends something to a peer, once."""
         self.no_route = ""
         """Why our own machine cannot send at all; empty while it can."""
         self.facts: list[Fact] = []
@@ -188,6 +190,8 @@ class World:
     def _post(self, source: Peer, to: Peer, data: bytes, where: Target | None = None) -> None:
         if self.keep:
             self.passed.append(Passed(self.now, source, to, data, False))
+        if self.awaited and where is not None and to in self.awaited:
+            self.awaited.pop(to)(self.now)
         if where is not None and self.no_route and to in self.network.far:
             self.at_time(self.now, self._unreachable, where, self.no_route)
             return

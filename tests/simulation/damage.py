@@ -97,6 +97,8 @@ class Damage:
     """Seconds of these that were due to the fault, at most."""
     down_after: float | None
     """Seconds from the fault to Down; None: never Down."""
+    after_first: float | None
+    """The same from the first thing that was sent to the trunk after the fault had begun."""
     up_after: float | None
     """Seconds from its end to Up; None: it was never Down, or not Up again when the scenario ended."""
     switches: float
@@ -125,6 +127,7 @@ def measure(case: Case) -> Damage:
         longest_wait=max(one.waited.longest for one in figures),
         extra=max(one.extra.longest for one in figures),
         down_after=worst(downs),
+        after_first=worst([trunk.after_first.longest if trunk.after_first.count else None for trunk in trunks]),
         up_after=worst(ups),
         switches=max(switches) / ((last - first) / 3600),
         false_alarms=sum(one.false_alarms for one in figures),
@@ -140,8 +143,10 @@ def worst(values: Sequence[float | None]) -> float | None:
     return max(known) if known and len(known) == len(values) else None
 
 
-HEADS = ("the main trunk", "calls", "lost", "dropped", "median", "longest", "extra", "Down after", "Up after",
-         "switches/h", "false", "twice")  # fmt: skip
+HEADS = (
+    "the main trunk", "calls", "lost", "dropped", "median", "longest", "extra", "Down after", "after 1st", "Up after",
+    "switches/h", "false", "twice",
+)  # fmt: skip
 
 
 def row(damage: Damage) -> tuple[str, ...]:
@@ -156,6 +161,7 @@ def row(damage: Damage) -> tuple[str, ...]:
         seconds(damage.longest_wait),
         seconds(damage.extra) if damage.extra else "–",
         never if damage.down_after is None else seconds(damage.down_after),
+        never if damage.after_first is None else seconds(damage.after_first),
         "–" if damage.up_after is None else seconds(damage.up_after),
         f"{damage.switches:.1f}",
         str(damage.false_alarms),

@@ -22,6 +22,8 @@ class Limits:
     """Ringing at most so much later than usual, for whoever was caught."""
     down_after: float = NEVER
     """Down so soon after the fault began; NEVER: it need not be."""
+    after_first: float = NEVER
+    """Down so soon after the first request that had no answer, or a bad one."""
     switches: float = 2.0
     """In an hour, while the fault is on."""
     false_alarms: float = 0
@@ -29,9 +31,9 @@ class Limits:
 
 
 WANTED: dict[str, Limits] = {
-    "silence": Limits(down_after=12.0),
-    "killed": Limits(down_after=12.0),
-    "503": Limits(down_after=12.0),
+    "silence": Limits(down_after=12.0, after_first=2.0),
+    "killed": Limits(down_after=12.0, after_first=2.0),
+    "503": Limits(down_after=12.0, after_first=2.0),
     "503 with Retry-After": Limits(down_after=12.0),
     "OPTIONS fine, INVITE silent": Limits(down_after=120.0),
     "OPTIONS fine, 100 and then nothing": Limits(extra=13.0, down_after=120.0),
@@ -48,8 +50,8 @@ WANTED: dict[str, Limits] = {
     "our machine has no route, 5 min": Limits(lost=NEVER),
     "DNS gone": Limits(),
     "flapping 5 s / 5 s": Limits(switches=24.0),
-    "flapping 60 s / 60 s": Limits(down_after=12.0),
-    "flapping 20 min / 20 min": Limits(down_after=12.0),
+    "flapping 60 s / 60 s": Limits(down_after=12.0, after_first=2.0),
+    "flapping 20 min / 20 min": Limits(down_after=12.0, after_first=2.0),
     "1 % loss, no fault": Limits(extra=13.0, double_rings=NEVER),
     "3 % loss, no fault": Limits(extra=13.0, double_rings=NEVER),
     "10 % loss, no fault": Limits(extra=13.0, double_rings=NEVER),
@@ -63,6 +65,10 @@ where packets are lost a call now and then looks like "100 and then nothing", wa
 
 YET: dict[tuple[str, str], float] = {
     ("silence", "down_after"): 15.0,
+    ("silence", "after_first"): 7.0,
+    ("503", "after_first"): 2.6,
+    ("flapping 60 s / 60 s", "after_first"): 7.0,
+    ("flapping 20 min / 20 min", "after_first"): 7.0,
     ("flapping 60 s / 60 s", "down_after"): 15.0,
     ("flapping 20 min / 20 min", "down_after"): 16.0,
     ("flapping 20 min / 20 min", "extra"): 13.0,
@@ -125,5 +131,5 @@ def test_a_table_has_a_cell_for_each_head() -> None:
     damage = measure(Case("killed", "trunk: main, kind: killed", hours=1.0))
     lines = table([damage]).splitlines()
     assert len(lines) == 3
-    assert {line.count("|") for line in lines} == {13}
+    assert {line.count("|") for line in lines} == {14}
     assert row(damage)[2] == "0"
