@@ -68,7 +68,7 @@ YET: dict[tuple[str, str], float] = {
     ("silence", "after_first"): 7.0,
     ("503", "after_first"): 2.6,
     ("flapping 60 s / 60 s", "after_first"): 7.0,
-    ("flapping 20 min / 20 min", "after_first"): 7.0,
+    ("flapping 20 min / 20 min", "after_first"): 9.0,
     ("flapping 60 s / 60 s", "down_after"): 15.0,
     ("flapping 20 min / 20 min", "down_after"): 16.0,
     ("flapping 20 min / 20 min", "extra"): 13.0,
