@@ -24,7 +24,7 @@ from tests.simulation.schedules import invariants, play, report
 FIRST = int(os.environ.get("SIPFAILOVER_FIRST_SEED", "0"))
 SEEDS = int(os.environ.get("SIPFAILOVER_SEEDS", "10000"))
 QUICK = 200
-ENOUGH = 600
+ENOUGH = 1000
 """Worlds in which a deliberate fault must have been noticed."""
 
 
