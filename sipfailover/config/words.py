@@ -180,8 +180,6 @@ def own_address(value: object) -> object:
         if not is_address(address.host):
             raise ValueError(f"'{address.host}' is not an IP address of this machine: write for example 127.0.0.1:8080")
         return address
-    if isinstance(value, list | tuple) and len(value) == 2:
-        return Address(str(value[0]), int(value[1]))
     raise ValueError("write address and port, for example 127.0.0.1:8080, or off")
 
 

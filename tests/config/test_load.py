@@ -483,3 +483,48 @@ def test_a_pbx_s_form_is_judged_like_a_trunk_s() -> None:
     assert told(text) == [
         "1:35 pbx.0.number_format: national needs an international_prefix in the section numbering, for numbers abroad"
     ]
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("diversion: drop", "unknown setting 'diversion' here, it belongs under 'trunks: identity'"),
+        ("ca_file: x.pem", "unknown setting 'ca_file' here, it belongs under 'trunks: tls'"),
+        ("overflow: +41791234567", "unknown setting 'overflow' here, it belongs under 'inbound'"),
+        ("pasword: x", "unknown setting 'pasword', did you mean 'password'?"),
+        ("channels:", "has no value: write one or remove the line"),
+        ("register_expires: ''", "has no value: write one or remove the line"),
+        ("number_format: [e164]", "takes one value, not a section or a list"),
+        ("ddi: [+41315550000-9]", "takes the carrier's numbers, a colon and those of the house, below it: +41315550000-9: +41443210000-9"),
+        ("called_prefixes: {'00': '+'}", 'takes rules in quotation marks, as in "00 -> +"'),
+        ("allowed_caller_ids: {+41315550000: x}", "takes a number or a range of numbers, for example +41443210000-19"),
+    ],
+)  # fmt: skip
+def test_what_stands_wrong_in_a_trunk_is_told_once_and_in_our_words(written: str, expected: str) -> None:
+    (problem,) = problems(f"pbx: 192.168.10.5\ntrunks:\n  - name: main\n    host: 192.0.2.1\n    {written}\n")
+    assert problem.text == expected
+
+
+def test_an_address_in_pieces_is_none() -> None:
+    (problem,) = problems(GOOD + "status: {listen: [a, b]}\n")
+    assert problem.text == "write address and port, for example 127.0.0.1:8080, or off"
+
+
+def test_a_listener_without_an_address_is_told_once() -> None:
+    assert [p.text for p in problems(GOOD + "listen: [{transport: tcp}]\n")] == [
+        "is missing: write a host name or an IP address"
+    ]
+
+
+def test_account_settings_without_an_account_are_told() -> None:
+    text = "pbx: 192.168.10.5\ntrunks: [{name: a, host: 192.0.2.1, password: x, unregister_at_stop: yes}, {name: b, host: 192.0.2.2}]\n"
+    assert [w.partition(": ")[2] for w in warned(text)][-2:] == [
+        "has no effect without a username",
+        "has no effect without registering",
+    ]
+
+
+def test_forms_need_a_country_code() -> None:
+    text = "pbx: {host: 192.168.10.5, number_format: e164}\n" + TRUNKS + "numbering:\n  country_code:\n"
+    assert [p.text for p in problems(text)] == ["is empty, but needed to write numbers in a form"]
+    assert settings(GOOD + "numbering: {country_code: ''}\n").numbering.country_code == ""

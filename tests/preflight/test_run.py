@@ -128,7 +128,8 @@ def test_a_check_whose_reader_left_goes_on_to_its_end(town: Town) -> None:
     command = [sys.executable, "-m", "sipfailover", "check", "-c", file, "--probe"]
     town.main.heard.clear()
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
-        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
         assert process.stdout.readline() == f"{file}: good\n".encode()
         process.stdout.close()
         assert b"Traceback" not in process.stderr.read()
