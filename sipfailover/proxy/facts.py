@@ -84,6 +84,12 @@ class TrunkChanged:
     """`Up`, `Suspect`, `Down`, `Trial`."""
     why: str
     """One sentence with the evidence."""
+    rule: str = ""
+    """Name of the rule that moved it, as README's tables have it."""
+    evidence: tuple[str, ...] = ()
+    """What it was seen by, a line each, the newest last; numbers called are cut short."""
+    direction: str = "outbound"
+    """`inbound`: how calls come in over it, which moves no calls."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,7 +140,8 @@ class Metrics:
             self._observe(self._setup, "setup", fact.ringing_after, trunk)
 
     def _trunk_changed(self, fact: TrunkChanged) -> None:
-        self._count(self._changes, "changes", fact.trunk, fact.after.lower())
+        if fact.direction == "outbound":
+            self._count(self._changes, "changes", fact.trunk, fact.after.lower())
 
     def _registration_changed(self, fact: RegistrationChanged) -> None:
         self._count(self._registrations, "registrations", fact.trunk, _label(fact.after.lower()))
