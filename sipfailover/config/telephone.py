@@ -68,7 +68,9 @@ def number(value: object) -> object:
     text = value.translate(_FOR_THE_EYE)
     if _NUMBER.fullmatch(text):
         return text
-    hint = f": write +{text[2:]}" if text.startswith("00") and text.isdecimal() else ", for example +41443210000"
+    hint = ", for example +41443210000"
+    if text.startswith("0") and text.isdecimal():
+        hint = f": write +{text[2:]}" if text.startswith("00") else f": write +41{text[1:]} (41: your country code)"
     raise ValueError(f"'{value}' is not an international number{hint}")
 
 

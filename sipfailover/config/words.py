@@ -107,8 +107,18 @@ def host(value: object) -> object:
     if re.fullmatch(r"[\d.]+", text):
         raise ValueError(f"'{value}' is not an IP address")
     if len(text) > 253 or not all(_LABEL.fullmatch(label) for label in text.removesuffix(".").split(".")):
-        raise ValueError(f"'{value}' is neither an IP address nor a host name")
+        raise ValueError(f"'{value}' is neither an IP address nor a host name{_as_dns_has_it(text)}")
     return text
+
+
+def _as_dns_has_it(text: str) -> str:
+    """How a name with letters beyond ASCII is written: SIP and certificates know that form alone."""
+    try:
+        written = text.encode("idna").decode()
+    except UnicodeError:
+        return ""
+    known = written != text and all(_LABEL.fullmatch(label) for label in written.removesuffix(".").split("."))
+    return f": write {written}" if known else ""
 
 
 def public_host(value: object) -> object:

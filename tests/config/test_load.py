@@ -506,6 +506,18 @@ def test_what_stands_wrong_in_a_trunk_is_told_once_and_in_our_words(written: str
     assert problem.text == expected
 
 
+def test_a_name_beyond_ascii_is_told_as_dns_has_it() -> None:
+    (problem,) = problems("pbx: 192.168.10.5\ntrunks: [{name: a, host: sip.zürich.example}]\n")
+    assert (
+        problem.text == "'sip.zürich.example' is neither an IP address nor a host name: write sip.xn--zrich-kva.example"
+    )
+
+
+def test_a_national_number_is_told_with_its_country_code() -> None:
+    (problem,) = problems(GOOD + "inbound: {overflow: 0791234567}\n")
+    assert problem.text == "'0791234567' is not an international number: write +41791234567 (41: your country code)"
+
+
 def test_an_address_in_pieces_is_none() -> None:
     (problem,) = problems(GOOD + "status: {listen: [a, b]}\n")
     assert problem.text == "write address and port, for example 127.0.0.1:8080, or off"
