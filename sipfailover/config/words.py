@@ -276,6 +276,13 @@ def text_of(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def one_line(value: object) -> object:
+    """Text that goes into a line of SIP. The message does not show it: it may be a password."""
+    if isinstance(value, str) and any(sign < " " or sign == "\x7f" for sign in value):
+        raise ValueError("has a line break, a tab or another control character: write it on one line")
+    return value
+
+
 TEXT_OR_NUMBER = {"type": ["string", "integer"]}
 DURATION_SCHEMA = {
     "anyOf": [{"type": "string", "pattern": r"^(\d+(\.\d+)?(ms|s|m|h|d)\s*)+$"}, {"const": 0}],
@@ -286,6 +293,7 @@ Seconds = Annotated[float, BeforeValidator(duration), WithJsonSchema(DURATION_SC
 YesNo = Annotated[bool, BeforeValidator(yes_or_no), WithJsonSchema({"enum": [True, False, "yes", "no", "on", "off"]})]
 Whole = Annotated[int, BeforeValidator(whole_number)]
 Text = Annotated[str, BeforeValidator(text_of), WithJsonSchema(TEXT_OR_NUMBER)]
+OneLine = Annotated[Text, BeforeValidator(one_line)]
 Host = Annotated[str, BeforeValidator(host), WithJsonSchema({"type": "string"})]
 PublicHost = Annotated[str, BeforeValidator(public_host), WithJsonSchema({"type": "string"})]
 Name = Annotated[

@@ -541,3 +541,23 @@ def test_forms_need_a_country_code() -> None:
     text = "pbx: {host: 192.168.10.5, number_format: e164}\n" + TRUNKS + "numbering:\n  country_code:\n"
     assert [p.text for p in problems(text)] == ["is empty, but needed to write numbers in a form"]
     assert settings(GOOD + "numbering: {country_code: ''}\n").numbering.country_code == ""
+
+
+def test_a_secret_file_with_several_lines_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "pw").write_text("geheim\nund mehr\n")
+    (tmp_path / "a.yaml").write_text(
+        "pbx: 192.168.10.5\ntrunks: [{name: a, host: 192.0.2.1, username: u, password_file: pw}]\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        load(str(tmp_path / "a.yaml"))
+    (problem,) = caught.value.problems
+    assert problem.text == f"{tmp_path / 'pw'} has several lines: a secret is one"
+
+
+@pytest.mark.parametrize("key", ["username", "auth_username", "realm", "password"])
+def test_what_goes_into_a_line_of_sip_is_one_line(key: str) -> None:
+    text = f'pbx: 192.168.10.5\ntrunks: [{{name: a, host: 192.0.2.1, {key}: "geheim\\r\\nX: y"}}]\n'
+    (problem,) = problems(text)
+    assert problem.path == f"trunks.0.{key}"
+    assert problem.text.startswith("has a line break, a tab or another control character")
+    assert "geheim" not in problem.text
