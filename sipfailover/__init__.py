@@ -28,7 +28,8 @@ The map, from the wire up. Imports point down this list only; a test holds it.
                register with us), `bindings` (where those are)
 `ledger`       the evidence, in SQLite, written by one thread that no call waits for
 `web`          page, status, metrics and health over HTTP: pure functions of one frozen picture (`proxy.view`)
-`simulator`    telephones, carriers and networks in virtual time, with their own SIP; and the demo
+`simulator`    telephones, carriers and networks in virtual time, with their own SIP; the demo; and rehearsals:
+               `scenario` (what goes wrong), `rehearsal` (it is lived through), `rules` (what must hold), `figures`
 `preflight`    `check --probe`: asks each carrier step by step (`conversation` is sans-IO, `ask` and `account` are its
                scripts, `call` is a test call by the engine), and says what works and what to do (`judge`, `together`)
 `app`          composition: engine, sockets, clock, ledger, page            `cli`  the verbs

@@ -70,6 +70,7 @@ OPEN_ROOMS = {
     "sipfailover.proxy.facts": "records: who stores or counts them need not load the engine",
     "sipfailover.proxy.view": "records: who shows them need not load the engine",
     "sipfailover.simulator.demo": "a program with a terminal of its own: tests of the simulator need not load it",
+    "sipfailover.simulator.simulate": "a program too, and it prints",
 }
 """Modules that other packages may import past the front door, besides those that the front door itself hands out."""
 

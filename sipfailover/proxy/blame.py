@@ -103,8 +103,13 @@ class Blame:
             if line.trunk.target is not None
             and line.trunk.order is not Order.OFF
             and line.trunk.health.state is not State.DOWN
-            and (line.trunk.health.rules.quick or line.heard_at >= asked_at or line.unsent)
+            and (self.can_ask(line) or line.heard_at >= asked_at or line.unsent)
         ]
+
+    @staticmethod
+    def can_ask(line: Line) -> bool:
+        """Whether a quick check of this trunk tells anything: it is allowed, and OPTIONS are answered there at all."""
+        return line.trunk.health.rules.quick and not line.trunk.probe.mute
 
     # -- what they say of numbers -------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from sipfailover.proxy.call import Call
 from sipfailover.proxy.core import Core
 from sipfailover.proxy.line import Line
 from sipfailover.proxy.view import AccountView, AddressView, CallView, EngineView, TrunkView
-from sipfailover.trunk import Addresses, State
+from sipfailover.trunk import Addresses, State, Trunk
 
 if TYPE_CHECKING:
     from sipfailover.proxy.engine import Engine
@@ -81,7 +81,7 @@ def _line(line: Line, core: Core, now: float) -> TrunkView:
         account=_account(line),
         addresses=_addresses(trunk.addresses, now),
         addresses_story=trunk.addresses.story(now),
-        note=trunk.note or trunk.tls_why,
+        note=trunk.note or trunk.tls_why or _mute(trunk),
     )
 
 
@@ -97,6 +97,13 @@ def _addresses(addresses: Addresses, now: float) -> tuple[AddressView, ...]:
         )
         for known in addresses.known
     )
+
+
+def _mute(trunk: Trunk) -> str:
+    """What is to be known of a trunk that answers no OPTIONS."""
+    if not trunk.probe.mute or trunk.probe.ended_at is None:
+        return ""
+    return "it has never answered OPTIONS: only calls tell how it is"
 
 
 def _registration(line: Line, now: float) -> str:

@@ -89,7 +89,7 @@ class Watch:
             return
         trunk, sign = line.trunk, evidence.sign
         silent = sign in SILENCE
-        line.silent = line.silent or silent
+        line.silent = line.silent or silent or sign is Sign.PROBE_MUTE
         if silent and self._is_settled_elsewhere(line, evidence, now):
             self._arm(line, now)
             return
@@ -136,7 +136,7 @@ class Watch:
             if line.role == "trunk":
                 for other in self.core.trunks:
                     health = other.trunk.health
-                    if other is not line and health.rules.quick and health.state is not State.DOWN:
+                    if other is not line and self.blame.can_ask(other) and health.state is not State.DOWN:
                         self._ask_quickly(other, now)
 
     def _ask_quickly(self, line: Line, now: float) -> None:
@@ -313,6 +313,8 @@ class Watch:
         line, addresses = asked.line, asked.line.trunk.addresses
         if what is Input.PROVISIONAL or (message is None and tx.reason.startswith(LOCAL)):
             return
+        if message is None and line.trunk.probe.mute and what is Input.TIMER_F:
+            return  # as ever there
         if message is None:
             why = "no answer to OPTIONS" if what is Input.TIMER_F else WORDS.get(tx.reason, tx.reason)
             addresses.failed(asked.target, why, now)

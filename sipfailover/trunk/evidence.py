@@ -68,6 +68,8 @@ class Sign(IntEnum):
     """It did not."""
     RELEASED = 15
     """An operator gives the trunk back: it need not wait until its time has come."""
+    PROBE_MUTE = 16
+    """OPTIONS had no answer, as none ever had there: some carriers drop them (field/swisscom.md §5 no. 1)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,7 @@ from sipfailover.trunk.questions import (
     proven_while_down,
     refused_again,
     refusing,
+    rested,
     slowed,
     steady,
     steady_after_failed_calls,
@@ -79,7 +80,7 @@ TRIAL_CALL_MAX = 30.0
 UP, SUSPECT, DOWN, TRIAL = State
 (
     PROBE_GOOD, PROBE_UNWELL, PROBE_FAILED, PROBE_503, CALL_GOOD, CALL_SILENT, CALL_FAULT, RETRY_AFTER, TIME,
-    PROBES_SILENT, CALL_REFUSED, CALL_DROPPED, CALL_LASTED, CALL_SLOW, CALL_PROMPT, RELEASED,
+    PROBES_SILENT, CALL_REFUSED, CALL_DROPPED, CALL_LASTED, CALL_SLOW, CALL_PROMPT, RELEASED, PROBE_MUTE,
 ) = Sign  # fmt: skip
 
 # State and evidence → what is counted, then arrows: the first whose question says yes is taken, else the state stays.
@@ -117,6 +118,7 @@ TABLE: dict[tuple[State, Sign], tuple[Effect, tuple[tuple[Question, State], ...]
     (DOWN, PROBE_FAILED):     (stay_out,          ()),
     (DOWN, PROBE_503):        (stay_out,          ()),
     (DOWN, PROBES_SILENT):    (stay_out,          ()),
+    (DOWN, PROBE_MUTE):       (let_time_pass,     ((rested, TRIAL),)),               # OPTIONS will never tell
     (DOWN, CALL_GOOD):        (credit_stray_call, ((proven_while_down, UP), (not_held, TRIAL))),  # all were Down
     (DOWN, CALL_SILENT):      (stay_out_by_call,  ()),
     (DOWN, CALL_FAULT):       (stay_out_by_call,  ()),
@@ -143,15 +145,18 @@ TABLE: dict[tuple[State, Sign], tuple[Effect, tuple[tuple[Question, State], ...]
 IGNORED: dict[tuple[State, Sign], str] = {
     (UP, PROBE_GOOD): "nothing to take back: while Up no check has failed",
     (UP, PROBE_UNWELL): "reachable; whether it serves, calls will tell",
+    (UP, PROBE_MUTE): "it never answered OPTIONS: calls will tell",
     (UP, TIME): "no deadline while Up",
     (UP, RELEASED): "it was not away",
     (SUSPECT, PROBE_UNWELL): "reachable, but it clears nothing",
+    (SUSPECT, PROBE_MUTE): "it never answered OPTIONS: calls will tell",
     (SUSPECT, RELEASED): "it was not away",
     (DOWN, CALL_REFUSED): "a number, perhaps: no credit, and no fault",
     (DOWN, CALL_LASTED): "a call from before; trial calls will tell",
     (DOWN, CALL_SLOW): "that is not what it is Down for",
     (DOWN, CALL_PROMPT): "its answer will tell more",
     (TRIAL, PROBE_UNWELL): "calls decide now",
+    (TRIAL, PROBE_MUTE): "calls decide now",
     (TRIAL, TIME): "no deadline: a trial waits for calls",
     (TRIAL, RELEASED): "single calls are on their way already",
 }

@@ -14,8 +14,8 @@ While a trunk is Up and its round trip known, one OPTIONS has as long as an INVI
 answer may come later, and is good for the quick check that has begun meanwhile.
 
 Any answer shows that somebody is there: 405 or 404 is not "down". Silence and 503 are failures, 500 and its like earn
-no way back. The request itself, its transaction and the clock are the engine's; what follows for the trunk is
-`trunk.health`'s.
+no way back. Where no OPTIONS was ever answered silence says nothing: such carriers are judged by calls alone. The
+request itself, its transaction and the clock are the engine's; what follows for the trunk is `trunk.health`'s.
 """
 
 from collections import deque
@@ -77,8 +77,8 @@ class Probe:
     """
 
     __slots__ = (
-        "_chance", "_gap", "_grace", "_left", "_misses", "_until", "_word", "ended_at", "next_at", "quick", "results",
-        "rules", "sent_at", "status",
+        "_chance", "_gap", "_grace", "_left", "_misses", "_until", "_word", "ended_at", "mute", "next_at", "quick",
+        "results", "rules", "sent_at", "status",
     )  # fmt: skip
 
     def __init__(self, rules: ProbeRules, chance: Chance, now: float) -> None:
@@ -93,6 +93,8 @@ class Probe:
         """When the last check ended, with or without an answer."""
         self.status = 0
         """What the last check was answered with, 0 for nothing."""
+        self.mute = True
+        """No OPTIONS was ever answered there. Then silence is no news, and calls alone tell how it is."""
         self.results: deque[bool] = deque(maxlen=REMEMBERED)
         self._misses = 0
         self._until = self._grace = self._gap = 0.0
@@ -167,6 +169,7 @@ class Probe:
 
         `retry_after`: seconds from the Retry-After header, 0 if there was none.
         """
+        self.mute = False
         sign = meaning(status, retry_after)
         what = f"{status} {reason}".strip() + " to OPTIONS"
         return self._end(sign, status, what, retry_after, now)
@@ -180,7 +183,8 @@ class Probe:
         is a quick one that goes on."""
         if not self.quick or self.sent_at is None:
             within = duration(self._until - self.sent_at) if self.sent_at is not None else ""
-            return self._end(Sign.PROBE_FAILED, 0, what or f"no answer within {within}", 0.0, now)
+            sign = Sign.PROBE_MUTE if self.mute and not what else Sign.PROBE_FAILED
+            return self._end(sign, 0, what or f"no answer within {within}", 0.0, now)
         self._word = what or self._word
         if not self.overdue(now):
             return None

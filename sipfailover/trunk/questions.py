@@ -103,6 +103,11 @@ def steady_after_failed_calls(counters: Counters, now: float) -> str:
     return "stable, calls to prove it" if counters.calls_failed and steady(counters, now) else ""
 
 
+def rested(counters: Counters, now: float) -> str:
+    """Nothing failed for long enough, where no OPTIONS is ever answered."""
+    return "quiet, calls to prove it" if now >= counters.back_at and may_return(counters, now) else ""
+
+
 def proven(counters: Counters, now: float) -> str:
     """A trial that has begun within the hours of return may end after them."""
     enough = counters.trials_good >= counters.rules.up_after
@@ -258,6 +263,7 @@ NAMES: dict[Callable[[Counters, float], str], tuple[str, ...]] = {
     cleared: ("cleared",),
     steady: ("stable",),
     steady_after_failed_calls: ("stable, calls to prove it",),
+    rested: ("quiet, calls to prove it",),
     proven: ("trial calls good",),
     proven_while_down: ("trial calls good",),
     not_held: ("a call went through",),

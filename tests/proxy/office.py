@@ -89,6 +89,7 @@ def office(
     if known:
         for name in (*trunks, *pbxs):
             assert book >> resolved(name, target(ADDRESSES[name]))
+            book.line(name).trunk.probe.mute = False  # they have answered OPTIONS before
     return book
 
 

@@ -23,7 +23,7 @@ from tests.kit import (
     sends_nothing,
     target,
 )
-from tests.proxy.office import BACKUP, MAIN, PBX, THIRD, Office, calling, has, office, ringing, sent
+from tests.proxy.office import BACKUP, BOUND, MAIN, PBX, THIRD, Office, calling, has, office, ringing, sent
 
 EVERY, TIMEOUT = 10.0, 2.0
 CHECKS = "options_every: 10s, timeout: 2s, down_after: 3, up_after: 3"
@@ -609,3 +609,44 @@ def test_a_probe_of_a_trunk_that_stays_down_becomes_rarer_and_never_stops() -> N
     more = len({message.call_id for message in sent(book, MAIN, "OPTIONS")}) - asked_before
     assert 300 / 35 <= more <= 300 / 25
     assert has(to=b"<sip:198.51.100.1:5060>")(sent(book, MAIN, "OPTIONS")[-1])
+
+
+# -- a carrier that drops OPTIONS -------------------------------------------------------------------------------------
+
+
+def mute(more: str = "") -> Office:
+    """The main trunk has never answered OPTIONS, the backup has."""
+    book = watching(more)
+    book.line("main").trunk.probe.mute = True
+    return book
+
+
+def test_a_trunk_that_never_answered_options_is_used_all_the_same() -> None:
+    book = mute()
+    assert book >> after(60.0)
+    assert book.line("main").trunk.health.state is State.UP
+    shown = next(trunk for trunk in book.engine.view(book.now).trunks if trunk.name == "main")
+    assert shown.note == "it has never answered OPTIONS: only calls tell how it is"
+    assert calling(book)
+
+
+def test_its_silence_to_a_call_is_believed_within_a_second_and_it_comes_back_by_calls() -> None:
+    book = mute("failover: {return_to_main: {stable_for: 30s}}")
+    assert calling(book) >> after(BOUND) << send(BACKUP, "INVITE")
+    assert book >> received(BACKUP, answer(486)) << send(BACKUP, "ACK") << send(PBX, 486) >> received(PBX, ack())
+    assert book >> after(1.5)
+    assert book.line("main").trunk.health.state is State.DOWN
+    assert book >> after(60.0)
+    assert book.line("main").trunk.health.state is State.TRIAL
+
+
+def test_a_trunk_that_never_answered_options_is_no_witness_against_our_own_line() -> None:
+    """The backup answers no OPTIONS: that main falls silent is main's."""
+    book = watching()
+    book.line("backup").trunk.probe.mute = True
+    book.line("main").trunk.probe.mute = False
+    book.line("backup").heard_at = book.now  # a call of it went through
+    assert book >> after(30.0)
+    assert book.line("main").trunk.health.state is State.DOWN
+    assert book.line("backup").trunk.health.state is State.UP
+    assert book.engine.view(book.now).own_line == ""

@@ -112,6 +112,7 @@ ROWS = [
     (SUSPECT, Sign.CALL_SLOW, SUSPECT),
     (SUSPECT, Sign.CALL_PROMPT, SUSPECT),
     (DOWN, Sign.PROBES_SILENT, DOWN),
+    (DOWN, Sign.PROBE_MUTE, TRIAL),
     (DOWN, Sign.CALL_DROPPED, DOWN),
     (DOWN, Sign.RELEASED, DOWN),
     (TRIAL, Sign.PROBES_SILENT, DOWN),
@@ -160,6 +161,19 @@ def test_one_row(state: State, sign: Sign, after: State) -> None:
         assert change.rule
         assert change.evidence[-1].sign is sign
         assert change.evidence[-1].at == 20.0
+
+
+def test_a_trunk_that_answers_no_options_comes_back_by_calls_once_it_was_quiet_for_long_enough() -> None:
+    health = make(DOWN)
+    mute = Evidence(Sign.PROBE_MUTE, "no answer within 2 s")
+    back_at = health.counters.back_at
+    assert health.observe(mute, back_at - 1.0) is None
+    change = health.observe(mute, back_at)
+    assert change is not None
+    assert (change.after, change.rule) == (TRIAL, "quiet, calls to prove it")
+    for n in range(3):
+        health.observe(Evidence(Sign.CALL_GOOD, "200", str(n)), back_at + 1.0 + n)
+    assert health.state is UP
 
 
 def test_the_rows_above_are_all_rows() -> None:

@@ -177,6 +177,7 @@ def test_a_quick_check_takes_the_place_of_a_slow_one_and_not_of_a_quick_one() ->
 
 def test_while_up_an_options_has_as_long_as_a_call_would_and_later_more() -> None:
     health, probe = health_in(State.UP), Probe(ProbeRules(10.0, 2.0), Chance(1), 0.0)
+    probe.mute = False
     probe.sent(1.0, health, 0.8)
     assert probe.overdue(1.8)
     assert probe.failed("", 1.8) == Evidence(Sign.PROBE_FAILED, "no answer within 800 ms", sent_at=1.0)
