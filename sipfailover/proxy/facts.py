@@ -67,6 +67,9 @@ class CallEnded:
     call_id: str
     """Call-ID as the calling side knows it."""
 
+    emergency: bool = False
+    """It was for one of `emergency.numbers`."""
+
     @property
     def rerouted(self) -> bool:
         """True if another trunk than the first choice carried it."""

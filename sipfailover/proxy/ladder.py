@@ -36,7 +36,7 @@ from sipfailover.routing import (
     judge,
 )
 from sipfailover.transaction import PROCEEDING, Input, Transaction
-from sipfailover.trunk import State
+from sipfailover.trunk import Sign, State
 from sipfailover.wire import Exchange, Message
 from sipfailover.wire import Outcome as Challenged
 
@@ -297,8 +297,10 @@ class Ladder:
         if attempt.over or call is None:
             return
         core, verdict = self.core, self._judge(outcome, attempt, call)
-        if cut_short:
-            verdict = replace(verdict, sign=None)
+        fault = verdict.sign is Sign.CALL_FAULT
+        if cut_short or (fault and call.faulted):
+            verdict = replace(verdict, sign=None)  # cut short, or the number fails everywhere: no trunk's doing
+        call.faulted = call.faulted or fault
         call.said.append(Said(attempt.line.name, message.status if message else 0, verdict.said, verdict.as_is))
         call.finals.append(message)
         if verdict.next_trunk and (now < call.give_up_at or call.emergency):

@@ -258,3 +258,19 @@ def test_calls_that_come_in_and_end_as_they_should_mean_nothing(seconds: float, 
     for n in range(10):
         came_in(book, n, seconds, who)
     assert not changes(book, direction="inbound")
+
+
+def test_a_number_that_fails_everywhere_is_held_against_one_trunk_only() -> None:
+    """The backup sees mostly what has failed before: else ordinary failures would take it down."""
+    book = office()
+    for n in range(12):
+        assert (
+            calling(book, called=f"+4144321{n:04}")
+            >> received(MAIN, answer(500)) << send(MAIN, "ACK") << send(BACKUP, "INVITE")
+            >> received(BACKUP, answer(500)) << send(BACKUP, "ACK") << send(PBX, 503)
+            >> received(PBX, ack())
+        )  # fmt: skip
+        if book.line("main").trunk.health.state is State.DOWN:
+            break
+    assert book.line("main").trunk.health.state is State.DOWN
+    assert book.line("backup").trunk.health.state is State.UP

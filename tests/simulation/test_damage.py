@@ -80,7 +80,6 @@ YET: dict[tuple[str, str], float] = {
     ("flapping 20 min / 20 min", "double_rings"): 1,
     ("10 % loss, no fault", "false_alarms"): 2,
     ("OPTIONS silent, calls fine", "false_alarms"): 3,
-    ("2 % ordinary failures", "false_alarms"): 9,
 }
 """(case, limit) → what holds today."""
 
