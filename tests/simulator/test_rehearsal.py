@@ -17,6 +17,7 @@ from sipfailover.simulator.tell import ROWS, better, lines, seconds, table
 
 CONFIG = "pbx: 192.0.2.10\ntrunks: [{name: main, host: 198.51.100.1}, {name: backup, host: 198.51.100.2}]\n"
 STUBBORN = CONFIG + "failover: {never_retry: [5xx, timeout]}\n"
+PATIENT = CONFIG + "failover: {no_ringing_within: 40s, give_up_after: 60s}\n"
 SCENARIO = """
 title: "A <bad> morning"
 start: 2018-01-08 09:00
@@ -169,7 +170,7 @@ def settings_file(folder: Path, name: str, text: str) -> str:
 def test_the_verb_prints_writes_and_compares(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     short = SCENARIO.replace("hours: 2", "hours: 1.1").replace("title:", "# title:")
     scenario = settings_file(tmp_path, "monday.yaml", short)
-    configs = [settings_file(tmp_path, "one.yaml", CONFIG), settings_file(tmp_path, "two.yaml", STUBBORN)]
+    configs = [settings_file(tmp_path, "one.yaml", CONFIG), settings_file(tmp_path, "two.yaml", PATIENT)]
     html, records = tmp_path / "page.html", tmp_path / "all.json"
     assert main(scenario, configs, json_file=str(records), html=str(html)) == 0
     out = capsys.readouterr().out
