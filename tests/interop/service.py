@@ -29,7 +29,7 @@ listen: [udp {service}:{port}, tcp {service}:{port}]
 trunks:
   - {{name: main,   host: {main}, port: {port}, transport: {transport}, {account}}}
   - {{name: backup, host: {backup}, port: {port}, transport: {transport}, register: no}}
-monitor: {{options_every: 1s, timeout: 500ms, down_after: 2, up_after: 3}}
+monitor: {{options_every: 1s, timeout: 500ms, down_after: 2, up_after: 3, dropped_within: 0}}  # talks are short here
 failover: {{no_answer_within: 2s, no_ringing_within: {no_ringing_within}, give_up_after: 20s, \
 return_to_main: {{stable_for: 10s}}}}
 status: {{listen: {service}:{web}}}
