@@ -44,6 +44,8 @@ from sipfailover.wire import Message, compose
 CALLS_MAX = 20_000
 """Calls in progress. A further one is refused with 503, which costs its caller a redial and nobody else anything."""
 BUSY_RETRY_AFTER = (b"retry-after", b"5")
+EPOCH_HOLDS = 1.0
+"""Seconds for which the difference between our clock and the time of day is believed to stay the same."""
 STRANGERS_TOLD_MAX = 256
 """Strange addresses that the log has told of. Further ones are only counted."""
 
@@ -67,7 +69,7 @@ class Engine:
         self.ladder = Ladder(core, self.watch, self.inside, self.stray)
         self.rollcall = RollCall(core, self.inside)
         if wall is not None:
-            core.epoch = lambda at: wall(at).timestamp()
+            core.epoch = _epoch(wall)
         self._strangers: set[str] = set()
         self._clocks: dict[int, Callable[..., None]] = {
             Clock.NO_ANSWER: self.ladder.ring,
@@ -392,6 +394,19 @@ class Engine:
                 first=first,
                 hint="if it is your PBX, write its address under pbx",
             )
+
+
+def _epoch(wall: Callable[[float], datetime]) -> Callable[[float], float]:
+    """`wall` as seconds since 1970, for every answered call: how the two clocks differ is looked up once a second."""
+    offset, until = 0.0, float("-inf")
+
+    def epoch(at: float) -> float:
+        nonlocal offset, until
+        if at >= until:
+            offset, until = wall(at).timestamp() - at, at + EPOCH_HOLDS
+        return at + offset
+
+    return epoch
 
 
 def _phrase(error: WireError) -> bytes:
