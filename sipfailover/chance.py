@@ -4,6 +4,7 @@ Branches, tags and Call-IDs of legs must not be guessable (a stranger who knows 
 production seeds the generator from the system and tests seed it with a number, to live through the same run again.
 """
 
+import math
 import random
 import secrets
 
@@ -54,3 +55,7 @@ class Chance:
     def dice(self) -> float:
         """A number from 0.0 up to but not including 1.0."""
         return self._random.random()
+
+    def wait(self, mean: float) -> float:
+        """An exponential waiting time with this mean, above 0: when the next of many independent things happens."""
+        return -mean * math.log(1.0 - self._random.random())

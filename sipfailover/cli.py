@@ -1,4 +1,4 @@
-"""The verbs: `sipfailover run | check | profiles | schema | version | demo | healthcheck`.
+"""The verbs: `sipfailover run | check | profiles | schema | version | demo | simulate | healthcheck`.
 
 Each verb imports what it needs when it is called, so that `check` does not wait for the web server's libraries.
 Exit codes: 0 good, 1 the service could not do it, 2 bad configuration or bad command line.
@@ -189,6 +189,29 @@ def demo(
     from sipfailover.simulator.demo import main as play
 
     raise typer.Exit(play(keep=keep))
+
+
+@app.command(epilog=EPILOG)
+def simulate(
+    scenario: Annotated[
+        str, typer.Argument(metavar="SCENARIO", show_default=False, help="What goes wrong: a YAML file.")
+    ],
+    config: ConfigOption = None,
+    compare: Annotated[
+        list[str] | None,
+        typer.Option("--compare", metavar="FILE", help="Another configuration, side by side."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Draw all chance from here instead of the scenario's seed.")] = None,
+    json_file: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write everything there.")] = None,
+    html: Annotated[str | None, typer.Option("--html", metavar="FILE", help="Write a page with a timeline.")] = None,
+    story: Annotated[bool, typer.Option("--story", help="Tell all that happened to the trunks.")] = False,
+) -> None:
+    """Rehearse an outage: what callers would live through, in virtual time, with this configuration."""
+    from sipfailover.config import find_file
+    from sipfailover.simulator.simulate import main as rehearse
+
+    configs = [find_file(config), *(compare or [])]
+    raise typer.Exit(rehearse(scenario, configs, seed=seed, json_file=json_file, html=html, story=story))
 
 
 def main() -> int:

@@ -41,6 +41,7 @@ TESTED_ELSEWHERE = {
     "profiles/profile.py": ("tests/config/test_profiles.py", "profiles are for the configuration, and judged there"),
     "profiles/tell.py": ("tests/config/test_profiles.py", "profiles are for the configuration, and judged there"),
     "proxy/facts.py": ("tests/web/test_metrics.py", "records; the one derived field is what metrics count"),
+    "proxy/blame.py": ("tests/proxy/test_watch.py", "whom it blames is seen in what is held against a trunk"),
     "proxy/answers.py": ("tests/proxy/test_ladder.py", "what a caller hears is seen at the end of a ladder"),
     "proxy/call.py": ("tests/proxy/test_ladder.py", "values; what they are for is seen in a call"),
     "proxy/closing.py": ("tests/proxy/test_ladder.py", "the record at the end of every attempt"),
@@ -58,6 +59,7 @@ TESTED_ELSEWHERE = {
     "trunk/counters.py": ("tests/trunk/test_health.py", "effects of the rows of that table"),
     "trunk/evidence.py": ("tests/trunk/test_health.py", "inputs of that table"),
     "trunk/lease.py": ("tests/trunk/test_registration.py", "effects of the rows of that table"),
+    "trunk/questions.py": ("tests/trunk/test_health.py", "conditions of the rows of that table"),
     "web/page.py": ("tests/web/test_server.py", "the page as a browser gets it"),
     "web/views.py": ("tests/web/test_server.py", "the answers as a client gets them"),
 }
@@ -68,6 +70,7 @@ OPEN_ROOMS = {
     "sipfailover.proxy.facts": "records: who stores or counts them need not load the engine",
     "sipfailover.proxy.view": "records: who shows them need not load the engine",
     "sipfailover.simulator.demo": "a program with a terminal of its own: tests of the simulator need not load it",
+    "sipfailover.simulator.simulate": "a program too, and it prints",
 }
 """Modules that other packages may import past the front door, besides those that the front door itself hands out."""
 

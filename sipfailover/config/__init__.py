@@ -2,6 +2,9 @@
 
 from sipfailover.config.describe import describe as describe
 from sipfailover.config.describe import json_schema as json_schema
+from sipfailover.config.document import Document as Document
+from sipfailover.config.document import load_document as load_document
+from sipfailover.config.document import parse_document as parse_document
 from sipfailover.config.load import DEFAULT_PATHS as DEFAULT_PATHS
 from sipfailover.config.load import find_file as find_file
 from sipfailover.config.load import load as load
@@ -18,6 +21,7 @@ from sipfailover.config.model import ReturnToMain as ReturnToMain
 from sipfailover.config.model import Settings as Settings
 from sipfailover.config.model import Status as Status
 from sipfailover.config.model import Tls as Tls
+from sipfailover.config.section import Section as Section
 from sipfailover.config.telephone import Ddi as Ddi
 from sipfailover.config.telephone import Numbers as Numbers
 from sipfailover.config.telephone import Prefix as Prefix
@@ -29,5 +33,12 @@ from sipfailover.config.trunk import TrunkTls as TrunkTls
 from sipfailover.config.words import SIP_PORT as SIP_PORT
 from sipfailover.config.words import SIPS_PORT as SIPS_PORT
 from sipfailover.config.words import Address as Address
+from sipfailover.config.words import Name as Name
+from sipfailover.config.words import Seconds as Seconds
+from sipfailover.config.words import Text as Text
+from sipfailover.config.words import Whole as Whole
+from sipfailover.config.words import as_list as as_list
+from sipfailover.config.words import duration as duration
 from sipfailover.config.words import is_address as is_address
+from sipfailover.config.words import lower as lower
 from sipfailover.config.words import spell as spell

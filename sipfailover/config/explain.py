@@ -29,15 +29,16 @@ MISSING = {
 }
 
 
-def explain(tree: Tree, error: "ErrorDetails") -> Problem:
-    """One finding of pydantic as a problem at its place."""
+def explain(tree: Tree, error: "ErrorDetails", root: type[BaseModel] = Settings) -> Problem:
+    """One finding of pydantic as a problem at its place. `root`: what the whole file is."""
     path = file_path(tree, error)
     kind = error["type"]
     if kind == "extra_forbidden":
-        return tree.problem(path, _unknown(path), at_key=True)
+        return tree.problem(path, _unknown(path, root), at_key=True)
     if kind == "missing":
-        return tree.problem(path, MISSING.get(str(path[-1]), "is missing") + tree.left.get(path, ""))
-    return tree.problem(path, _sentence(error, path, tree.written.get(path)))
+        known = MISSING if root is Settings else {}
+        return tree.problem(path, known.get(str(path[-1]), "is missing") + tree.left.get(path, ""))
+    return tree.problem(path, _sentence(error, path, tree.written.get(path), root))
 
 
 def file_path(tree: Tree, error: "ErrorDetails") -> Path:
@@ -55,20 +56,20 @@ def nearest(word: str, known: Sequence[str]) -> str:
     return f", did you mean '{found[0]}'?" if found else ""
 
 
-def _unknown(path: Path) -> str:
-    key, known = str(path[-1]), _known_keys(path[:-1])
-    if key in LATER or (key == "numbers" and path[:-1] != ("emergency",)):
+def _unknown(path: Path, root: type[BaseModel]) -> str:
+    key, known = str(path[-1]), _known_keys(path[:-1], root)
+    if root is Settings and (key in LATER or (key == "numbers" and path[:-1] != ("emergency",))):
         return f"'{key}' is not part of this version: remove it"
     hint = nearest(key, known)
     if hint:
         return f"unknown setting '{key}'{hint}"
-    elsewhere = _sections_with(key)
+    elsewhere = _sections_with(key, root)
     if elsewhere:
         return f"unknown setting '{key}' here, it belongs under '{elsewhere[0]}'"
     return f"unknown setting '{key}', known here: {', '.join(known)}"
 
 
-def _sentence(error: "ErrorDetails", path: Path, written: str | None) -> str:
+def _sentence(error: "ErrorDetails", path: Path, written: str | None, root: type[BaseModel]) -> str:
     kind, context = error["type"], error.get("ctx", {})
     shown = "" if written is None else f"'{written}'"
     if kind == "value_error" and "${" in shown:  # the sentence would show what the variable hides
@@ -82,7 +83,7 @@ def _sentence(error: "ErrorDetails", path: Path, written: str | None) -> str:
         return f"{shown} is not known{nearest(written or '', allowed) or ', allowed: ' + ', '.join(allowed)}"
     if kind in ("greater_than_equal", "less_than_equal"):
         limit, word = (context["ge"], "at least") if "ge" in context else (context["le"], "at most")
-        return f"{shown} is too {'small' if 'ge' in context else 'large'}: {word} {_limit(limit, path)}"
+        return f"{shown} is too {'small' if 'ge' in context else 'large'}: {word} {_limit(limit, path, root)}"
     if kind == "too_short":
         return "is empty: at least one entry is needed"
     if kind == "too_long":
@@ -102,9 +103,9 @@ def _sentence(error: "ErrorDetails", path: Path, written: str | None) -> str:
     return f"{shown} cannot be used: {error['msg']}"
 
 
-def _limit(limit: Any, path: Path) -> str:
+def _limit(limit: Any, path: Path, root: type[BaseModel]) -> str:
     """A bound as the setting at this path is written: `1m` for a duration, digits otherwise."""
-    for name, field in _section_at(path[:-1]).model_fields.items():
+    for name, field in _section_at(path[:-1], root).model_fields.items():
         if path[-1] == (field.alias or name):
             kinds = (field.annotation, *get_args(field.annotation))
             if any(getattr(kind, "__origin__", kind) is float for kind in kinds):
@@ -112,14 +113,14 @@ def _limit(limit: Any, path: Path) -> str:
     return str(limit)
 
 
-def _known_keys(path: Path) -> list[str]:
+def _known_keys(path: Path, root: type[BaseModel]) -> list[str]:
     """The keys that are known in the section at this path."""
-    return keys_of(_section_at(path))
+    return keys_of(_section_at(path, root))
 
 
-def _section_at(path: Path) -> type[BaseModel]:
+def _section_at(path: Path, root: type[BaseModel]) -> type[BaseModel]:
     """The section at this path; indexes of lists lead on into the entry."""
-    section: type[BaseModel] = Settings
+    section = root
     for part in path:
         section = (isinstance(part, str) and section_of(section, part)) or section
     return section
@@ -148,9 +149,9 @@ def _section_of(annotation: Any) -> type[BaseModel] | None:
     return None
 
 
-def _sections_with(key: str) -> list[str]:
+def _sections_with(key: str, root: type[BaseModel]) -> list[str]:
     return [
         name
-        for name, field in Settings.model_fields.items()
+        for name, field in root.model_fields.items()
         if (inner := _section_of(field.annotation)) is not None and key in keys_of(inner)
     ]

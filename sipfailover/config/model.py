@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
 
+from sipfailover.config.hours import ReturnWhen, When
 from sipfailover.config.section import Outcomes, Port, Secret, Section, Transport
 from sipfailover.config.telephone import PhoneNumber
 from sipfailover.config.trunk import Monitor, NumberForm, TrunkSettings, TrunkTls
@@ -116,8 +117,10 @@ class Listen(Section):
 class ReturnToMain(Section):
     """How new calls come back to a better trunk after it failed."""
 
-    when: Annotated[Literal["automatic"], BeforeValidator(lower)] = "automatic"
-    """automatic: as soon as the trunk has been stable. The only way in this version, and the default."""
+    when: ReturnWhen = When("automatic")
+    """automatic: as soon as the trunk has been stable. Hours, as in 02:00-05:00 of the local day (the end may be on the
+    next one): only then, when few calls would meet a fault that is not over. manual: only when an operator says so.
+    Meanwhile calls go over the others, and over this one too if all are Down. Default automatic."""
     stable_for: Annotated[Seconds, Field(ge=0, le=7 * 86400)] = 600.0
     """How long a trunk that was Down must stay without a fault before new calls use it again, 0 to 7d.
     Longer is calmer with a trunk that comes and goes. Default 10m."""

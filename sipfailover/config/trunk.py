@@ -33,11 +33,21 @@ class Monitor(Section):
     timeout: Annotated[Seconds, Field(ge=0.05, le=32)] = 2.0
     """How long one OPTIONS may stay without an answer before it counts as failed, 50ms to 32s. Default 2s."""
     down_after: Annotated[Whole, Field(ge=1, le=100)] = 3
-    """Failed checks in a row until the trunk is Down. Default 3."""
+    """Failed checks in a row until the trunk is Down: OPTIONS at their interval (in doubt, one a second), and calls
+    without any reply. Silence that confirm_quickly has confirmed is not counted but believed at once. Default 3."""
     up_after: Annotated[Whole, Field(ge=1, le=100)] = 3
     """Good checks in a row until a trunk that was Down is Up. Default 3."""
     count_real_calls: YesNo = True
     """Whether calls count as checks too: one that gets no reply asks for probes at once. Default yes."""
+    confirm_quickly: YesNo = True
+    """Whether something that had no reply is followed by five OPTIONS within a second: if none of them has an answer,
+    the trunk is Down, two seconds after it fell silent and whatever down_after says; one answer clears it. While a
+    trunk is Up, an OPTIONS then has no longer than a call would have, which is less than the timeout. no: only
+    down_after counts, which is slower by seconds; for carriers that mind five OPTIONS in a second. Default yes."""
+    dropped_within: Annotated[Seconds, Field(ge=0, le=60)] = 8.0
+    """An answered call that the carrier's side ends within this time may have been cut off: one means nothing, but
+    several numbers one after the other do, more of them where short calls are usual. 0 does not look at it. Default
+    8s."""
 
 
 class TrunkFailover(Section):

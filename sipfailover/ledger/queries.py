@@ -40,6 +40,10 @@ class StoredChange:
     before: str
     after: str
     why: str
+    rule: str = ""
+    evidence: tuple[str, ...] = ()
+    """A line each, the newest last."""
+    direction: str = "outbound"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +77,17 @@ def last_calls(db: sqlite3.Connection, count: int) -> list[StoredCall]:
 
 
 def last_trunk_changes(db: sqlite3.Connection, count: int) -> list[StoredChange]:
-    """The changes of health stored last, newest first."""
-    rows = db.execute("SELECT at_ms, trunk, before, after, why FROM trunk_changes ORDER BY id DESC LIMIT ?", (count,))
-    return [StoredChange(*row) for row in rows]
+    """The changes of health stored last, newest first. In a file that no service has opened since they are kept
+    (schema 3), they are without rule and evidence."""
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    more = "rule, evidence, direction" if version >= 3 else "'', '', 'outbound'"
+    rows = db.execute(
+        f"SELECT at_ms, trunk, before, after, why, {more} FROM trunk_changes ORDER BY id DESC LIMIT ?", (count,)
+    )
+    return [
+        StoredChange(at_ms, trunk, before, after, why, rule, tuple(evidence.splitlines()), direction)
+        for at_ms, trunk, before, after, why, rule, evidence, direction in rows
+    ]
 
 
 def last_registration_changes(db: sqlite3.Connection, count: int) -> list[StoredRegistration]:

@@ -99,3 +99,16 @@ CREATE TABLE registration_changes (
 ) STRICT;
 
 CREATE INDEX registration_changes_by_trunk ON registration_changes (trunk, at_ms);
+
+-- version 3
+
+-- Which rule moved a trunk, and what it was seen by, a line each, the newest last.
+ALTER TABLE trunk_changes ADD COLUMN rule TEXT NOT NULL DEFAULT '';
+ALTER TABLE trunk_changes ADD COLUMN evidence TEXT NOT NULL DEFAULT '';
+-- inbound: how calls come in over it, which moves none.
+ALTER TABLE trunk_changes ADD COLUMN direction TEXT NOT NULL DEFAULT 'outbound';
+
+-- version 4
+
+-- Calls for help, 0 | 1: those that one looks at first.
+ALTER TABLE calls ADD COLUMN emergency INTEGER NOT NULL DEFAULT 0;

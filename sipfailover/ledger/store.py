@@ -16,7 +16,7 @@ from pathlib import Path
 from sipfailover.errors import SipfailoverError
 from sipfailover.proxy.facts import AttemptEnded, CallEnded, Fact, ProbeEnded, RegistrationChanged, TrunkChanged
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 4
 APPLICATION_ID = 0x53495046
 """`SIPF` in the header of the file: it is ours."""
 
@@ -171,7 +171,7 @@ class Store:
                     *(run, fact.call, fact.direction, _text(fact.caller), _text(fact.called), fact.result),
                     *(fact.status, fact.trunk, fact.first_choice, int(fact.rerouted), fact.attempts),
                     *(self._ms(fact.started_at), _duration(fact.ringing_after), answered, self._ms(fact.at)),
-                    *(_text(fact.ended_by), _text(fact.call_id)),
+                    *(_text(fact.ended_by), _text(fact.call_id), int(fact.emergency)),
                 )
             case AttemptEnded():
                 return INSERT_ATTEMPT, (
@@ -180,7 +180,10 @@ class Store:
                     *(_duration(fact.ended_after), fact.remote, _text(fact.call_id)),
                 )
             case TrunkChanged():
-                return INSERT_CHANGE, (*(run, self._ms(fact.at), fact.trunk, fact.before, fact.after, _text(fact.why)),)
+                return INSERT_CHANGE, (
+                    *(run, self._ms(fact.at), fact.trunk, fact.before, fact.after, _text(fact.why)),
+                    *(fact.rule, "\n".join(_text(one) for one in fact.evidence), fact.direction),
+                )
             case RegistrationChanged():
                 return INSERT_REGISTRATION, (
                     *(run, self._ms(fact.at), fact.trunk, fact.before, fact.after, _text(fact.why), fact.status),
@@ -193,11 +196,13 @@ class Store:
 
 
 INSERT_CALL = """INSERT OR REPLACE INTO calls (run, call, direction, caller, called, result, status, trunk,
-    first_choice, rerouted, attempts, started_ms, ringing_after_ms, answered_ms, ended_ms, ended_by, call_id)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+    first_choice, rerouted, attempts, started_ms, ringing_after_ms, answered_ms, ended_ms, ended_by, call_id,
+    emergency)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 INSERT_ATTEMPT = """INSERT OR REPLACE INTO attempts (run, call, number, trunk, outcome, status, reason, verdict,
     sent_ms, ringing_after_ms, ended_after_ms, remote, call_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-INSERT_CHANGE = "INSERT INTO trunk_changes (run, at_ms, trunk, before, after, why) VALUES (?, ?, ?, ?, ?, ?)"
+INSERT_CHANGE = """INSERT INTO trunk_changes (run, at_ms, trunk, before, after, why, rule, evidence, direction)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 INSERT_REGISTRATION = """INSERT INTO registration_changes (run, at_ms, trunk, before, after, why, status)
     VALUES (?, ?, ?, ?, ?, ?, ?)"""
 ADD_PROBE = """INSERT INTO probes_minute (trunk, minute_ms, result, probes, round_trips, round_trip_sum_us,

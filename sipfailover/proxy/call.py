@@ -115,6 +115,7 @@ class Call:
 
     __slots__ = (
         "a", "addresses", "answered_at", "attempt", "attempts", "b", "called", "caller", "direction", "emergency",
+        "faulted",
         "finals", "first_choice", "give_up", "give_up_at", "invite_key", "keys", "line", "number", "overflowed",
         "presence", "progress", "request", "ringing_at", "round", "said", "source", "started_at", "traits", "tried",
         "uri",
@@ -147,6 +148,8 @@ class Call:
         """Names that had their attempt, in this round."""
         self.addresses: set[PeerKey] = set()
         """Addresses of the last of them that had one."""
+        self.faulted = False
+        """A trunk has met a fault with it."""
         self.round = 1
         """An emergency call goes round twice."""
         self.overflowed = False

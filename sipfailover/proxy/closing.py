@@ -1,6 +1,6 @@
 """The books of an attempt that is over: its clock, its channel, its evidence, its record, what must be cancelled."""
 
-from sipfailover.proxy import forks
+from sipfailover.proxy import experience, forks
 from sipfailover.proxy.call import Attempt, Call
 from sipfailover.proxy.core import Core, phrase
 from sipfailover.proxy.facts import AttemptEnded
@@ -47,7 +47,7 @@ def close(
     )
     had_its_time = verdict.sign is not None or words == "next address"
     _learn(watch, attempt, outcome, verdict.said, had_its_time, now)
-    watch.observe(attempt.line, evidence, now)
+    experience.closed(watch, call, attempt, outcome, evidence, now)
 
 
 def _learn(watch: Watch, attempt: Attempt, outcome: Outcome, said: str, had_its_time: bool, now: float) -> None:

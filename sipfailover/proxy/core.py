@@ -181,6 +181,7 @@ class Core:
                 answered_at=call.answered_at,
                 ended_by=ended_by,
                 call_id=call.a.call_id.decode("latin-1"),
+                emergency=call.emergency,
             )
         )
 

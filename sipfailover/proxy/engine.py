@@ -39,6 +39,7 @@ from sipfailover.proxy.view import EngineView
 from sipfailover.proxy.watch import Asked, AskedOther, Watch
 from sipfailover.proxy.wedged import Wedged
 from sipfailover.transaction import Input, Transaction
+from sipfailover.trunk import Order
 from sipfailover.wire import Message, compose
 
 CALLS_MAX = 20_000
@@ -59,12 +60,12 @@ class Engine:
     ) -> None:
         self.core = core = Core(settings, chance, now)
         self.count = Count(core)
-        self.watch = Watch(core)
+        self.watch = Watch(core, wall)
         self.wedged = Wedged(core)
         self.keepalive = KeepAlive(core)
         self.registering = Registering(core, self.watch, self.keepalive)
         self.registrar = Registrar(core, self.watch, self.count, wall)
-        self.inside = Inside(core)
+        self.inside = Inside(core, self.watch)
         self.stray = Stray(core, self.inside)
         self.ladder = Ladder(core, self.watch, self.inside, self.stray)
         self.rollcall = RollCall(core, self.inside)
@@ -106,6 +107,9 @@ class Engine:
             source = self._registrant(flow, data, now)
             if source is None:
                 return
+        source.heard_at = now
+        if self.watch.blame.finding.excuses:
+            self.watch.heard_from(source, now)
         if flow.reliable:
             self._over_stream(flow, source)
         try:
@@ -161,6 +165,15 @@ class Engine:
                     self._settle(now)
             else:
                 self._clocks[name](owner, Clock(name), now)
+
+    def order(self, name: str, order: Order, now: float) -> None:
+        """An operator says whether calls may go to this trunk or PBX. Raises KeyError for a name that is none."""
+        self.watch.order(self.core.lines[name], order, now)
+
+    def release(self, name: str, now: float) -> None:
+        """An operator gives a trunk back that is Down: it need not wait for its time, nor for the hours of return; once
+        it answers its checks, single calls try it. Raises KeyError for a name that is none."""
+        self.watch.release(self.core.lines[name], now)
 
     def drain(self) -> None:
         """Take no new calls from now on; those that are being set up, or talk, go on."""

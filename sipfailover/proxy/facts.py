@@ -67,6 +67,9 @@ class CallEnded:
     call_id: str
     """Call-ID as the calling side knows it."""
 
+    emergency: bool = False
+    """It was for one of `emergency.numbers`."""
+
     @property
     def rerouted(self) -> bool:
         """True if another trunk than the first choice carried it."""
@@ -84,6 +87,12 @@ class TrunkChanged:
     """`Up`, `Suspect`, `Down`, `Trial`."""
     why: str
     """One sentence with the evidence."""
+    rule: str = ""
+    """Name of the rule that moved it, as README's tables have it."""
+    evidence: tuple[str, ...] = ()
+    """What it was seen by, a line each, the newest last; numbers called are cut short."""
+    direction: str = "outbound"
+    """`inbound`: how calls come in over it, which moves no calls."""
 
 
 @dataclass(frozen=True, slots=True)

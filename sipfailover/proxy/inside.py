@@ -8,6 +8,7 @@ its ACK comes (§13.3.1.4), because only the two ends of a leg can know what was
 from dataclasses import dataclass
 
 from sipfailover.flow import Send, Target
+from sipfailover.proxy import experience
 from sipfailover.proxy.answers import answer_inside
 from sipfailover.proxy.call import Call, Clock
 from sipfailover.proxy.commands import Forget
@@ -16,6 +17,7 @@ from sipfailover.proxy.keepsake import ANSWER
 from sipfailover.proxy.leg import Leg
 from sipfailover.proxy.line import Line
 from sipfailover.proxy.referral import remember, translate
+from sipfailover.proxy.watch import Watch
 from sipfailover.transaction import LIFE, PROCEEDING, T1, T2, Input, Timer, Transaction
 from sipfailover.wire import Exchange, Message, Outcome, compose, rewrite
 
@@ -56,8 +58,9 @@ class Relayed:
 class Inside:
     """See the module. `now`: seconds, monotonic. On the path."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, watch: Watch) -> None:
         self.core = core
+        self.watch = watch
         self.invites: dict[bytes, Relayed] = {}
         """Leg → the INVITE that is pending on it, whichever way it goes: §14.1 and §14.2 allow one."""
 
@@ -227,6 +230,7 @@ class Inside:
         self.hang_up(leg, now)
         if partner is not None:
             self.hang_up(partner, now)
+        experience.hung_up(self.watch, call, leg.caller, now)
         core.end(call, 200, "sipfailover", now)
 
     def _answered_challenge(self, relayed: Relayed, leg: Leg | None, message: Message, now: float) -> bool:
@@ -303,6 +307,7 @@ class Inside:
             if partner is not None:
                 self.hang_up(partner, now)
             if call is not None:
+                experience.unacknowledged(self.watch, call, leg.caller, now)
                 core.end(call, 200, "sipfailover", now)
             return
         tx = core.layer.servers.get(leg.answer_key)
@@ -371,6 +376,7 @@ class Inside:
             return  # our own BYE is under way on this leg: the two crossed
         if partner is not None:
             self.hang_up(partner, now, request)
+        experience.hung_up(self.watch, call, leg.caller, now)
         core.end(call, 200, "caller" if leg.caller else "called", now)
 
     def hang_up(self, leg: Leg, now: float, bye: Message | None = None, *, line: Line | None = None) -> None:

@@ -8,7 +8,7 @@ over is cancelled, and what it still says is absorbed here or in `stray`; the ca
 from dataclasses import replace
 
 from sipfailover.flow import Flow
-from sipfailover.proxy import forks
+from sipfailover.proxy import experience, forks
 from sipfailover.proxy.answers import REDIRECTED, answer_for
 from sipfailover.proxy.call import OUTBOUND, Attempt, Call, Clock, Progress
 from sipfailover.proxy.closing import close
@@ -36,6 +36,7 @@ from sipfailover.routing import (
     judge,
 )
 from sipfailover.transaction import PROCEEDING, Input, Transaction
+from sipfailover.trunk import Sign, State
 from sipfailover.wire import Exchange, Message
 from sipfailover.wire import Outcome as Challenged
 
@@ -61,6 +62,7 @@ class Ladder:
         """A new INVITE from a PBX or a trunk. Raises WireError for an address in it that cannot be read."""
         core = self.core
         call = begin(core, tx, request, flow, source, now)
+        experience.called(self.watch, source, now)
         failover = core.settings.failover
         call.give_up_at = now + failover.give_up_after
         if call.emergency:  # every attempt has its clock, and none is cut short
@@ -138,6 +140,8 @@ class Ladder:
             trip = now - attempt.sent_at
             if trip <= trunk.no_answer_within:
                 trunk.roundtrip.observe(trip, call=True)
+            if attempt.over:
+                experience.late(self.watch, attempt.line, now)
         if what is Input.PROVISIONAL or what is Input.SUCCESS:
             assert message is not None
             (self._provisional if what is Input.PROVISIONAL else self._success)(attempt, message, now)
@@ -188,6 +192,7 @@ class Ladder:
             return
         if attempt.ringing_at is None and message.status != 199:  # RFC 6228: an early dialog is over, the call is not
             attempt.ringing_at = now
+            experience.rang(self.watch, call, attempt, now)
             if attempt.exchange is not None:
                 attempt.exchange.passed()
             if call.ringing_at is None:
@@ -295,8 +300,10 @@ class Ladder:
         if attempt.over or call is None:
             return
         core, verdict = self.core, self._judge(outcome, attempt, call)
-        if cut_short:
-            verdict = replace(verdict, sign=None)
+        fault = verdict.sign is Sign.CALL_FAULT
+        if cut_short or (fault and call.faulted):
+            verdict = replace(verdict, sign=None)  # cut short, or the number fails everywhere: no trunk's doing
+        call.faulted = call.faulted or fault
         call.said.append(Said(attempt.line.name, message.status if message else 0, verdict.said, verdict.as_is))
         call.finals.append(message)
         if verdict.next_trunk and (now < call.give_up_at or call.emergency):
@@ -319,7 +326,8 @@ class Ladder:
 
     def _judge(self, outcome: Outcome, attempt: Attempt, call: Call) -> Verdict:
         agreed = [said.status for said in call.said if said.trunk != attempt.line.name]
-        return judge(outcome, attempt.line.rules, agreed=agreed, emergency=call.emergency)
+        suspect = call.direction == OUTBOUND and attempt.line.trunk.health.state is not State.UP
+        return judge(outcome, attempt.line.rules, agreed=agreed, emergency=call.emergency, suspect=suspect)
 
     def _close(
         self, call: Call, attempt: Attempt, outcome: Outcome, message: Message | None, verdict: Verdict, words: str,

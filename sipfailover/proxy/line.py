@@ -131,6 +131,10 @@ class Line:
     """Of a PBX that registers with us."""
     silent: bool = False
     """It has not answered since the last OPTIONS that had no answer, or call."""
+    heard_at: float = float("-inf")
+    """When anything came from there last, seconds."""
+    unsent: str = ""
+    """Why the last thing could not even be sent there; empty since something was heard."""
 
     def __post_init__(self) -> None:
         self.peer = Peer(self.role, self.trunk.name)
@@ -173,6 +177,7 @@ def trunk_lines(settings: Settings, chance: Chance, now: float) -> list[Line]:
         health, probe = _monitor_rules(settings, settings.monitor_for(section))
         trunk = Trunk(section.name, section.tier, health, probe, failover.no_answer_within, chance, now)
         trunk.channels = section.channels
+        trunk.look_for_drops(settings.monitor_for(section).dropped_within)
         host, port = (section.domain, None) if section.domain else (section.host, section.port)
         line = Line("trunk", trunk, rules, host.encode("idna"), port, section.networks)
         line.account = _account(section, line.host)
@@ -210,7 +215,8 @@ def pbx_lines(settings: Settings, chance: Chance, now: float) -> list[Line]:
     lines = []
     for section in settings.pbx:
         health, probe = _monitor_rules(settings, settings.monitor)
-        health = replace(health, stable_for=0.0)  # it is the only place that calls can go to: back means back
+        # It is the only place that calls can go to: back means back.
+        health = replace(health, stable_for=0.0, manual=False, window=None)
         probe = replace(probe, every=min(probe.every, PBX_OPTIONS_EVERY))
         trunk = Trunk(section.name, 0, health, probe, settings.inbound.no_answer_within, chance, now)
         host = (section.host or NOWHERE).encode("idna")
@@ -237,5 +243,8 @@ def _monitor_rules(settings: Settings, monitor: Monitor) -> tuple[HealthRules, P
         up_after=monitor.up_after,
         stable_for=settings.failover.return_to_main.stable_for,
         count_calls=monitor.count_real_calls,
+        quick=monitor.confirm_quickly,
+        manual=settings.failover.return_to_main.when.word == "manual",
+        window=settings.failover.return_to_main.when.window,
     )
     return health, ProbeRules(every=monitor.options_every, timeout=monitor.timeout)

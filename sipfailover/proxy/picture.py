@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from sipfailover.proxy import registrar
 from sipfailover.proxy.call import Call
+from sipfailover.proxy.core import Core
 from sipfailover.proxy.line import Line
 from sipfailover.proxy.view import AccountView, AddressView, CallView, EngineView, TrunkView
-from sipfailover.trunk import Addresses, State
+from sipfailover.trunk import Addresses, State, Trunk
 
 if TYPE_CHECKING:
     from sipfailover.proxy.engine import Engine
@@ -30,12 +31,14 @@ def take(engine: Engine, now: float) -> EngineView:
     return EngineView(
         now=now,
         started_at=core.started_at,
-        trunks=tuple(_line(line, now) for line in sorted(core.trunks, key=lambda line: line.trunk.tier)),
-        pbxs=tuple(_line(line, now) for line in core.pbxs),
+        trunks=tuple(_line(line, core, now) for line in sorted(core.trunks, key=lambda line: line.trunk.tier)),
+        pbxs=tuple(_line(line, core, now) for line in core.pbxs),
         active_trunk=engine.watch.active,
         calls=tuple(_call(call) for call in reversed(calls)),
         calls_now=len(core.calls),
         last_failover=engine.watch.last_failover,
+        own_line=engine.watch.blame.words,
+        own_line_since=engine.watch.blame.since if engine.watch.blame.words else None,
         transactions=len(layer),
         requests={(role, way, method.decode("latin-1")): n for (role, way, method), n in count.requests.items()},
         responses={(role, way, f"{kind}xx"): n for (role, way, kind), n in count.responses.items()},
@@ -49,8 +52,8 @@ def take(engine: Engine, now: float) -> EngineView:
     )
 
 
-def _line(line: Line, now: float) -> TrunkView:
-    trunk = line.trunk
+def _line(line: Line, core: Core, now: float) -> TrunkView:
+    trunk, no_ringing = line.trunk, core.settings.failover.no_ringing_within
     health = trunk.health
     why = health.why or ("" if health.state is State.UP else "no reason is known")
     return TrunkView(
@@ -65,6 +68,12 @@ def _line(line: Line, now: float) -> TrunkView:
         calls_now=trunk.calls_now,
         round_trip=trunk.roundtrip.smoothed,
         no_answer_within=trunk.no_answer().bound,
+        no_answer_at_most=trunk.no_answer_within,
+        set_up_time=trunk.setup.mean if trunk.setup.known else None,
+        no_ringing_within=trunk.no_ringing(no_ringing),
+        no_ringing_at_most=no_ringing,
+        inbound=trunk.inbound.state.label,
+        inbound_why=trunk.inbound.why,
         probe=health.progress,
         last_probe_at=trunk.probe.ended_at,
         loss_ratio=trunk.probe.loss_ratio,
@@ -72,7 +81,7 @@ def _line(line: Line, now: float) -> TrunkView:
         account=_account(line),
         addresses=_addresses(trunk.addresses, now),
         addresses_story=trunk.addresses.story(now),
-        note=trunk.note or trunk.tls_why,
+        note=trunk.note or trunk.tls_why or _mute(trunk),
     )
 
 
@@ -88,6 +97,13 @@ def _addresses(addresses: Addresses, now: float) -> tuple[AddressView, ...]:
         )
         for known in addresses.known
     )
+
+
+def _mute(trunk: Trunk) -> str:
+    """What is to be known of a trunk that answers no OPTIONS."""
+    if not trunk.probe.mute or trunk.probe.ended_at is None:
+        return ""
+    return "it has never answered OPTIONS: only calls tell how it is"
 
 
 def _registration(line: Line, now: float) -> str:

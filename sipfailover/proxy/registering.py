@@ -19,6 +19,7 @@ from sipfailover.trunk import (
     ANSWER_WITHIN,
     Ask,
     Evidence,
+    InboundSeen,
     PublicAddress,
     RegisterAnswer,
     Registration,
@@ -53,6 +54,10 @@ RESULTS = {
 """How ends of REGISTERs are counted, by trunk. Others (423, removing what is stale) count for nothing."""
 
 STOPPED = "the service ends"
+
+
+INBOUND = {Word.REGISTERED: InboundSeen.REGISTERED, Word.FAILED: InboundSeen.UNREGISTERED}
+"""What a registration is for calls that come in."""
 
 
 @dataclass(slots=True, eq=False)
@@ -291,6 +296,8 @@ class Registering:
         if evidence.before is not evidence.after:
             changed = RegistrationChanged(now, line.name, evidence.before, evidence.after, what, evidence.status)
             self.core.record(changed)
+            if evidence.after in INBOUND:
+                self.watch.inbound(line, INBOUND[evidence.after], now, what=what)
             if evidence.after is not Word.REGISTERING:
                 level = "error" if evidence.after is Word.FAILED else "info"
                 self.core.log(level, f"trunk {line.name}: {evidence.after}", why=what)

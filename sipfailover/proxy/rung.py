@@ -55,8 +55,9 @@ def patience(call: Call, line: Line, core: Core) -> Patience:
     usual = line.trunk.no_answer_within
     if call.emergency and call.round == 1:
         emergency = core.settings.emergency
-        return Patience(min(usual, emergency.no_answer_within), emergency.no_ringing_within)
-    return Patience(usual, core.settings.failover.no_ringing_within)
+        no_ringing = line.trunk.no_ringing(emergency.no_ringing_within)
+        return Patience(min(usual, emergency.no_answer_within), no_ringing)
+    return Patience(usual, line.trunk.no_ringing(core.settings.failover.no_ringing_within))
 
 
 def next_rung(call: Call, attempt: Attempt, outcome: Outcome, core: Core, now: float) -> Rung | None:

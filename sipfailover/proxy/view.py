@@ -77,6 +77,18 @@ class TrunkView:
     """Smoothed, seconds; None before the first answer."""
     no_answer_within: float
     """The no-answer clock as measured now, seconds."""
+    no_answer_at_most: float
+    """The same as it is configured: it is never longer."""
+    set_up_time: float | None
+    """How long it usually takes until a telephone rings, seconds; None before enough calls have rung."""
+    no_ringing_within: float
+    """The no-ringing clock as measured now, seconds."""
+    no_ringing_at_most: float
+    """The same as it is configured: it is never longer."""
+    inbound: str
+    """How calls come in over it: `Up`, `Suspect`, `Down`. It moves no call."""
+    inbound_why: str
+    """The evidence for that, one sentence; empty while Up and never otherwise."""
     probe: str
     """Progress of the checks, as `2/3 good` or `1/2 failed`."""
     last_probe_at: float | None
@@ -144,6 +156,9 @@ class EngineView:
     """(side, `in`|`out`, `1xx` … `6xx`) → count since the start."""
     retransmissions: dict[tuple[str, str], int]
     """(`in`|`out`, method) → count since the start."""
+    own_line: str
+    """What is the matter with our own line, a sentence; empty if nothing is known to be. No trunk is blamed then."""
+    own_line_since: float | None
     rejected: dict[str, int]
     """`malformed`, `too_big`, `not_allowed`, `wrong_password`, `too_often` → count since the start."""
     registers: dict[tuple[str, str], int] = field(default_factory=dict)

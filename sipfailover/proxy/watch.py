@@ -5,9 +5,12 @@ address of several `trunk.addresses`'; this room sends, listens and tells. The a
 sake: while another one is left, that it fails is its own affair. The others are asked more rarely, for their own sake.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from sipfailover.flow import Target
+from sipfailover.proxy.blame import SILENCE, Blame
 from sipfailover.proxy.call import Clock
 from sipfailover.proxy.core import Core, phrase
 from sipfailover.proxy.facts import ProbeEnded, TrunkChanged
@@ -15,12 +18,9 @@ from sipfailover.proxy.leg import contact_line
 from sipfailover.proxy.line import Line
 from sipfailover.proxy.view import FailoverView
 from sipfailover.transaction import Input, Transaction
-from sipfailover.trunk import ASKED_EVERY, JITTER, Change, Evidence, Sign, State, meaning
+from sipfailover.trunk import ASKED_EVERY, JITTER, Change, Evidence, InboundSeen, Order, Sign, State, meaning
 from sipfailover.wire import Message, compose
 from sipfailover.wire.uri import with_host
-
-GRACE = 0.05
-"""Seconds by which the watchdog of a probe is later than the transaction that should end it."""
 
 WORDS = {
     "refused": "port closed",
@@ -35,8 +35,7 @@ WORDS = {
 LOCAL = "local: "
 """How the transport's word begins if the trouble is our own."""
 
-BAD = frozenset({Sign.PROBE_FAILED, Sign.PROBE_503, Sign.CALL_SILENT, Sign.CALL_FAULT, Sign.RETRY_AFTER})
-SILENCE = frozenset({Sign.PROBE_FAILED, Sign.CALL_SILENT})
+BAD = frozenset({*SILENCE, Sign.PROBE_503, Sign.CALL_FAULT, Sign.RETRY_AFTER})
 
 
 @dataclass(slots=True, eq=False)
@@ -58,13 +57,16 @@ class AskedOther:
 
 
 class Watch:
-    """See the module. `now`: seconds, monotonic."""
+    """See the module. `now`: seconds, monotonic. `wall`: that as the local time of day, for hours of return; without it
+    they never come."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, wall: Callable[[float], datetime] | None = None) -> None:
         self.core = core
+        self._wall = wall
         self.active = ""
         """Name of the trunk that new calls take; empty if none is usable."""
         self.last_failover: FailoverView | None = None
+        self.blame = Blame(core)
         self._last_active = ""
         self._used: dict[str, Target] = {}
         """The address in use that was last noticed, by the name of the line."""
@@ -72,24 +74,75 @@ class Watch:
     def start(self, now: float) -> None:
         """Begin to watch every line."""
         for line in self.core.lines.values():
+            self._tell_time(line, now)
             self._arm(line, now)
 
     def resolved(self, line: Line, now: float) -> None:
         """A line has other addresses."""
         self._look(line, now)
+        self.blame.resolved(now)
         self._choose_active(now, "its name resolves" if line.trunk.targets else line.trunk.resolve_why)
 
     def observe(self, line: Line, evidence: Evidence | None, now: float) -> None:
-        """Something was seen of a line. On the path: for a good call to a trunk that is Up this is one look-up."""
+        """Something was seen of a line. On the path: a good call to a trunk that is Up costs some microseconds."""
         if evidence is None:
             return
-        trunk = line.trunk
+        trunk, sign = line.trunk, evidence.sign
+        silent = sign in SILENCE
+        line.silent = line.silent or silent or sign is Sign.PROBE_MUTE
+        if silent and self._is_settled_elsewhere(line, evidence, now):
+            self._arm(line, now)
+            return
         change = trunk.health.observe(evidence, now)
         if change is not None:
             self._changed(line, change, now)
-        if change is not None or evidence.sign in BAD:
-            line.silent = line.silent or evidence.sign in SILENCE
+        if change is not None or sign in BAD:
+            if silent and (sign is not Sign.PROBES_SILENT or change is not None):
+                self._confirm(line, now)
             trunk.probe.hurry(now, trunk.health)
+            self._arm(line, now)
+
+    def heard_from(self, line: Line, now: float) -> None:
+        """Something came from a line while our own was in doubt."""
+        if self.blame.heard(line, now):
+            for other in self.core.trunks:
+                other.trunk.probe.hurry(now, other.trunk.health)
+                self._arm(other, now)
+
+    def inbound(self, line: Line, seen: InboundSeen, now: float, number: str = "", what: str = "") -> None:
+        """Something was seen of how calls come in over a trunk: kept and told, and no call moves."""
+        change = line.trunk.inbound.observe(seen, now, number, what)
+        if change is not None:
+            before, after = change.before.label, change.after.label
+            evidence = tuple(one.words(now) for one in change.evidence)
+            fact = TrunkChanged(now, line.name, before, after, change.why, change.rule, evidence, "inbound")
+            self.core.record(fact)
+            level = "info" if change.after is State.UP else "warning"
+            self.core.log(level, f"calls that come in over {line.name}: {after}", was=before, why=change.why)
+            self._arm(line, now)
+
+    def _is_settled_elsewhere(self, line: Line, evidence: Evidence, now: float) -> bool:
+        """True if a silence is evidence of nothing more: a quick check is asking already, or it is our own line."""
+        probe = line.trunk.probe
+        if evidence.sign is Sign.CALL_SILENT and probe.quick and line.trunk.health.state is State.SUSPECT:
+            return True
+        asked_at = evidence.sent_at if evidence.sent_at is not None else now
+        return self.blame.excuses(line, evidence, asked_at, now)
+
+    def _confirm(self, line: Line, now: float) -> None:
+        """Something was silent: ask for sure, and ask the other trunks whether it is us."""
+        if line.trunk.health.rules.quick and line.trunk.health.state in (State.SUSPECT, State.TRIAL):
+            self._ask_quickly(line, now)
+            if line.role == "trunk":
+                for other in self.core.trunks:
+                    health = other.trunk.health
+                    if other is not line and self.blame.can_ask(other) and health.state is not State.DOWN:
+                        self._ask_quickly(other, now)
+
+    def _ask_quickly(self, line: Line, now: float) -> None:
+        trunk = line.trunk
+        if trunk.target is not None:
+            trunk.probe.confirm(now, trunk.roundtrip.probes.mean, trunk.roundtrip.patience)
             self._arm(line, now)
 
     def address_failed(self, line: Line, target: Target, why: str, now: float, retry_after: float = 0.0) -> bool:
@@ -103,9 +156,14 @@ class Watch:
         """The timer of a line is due."""
         line.timer = None
         trunk = line.trunk
-        if trunk.probe.overdue(now - GRACE) and trunk.target is not None:
-            self._ended(Asked(line, now, trunk.target), trunk.probe.failed("", now), "timeout", 0, None, now)
-        due = trunk.health.deadline()
+        if trunk.probe.overdue(now) and trunk.target is not None:
+            evidence = self._charge(line, trunk.target, trunk.probe.failed("", now), now)
+            self._ended(Asked(line, now, trunk.target), evidence, "timeout", 0, None, now)
+        self._tell_time(line, now)
+        due = trunk.inbound.deadline()
+        if due is not None and due <= now:
+            self.inbound(line, InboundSeen.TIME, now)
+        due = trunk.health.deadline(now)
         if due is not None and due <= now:
             change = trunk.health.wake(now)
             if change is not None:
@@ -120,6 +178,29 @@ class Watch:
         if other is not None:
             self._ask_other(line, other, now)
         self._look(line, now)
+
+    def _tell_time(self, line: Line, now: float) -> None:
+        """The time of day, each time anew: a clock that was set, or goes to summer time, is right at once."""
+        if self._wall is not None and line.trunk.health.rules.window is not None:
+            local = self._wall(now)
+            day = local.hour * 3600 + local.minute * 60 + local.second + local.microsecond / 1e6
+            line.trunk.health.clock(day - now)
+
+    def order(self, line: Line, order: Order, now: float) -> None:
+        """People say whether calls may go to a trunk."""
+        before, line.trunk.order = line.trunk.order, order
+        if before is order:
+            return
+        self.core.log("warning", f"{line.role} {line.name} is {order.label}, as ordered", was=before.label)
+        if line.role == "trunk":
+            self._choose_active(now, f"{line.name} is {order.label}, as ordered")
+
+    def release(self, line: Line, now: float) -> None:
+        """People say that a trunk need not wait: once it answers, single calls try it."""
+        self.core.log("warning", f"{line.role} {line.name} is given back by an operator")
+        self.observe(line, Evidence(Sign.RELEASED, "an operator gave it back"), now)
+        line.trunk.probe.hurry(now, line.trunk.health)
+        self._arm(line, now)
 
     def _look(self, line: Line, now: float) -> None:
         """Notice that a line uses another address than before, which is asked at once, and plan what comes next."""
@@ -139,10 +220,9 @@ class Watch:
     def _arm(self, line: Line, now: float) -> None:
         """Have `wake` called at the next moment that matters."""
         trunk = line.trunk
-        dues = [trunk.health.deadline(), trunk.addresses.ask_due()]
+        dues = [trunk.health.deadline(now), trunk.inbound.deadline(), trunk.addresses.ask_due()]
         if trunk.target is not None:
-            probe = trunk.probe
-            dues.append(probe.next_at if probe.sent_at is None else probe.deadline() + GRACE)
+            dues.append(trunk.probe.deadline())
         due = min((due for due in dues if due is not None), default=None)
         if due is None:
             return
@@ -155,7 +235,7 @@ class Watch:
     def _ask(self, line: Line, target: Target, now: float) -> None:
         """Ask the address in use."""
         trunk = line.trunk
-        trunk.probe.sent(now, trunk.health)
+        trunk.probe.sent(now, trunk.health, trunk.no_answer().bound if trunk.roundtrip.patience else 0.0)
         self._send(Asked(line, now, target), now)
 
     def _ask_other(self, line: Line, target: Target, now: float) -> None:
@@ -194,11 +274,19 @@ class Watch:
             return
         if message is None:
             word = "timeout" if what is Input.TIMER_F else "refused" if tx.reason == "refused" else "unreachable"
+            if not trunk.probe.concerns(asked.sent_at):
+                return  # another check has begun since, or it was known already
             if tx.reason.startswith(LOCAL) or not trunk.addresses.has(target):
-                trunk.probe.sent_at = None  # our own trouble is evidence of nothing, nor is a place that it has left
+                trunk.probe.forget()  # our own trouble is evidence of nothing, nor is a place that it has left
+                if tx.reason.startswith(LOCAL):
+                    self.blame.unsent(line, tx.reason.removeprefix(LOCAL), now)
                 self._ended(asked, None, word, 0, None, now)
                 return
+            quick = trunk.probe.quick
             evidence = trunk.probe.failed(WORDS.get(tx.reason, tx.reason), now)
+            if quick and evidence is None:
+                self.address_failed(line, target, WORDS.get(tx.reason, tx.reason), now)
+                return  # others of the same check are under way
             self._ended(asked, self._charge(line, target, evidence, now), word, 0, None, now)
             return
         trip = now - asked.sent_at if tx.sends == 1 else None
@@ -225,6 +313,8 @@ class Watch:
         line, addresses = asked.line, asked.line.trunk.addresses
         if what is Input.PROVISIONAL or (message is None and tx.reason.startswith(LOCAL)):
             return
+        if message is None and line.trunk.probe.mute and what is Input.TIMER_F:
+            return  # as ever there
         if message is None:
             why = "no answer to OPTIONS" if what is Input.TIMER_F else WORDS.get(tx.reason, tx.reason)
             addresses.failed(asked.target, why, now)
@@ -248,7 +338,8 @@ class Watch:
 
     def _changed(self, line: Line, change: Change, now: float) -> None:
         before, after = change.before.label, change.after.label
-        self.core.record(TrunkChanged(now, line.name, before, after, change.why))
+        evidence = tuple(one.words(now) for one in change.evidence)
+        self.core.record(TrunkChanged(now, line.name, before, after, change.why, change.rule, evidence))
         level = "info" if change.after is State.UP else "warning"
         self.core.log(level, f"{line.role} {line.name} is {after}", was=before, why=change.why)
         if line.role == "trunk":

@@ -24,6 +24,8 @@ class Next(IntEnum):
     YES = 1
     UNLESS_AGREED = 2
     """Yes, unless a trunk before has said the same: then it is about the number or the caller, and is relayed."""
+    IF_SUSPECT = 3
+    """No, but while the trunk is Suspect one other trunk is asked: if it says the same, the number is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +40,8 @@ class Row:
     why: str = ""
 
 
-NO, YES, UNLESS_AGREED = Next
-GOOD, SILENT, FAULT = Sign.CALL_GOOD, Sign.CALL_SILENT, Sign.CALL_FAULT
+NO, YES, UNLESS_AGREED, IF_SUSPECT = Next
+GOOD, SILENT, FAULT, REFUSED = Sign.CALL_GOOD, Sign.CALL_SILENT, Sign.CALL_FAULT, Sign.CALL_REFUSED
 
 TABLE: dict[Key, Row] = {
     "silent":       Row(YES, SILENT, why="no answer at all"),
@@ -50,14 +52,14 @@ TABLE: dict[Key, Row] = {
     "2xx":          Row(NO, GOOD),
     "3xx":          Row(NO, GOOD, why="following it is the PBX's decision (toll fraud)"),
     401:            Row(YES, FAULT, why="wants credentials that we do not have; the PBX's are not for the carrier"),
-    403:            Row(UNLESS_AGREED, FAULT, why="identity, limit, barred or lost registration: ask one other trunk"),
-    404:            Row(NO, GOOD, callee=True, why="no such number"),
+    403:            Row(UNLESS_AGREED, REFUSED, why="identity, limit, barred or lost registration: ask another"),
+    404:            Row(IF_SUSPECT, REFUSED, callee=True, why="no such number"),
     407:            Row(YES, FAULT, why="as 401"),
     408:            Row(YES, FAULT, why="something behind the carrier's edge is silent"),
-    480:            Row(NO, None, why="callee not there, but some carriers say so for a fault: evidence of nothing"),
+    480:            Row(IF_SUSPECT, REFUSED, why="callee not there, but some carriers say so for a fault"),
     482:            Row(NO, None, why="a loop, perhaps of our own making"),
     483:            Row(NO, None, why="as 482"),
-    484:            Row(NO, GOOD, callee=True, why="number incomplete"),
+    484:            Row(IF_SUSPECT, REFUSED, callee=True, why="number incomplete"),
     485:            Row(NO, GOOD, callee=True, why="number ambiguous"),
     486:            Row(NO, GOOD, callee=True, why="busy"),
     487:            Row(NO, GOOD, callee=True, why="cancelled"),
@@ -72,8 +74,8 @@ TABLE: dict[Key, Row] = {
     513:            Row(YES, None, why="message too large for this carrier"),
     "5xx":          Row(YES, FAULT),
     600:            Row(NO, GOOD, callee=True, why="busy everywhere"),
-    603:            Row(NO, GOOD, callee=True, why="declined"),
-    604:            Row(NO, GOOD, callee=True, why="exists nowhere"),
+    603:            Row(NO, REFUSED, callee=True, why="declined; some carriers say so for a fault"),
+    604:            Row(IF_SUSPECT, REFUSED, callee=True, why="exists nowhere"),
     606:            Row(NO, GOOD, callee=True, why="not acceptable"),
     607:            Row(NO, GOOD, callee=True, why="unwanted, RFC 8197"),
     608:            Row(NO, GOOD, callee=True, why="rejected by analytics, RFC 8688"),
@@ -229,10 +231,13 @@ class Rules:
         return [key for key in members if wanted is NO or key in keys or not self.rows[key].callee]
 
 
-def judge(outcome: Outcome, rules: Rules, *, agreed: Iterable[int] = (), emergency: bool = False) -> Verdict:
+def judge(
+    outcome: Outcome, rules: Rules, *, agreed: Iterable[int] = (), emergency: bool = False, suspect: bool = False
+) -> Verdict:
     """What to do about the outcome of one attempt. Pure.
 
-    `agreed`: the statuses that trunks before it in the same ladder answered. `emergency`: go on after everything but
+    `agreed`: the statuses that trunks before it in the same ladder answered. `suspect`: the trunk is not Up, so what
+    it says of a number is worth a second opinion. `emergency`: go on after everything but
     an answer, a hang-up, ringing without end and `CALLEE_ENDS_EMERGENCY`, also when it was ringing before it failed.
     """
     match outcome:
@@ -253,29 +258,35 @@ def judge(outcome: Outcome, rules: Rules, *, agreed: Iterable[int] = (), emergen
                 return Verdict(emergency, None, reason, "it was ringing")
             return _failed(row, emergency, reason)
         case Rejected():
-            return _rejected(outcome, rules.row(outcome.status), agreed, emergency)
+            return _rejected(outcome, rules.row(outcome.status), agreed, emergency, suspect)
 
 
 def _failed(row: Row, emergency: bool, said: str) -> Verdict:
     return Verdict(emergency or row.next is not NO, row.sign, said, row.why)
 
 
-def _rejected(outcome: Rejected, row: Row, agreed: Iterable[int], emergency: bool) -> Verdict:
+def _rejected(outcome: Rejected, row: Row, agreed: Iterable[int], emergency: bool, suspect: bool) -> Verdict:
     status = outcome.status
     said = f"{status} {outcome.reason}".strip()
     if emergency:
         next_trunk, why = status not in CALLEE_ENDS_EMERGENCY, "emergency call"
     elif outcome.ringing:
         next_trunk, why = False, "it was ringing"
-    elif row.next is UNLESS_AGREED and status in agreed:
+    elif row.next in (UNLESS_AGREED, IF_SUSPECT) and status in agreed:
         next_trunk, why = False, "two trunks say the same"
+    elif row.next is IF_SUSPECT:
+        next_trunk, why = suspect, "the trunk is in doubt, so one other is asked" if suspect else row.why
     else:
         next_trunk, why = row.next is not NO, row.why
-    as_is = row.next is NO and not next_trunk
+    as_is = row.next in (NO, IF_SUSPECT) and not next_trunk
     if status == 503 and outcome.retry_after > 0:
         return Verdict(next_trunk, Sign.RETRY_AFTER, said, why, outcome.retry_after, as_is)
     # A fault after ringing may be the callee's line as well as the carrier's: it speaks neither for nor against.
     sign = None if outcome.ringing and row.sign is FAULT else row.sign
+    if outcome.ringing and sign is REFUSED:
+        sign = GOOD  # somebody was there: the trunk did its work
+    if status in agreed and sign is REFUSED:
+        sign = None  # another trunk says the same: it is the number, or the caller
     return Verdict(next_trunk, sign, said, why, as_is=as_is)
 
 
@@ -297,7 +308,7 @@ def _is_class(keys: tuple[Key, ...]) -> bool:
 
 
 def _turned(row: Row, wanted: Next, why: str) -> Row:
-    if row.next is not NO and wanted is YES:
+    if row.next in (YES, UNLESS_AGREED) and wanted is YES:
         return row
     sign = None if wanted is YES and row.sign is GOOD else row.sign
     return replace(row, next=wanted, sign=sign, why=why)

@@ -97,8 +97,8 @@ class Carrier(UserAgent):
             return False
         return True
 
-    def options_status(self) -> int:
-        return 503 if self.mode is Mode.REFUSING else 200
+    def options_status(self) -> int | None:
+        return None if self.mode in DEAF else 503 if self.mode is Mode.REFUSING else 200
 
     def manners(self, leg: Leg, request: Sip) -> Manners | None:
         if self.script is not None:

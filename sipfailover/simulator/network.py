@@ -22,8 +22,15 @@ class Weather:
     reorder: float = 0.0
     """Share of datagrams that may overtake, or be overtaken by, their neighbours."""
 
+    @property
+    def steady(self) -> bool:
+        """True if every datagram arrives once, in order, after the same delay."""
+        return not (self.jitter or self.loss or self.duplicate or self.reorder)
+
 
 CALM = Weather()
+AGAIN = 0.2
+"""Seconds after which a stream sends again what was lost (RFC 6298 asks for a second at first; systems wait 200 ms)."""
 
 
 class Network:
@@ -36,6 +43,10 @@ class Network:
         """(from, to) → weather on that way."""
         self.closed: set[Peer] = set()
         """Ports nobody listens at: a datagram to them comes back as ICMP "port unreachable"."""
+        self.streams: dict[Peer, str] = {}
+        """Peers that are reached over a stream, and over which kind: there, what is lost comes late."""
+        self.far: set[Peer] = set()
+        """Peers beyond our own way out: the carriers."""
         self._cut: set[frozenset[Peer]] = set()
         self._last: dict[tuple[Peer, Peer], float] = {}
         self.lost = 0
@@ -45,6 +56,11 @@ class Network:
         """Partition: nothing passes between these and those."""
         those = tuple(those)
         self._cut |= {frozenset((one, other)) for one in these for other in those}
+
+    def mend(self, these: Iterable[Peer], those: Iterable[Peer]) -> None:
+        """The opposite of `cut`."""
+        those = tuple(those)
+        self._cut -= {frozenset((one, other)) for one in these for other in those}
 
     def heal(self) -> None:
         """All cuts are mended."""
@@ -56,9 +72,11 @@ class Network:
             self.lost += 1
             return []
         weather = self.paths.get((source, to), self.weather)
-        if weather is CALM:
-            return [now + CALM.delay]
+        if weather.steady:
+            return [now + weather.delay]
         dice = self.chance.dice
+        if self.streams and (source in self.streams or to in self.streams):
+            return [self._in_stream(source, to, weather, now)]
         if weather.loss and dice() < weather.loss:
             self.lost += 1
             return []
@@ -69,3 +87,13 @@ class Network:
         if weather.duplicate and dice() < weather.duplicate:
             arrivals.append(arrivals[0] + weather.delay * dice())
         return arrivals
+
+    def _in_stream(self, source: Peer, to: Peer, weather: Weather, now: float) -> float:
+        """In order, once; each loss costs a repetition, and those behind it wait."""
+        when = now + weather.delay + weather.jitter * self.chance.dice()
+        while weather.loss and self.chance.dice() < weather.loss:
+            self.lost += 1
+            when += AGAIN
+        when = max(when, self._last.get((source, to), 0.0))
+        self._last[(source, to)] = when
+        return when

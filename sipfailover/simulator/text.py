@@ -4,6 +4,7 @@ hide here.
 Only what well-behaved peers send: long header names, no folding, UDP. Reads RFC 3261 §7, writes §8.1.1 and §8.2.6.
 """
 
+import re
 from collections.abc import Iterable
 
 Peer = tuple[str, int]
@@ -20,8 +21,12 @@ NAMES = {
 }
 """Compact forms that a proxy might choose to write (§7.3.3)."""
 
+ECHOED = re.compile(rb"\r\n(Via|From|To|Call-ID|CSeq): *([^\r\n]*)")
+"""Headers that go back as they came (§8.2.6.2)."""
+
 REASONS = {
-    100: b"Trying", 180: b"Ringing", 183: b"Session Progress", 200: b"OK", 202: b"Accepted", 403: b"Forbidden",
+    100: b"Trying", 180: b"Ringing", 183: b"Session Progress", 200: b"OK", 202: b"Accepted",
+    302: b"Moved Temporarily", 401: b"Unauthorized", 407: b"Proxy Authentication Required", 403: b"Forbidden",
     404: b"Not Found", 405: b"Method Not Allowed", 408: b"Request Timeout", 480: b"Temporarily Unavailable",
     481: b"Call/Transaction Does Not Exist", 486: b"Busy Here", 487: b"Request Terminated", 491: b"Request Pending",
     500: b"Server Internal Error", 502: b"Bad Gateway", 503: b"Service Unavailable", 504: b"Server Time-out",
@@ -153,6 +158,26 @@ def reply(request: Sip, status: int, tag: bytes, extra: Iterable[tuple[bytes, by
         elif name == b"cseq":
             fields.append((b"CSeq", value))
     return compose(b"SIP/2.0 %d %s" % (status, REASONS.get(status, b"Unknown")), (*fields, *extra), body)
+
+
+def quick_reply(data: bytes, source: Peer, status: int, tag: bytes, extra: bytes) -> bytes | None:
+    """`reply` to a request outside a dialog, without taking it apart: for OPTIONS, of which a long world has hundreds
+    of thousands. None if it is inside a dialog, came through another proxy, or has no long header names."""
+    found = ECHOED.findall(data)
+    lines = dict(found)
+    if len(lines) != 5 or len(found) != 5 or b";tag=" in lines[b"To"]:
+        return None
+    via = lines[b"Via"]
+    if b";rport" in via:
+        via = via.replace(b";rport", b";rport=%d;received=%s" % (source[1], source[0].encode()), 1)
+    return (
+        b"SIP/2.0 %d %s\r\nVia: %s\r\nFrom: %s\r\nTo: %s;tag=%s\r\nCall-ID: %s\r\nCSeq: %s\r\n"
+        b"%sContent-Length: 0\r\n\r\n"
+        % (
+            status, REASONS.get(status, b"Unknown"), via, lines[b"From"], lines[b"To"], tag, lines[b"Call-ID"],
+            lines[b"CSeq"], extra,
+        )
+    )  # fmt: skip
 
 
 def sdp(host: str, port: int, direction: bytes = b"sendrecv") -> bytes:

@@ -35,15 +35,19 @@ class Uac(Core):
 
     # Calls that we make.
 
-    def invite(self, number: str, caller: str, to: Peer, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Leg:
-        """Call a number at a peer. The leg that is returned fills itself as things happen."""
+    def invite(
+        self, number: str, caller: str, to: Peer, headers: tuple[tuple[bytes, bytes], ...] = (), uri: bytes = b""
+    ) -> Leg:
+        """Call a number at a peer. The leg that is returned fills itself as things happen.
+
+        `uri`: the Request-URI, where it is not the number at the peer (a registered Contact)."""
         domain = b"%s:%d" % (to[0].encode(), to[1])
         leg = Leg(number, True, self.chance.call_id(), self.chance.tag(), to, self.now)
         leg.local = b'"%s" <sip:%s@%s:%d>;tag=%s' % (
             self.name.encode(), caller.encode(), self.at[0].encode(), self.at[1], leg.local_tag,
         )  # fmt: skip
         leg.remote = b"<sip:%s@%s>" % (number.encode(), domain)
-        leg.target = b"sip:%s@%s" % (number.encode(), domain)
+        leg.target = uri or b"sip:%s@%s" % (number.encode(), domain)
         self.legs.append(leg)
         self._ask(b"INVITE", leg, (ALLOW, *headers, SDP_TYPE), sdp(self.at[0], 40000))
         return leg

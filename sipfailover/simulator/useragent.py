@@ -11,7 +11,7 @@ from collections.abc import Callable
 from sipfailover.chance import Chance
 from sipfailover.simulator.core import ALLOW, LIFE, PATIENCE, SDP_TYPE, T1, T2, T4, Clock
 from sipfailover.simulator.leg import Leg, Manners, Packet
-from sipfailover.simulator.text import Peer, Sip, address, reply, sdp, user_of
+from sipfailover.simulator.text import Peer, Sip, address, quick_reply, reply, sdp, user_of
 from sipfailover.simulator.uac import Uac
 
 
@@ -52,6 +52,8 @@ class UserAgent(Uac):
     def receive(self, source: Peer, data: bytes, now: float) -> None:
         """One datagram. What cannot be read goes into `trouble`."""
         self.now = now
+        if data.startswith(b"OPTIONS ") and self._options(source, data):
+            return
         if not data.strip():
             return
         try:
@@ -64,7 +66,20 @@ class UserAgent(Uac):
         else:
             self._request(sip)
 
+    def _options(self, source: Peer, data: bytes) -> bool:
+        """Answer OPTIONS outside a call at once and keep nothing of it; False if it wants to be looked at."""
+        status = self.options_status()
+        if status is None:
+            return True
+        answer = quick_reply(data, source, status, b"options", b"%s: %s\r\n%s" % (*ALLOW, self.options_extra))
+        if answer is not None:
+            self._out.append(Packet(source, answer))
+        return answer is not None
+
     # What a subclass decides.
+
+    options_extra = b""
+    """Header lines for the answers to OPTIONS, each with its line end."""
 
     def manners(self, leg: Leg, request: Sip) -> Manners | None:
         """How to treat a new INVITE. None: as if it had never come."""
@@ -74,9 +89,13 @@ class UserAgent(Uac):
         """False for a request that is dropped before anybody looks at it."""
         return True
 
-    def options_status(self) -> int:
-        """How OPTIONS outside calls are answered."""
+    def options_status(self) -> int | None:
+        """How OPTIONS outside calls are answered; None: not at all."""
         return 200
+
+    def other(self, request: Sip) -> None:
+        """Another request outside calls."""
+        self._respond(self._new(request, None), 405, (ALLOW,))
 
     # Server transactions.
 
@@ -102,9 +121,9 @@ class UserAgent(Uac):
         elif sip.method == b"INVITE":
             self._invited(sip)
         elif sip.method == b"OPTIONS":
-            self._respond(self._new(sip, None), self.options_status(), (ALLOW,))
+            self._respond(self._new(sip, None), self.options_status() or 200, (ALLOW,))
         else:
-            self._respond(self._new(sip, None), 405, (ALLOW,))
+            self.other(sip)
 
     def _new(self, sip: Sip, leg: Leg | None) -> Given:
         given = Given(sip, leg)

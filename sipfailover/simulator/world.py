@@ -17,6 +17,8 @@ from sipfailover.simulator.useragent import UserAgent
 
 Told = TypeVar("Told")
 
+NEVER = float("inf")
+
 
 class Engine(Protocol):
     """The verbs of the engine that a world drives."""
@@ -39,65 +41,95 @@ class Passed(NamedTuple):
     arrived: bool
 
 
+class Watcher(Protocol):
+    """Whoever looks on: told of everything that goes through the engine, in order."""
+
+    def sent(self, to: Peer, data: bytes, now: float) -> None:
+        """The engine sent this."""
+
+    def received(self, source: Peer, data: bytes, now: float) -> None:
+        """The engine is about to read this."""
+
+    def recorded(self, fact: Fact, now: float) -> None:
+        """The engine says that this has happened."""
+
+    def stepped(self, now: float) -> None:
+        """The engine has done what it wanted to do, for this moment."""
+
+
 class World:
     """See the module.
 
     engine: the production engine, made with a `Chance` of its own seed; at: the address where it listens;
-    network: what lies between everybody. User agents join with `join`, names are given to the engine with `name`.
+    network: what lies between everybody; keep: whether `passed` and `facts` are kept (a long world has millions).
+    User agents join with `join`, names are given to the engine with `name`.
     """
 
-    def __init__(self, engine: Engine, at: Peer, network: Network, *, now: float = 0.0) -> None:
+    def __init__(self, engine: Engine, at: Peer, network: Network, *, now: float = 0.0, keep: bool = True) -> None:
         self.engine = engine
         self.at = at
         self.network = network
         self.now = now
+        self.keep = keep
         self.agents: dict[Peer, UserAgent] = {}
+        self.watchers: list[Watcher] = []
+        self.awaited: dict[Peer, Callable[[float], object]] = {}
+        """Who wants to know when the engine sends something to a peer, once."""
+        self.no_route = ""
+        """Why our own machine cannot send at all; empty while it can."""
         self.facts: list[Fact] = []
         self.log: list[Log] = []
         self.passed: list[Passed] = []
         """Every datagram, when it was sent and again when it arrived, in order."""
         self._sent_by = b"%s:%d" % (at[0].encode(), at[1])
-        self._events: list[tuple[float, int, Callable[[], object]]] = []
+        self._events: list[tuple[float, int, Callable[..., object], tuple[object, ...]]] = []
         self._count = 0
+        self._engine_at = NEVER
+        self._agent_at: dict[Peer, float] = {}
 
-    def join(self, agent: UserAgent) -> None:
-        """A user agent takes its place at its address."""
+    def join(self, agent: UserAgent, transport: str = UDP) -> None:
+        """A user agent takes its place at its address. On streams (`tcp`, `tls`) its packets come late, not never."""
         self.agents[agent.at] = agent
+        if transport != UDP:
+            self.network.streams[agent.at] = transport
 
     def target(self, peer: Peer) -> Target:
         """The engine's target for a peer."""
-        return Target(UDP, peer[0], peer[1], self._sent_by)
+        return Target(self.network.streams.get(peer, UDP), peer[0], peer[1], self._sent_by)
 
-    def name(self, name: str, *peers: Peer) -> None:
-        """The engine learns where a trunk or PBX is (none: its name does not resolve)."""
-        self.engine.resolved(name, tuple(map(self.target, peers)), self.now, "" if peers else "no such name")
+    def name(self, name: str, *peers: Peer, why: str = "no such name") -> None:
+        """The engine learns where a trunk or PBX is (none: its name does not resolve, and why)."""
+        self.engine.resolved(name, tuple(map(self.target, peers)), self.now, "" if peers else why)
         self._perform()
 
-    def at_time(self, when: float, do: Callable[[], object]) -> None:
+    def at_time(self, when: float, do: Callable[..., object], *args: object) -> None:
         """Something happens at a moment of the world's clock: a call, a change of mode, a cut."""
         self._count += 1
-        heappush(self._events, (when, self._count, do))
+        heappush(self._events, (when, self._count, do, args))
 
     def run(self, until: float) -> None:
         """Let everything happen up to a moment. Returns early when nobody plans anything any more."""
-        while (due := self._next()) is not None and due <= until:
-            self.step(due)
-        self.now = max(self.now, until)
-
-    def step(self, now: float) -> None:
-        """Do what is due now: datagrams first, then the engine's clocks, then everybody else's."""
-        self.now = now
-        while self._events and self._events[0][0] <= now:
-            heappop(self._events)[2]()
-        due = self.engine.deadline()
-        if due is not None and due <= now:
-            self.engine.wake(now)
-            self._perform()
+        self._perform()
         for agent in self.agents.values():
-            due = agent.deadline()
-            if due is not None and due <= now:
-                agent.wake(now)
             self.collect(agent)
+        events = self._events
+        while True:
+            first = events[0][0] if events else NEVER
+            due = self._engine_at
+            if due < first:
+                if due > until:
+                    break
+                self.now = max(self.now, due)
+                self.engine.wake(self.now)
+                self._perform()
+            elif first <= until and events:
+                when, _, do, args = heappop(events)
+                if when > self.now:
+                    self.now = when
+                do(*args)
+            else:
+                break
+        self.now = max(self.now, until)
 
     def tell(self, agent: UserAgent, do: Callable[[], Told]) -> Told:
         """Have an agent do something now: call, hang up, change its mode."""
@@ -108,53 +140,87 @@ class World:
 
     def plan(self, when: float, agent: UserAgent, do: Callable[[], object]) -> None:
         """Have an agent do something at a moment of the world's clock."""
-        self.at_time(when, lambda: self.tell(agent, do))
+        self.at_time(when, self.tell, agent, do)
 
     def collect(self, agent: UserAgent) -> None:
-        """Post what an agent wants to send."""
+        """Post what an agent wants to send, and plan to wake it."""
         for to, data in agent.take():
             self._post(agent.at, to, data)
+        due = agent.deadline()
+        if due is not None and due < self._agent_at.get(agent.at, NEVER):
+            self._agent_at[agent.at] = due
+            self.at_time(due, self._wake_agent, agent, due)
 
-    def _next(self) -> float | None:
-        first = self._events[0][0] if self._events else None
-        for due in (self.engine.deadline(), *[agent.deadline() for agent in self.agents.values()]):
-            if due is not None and (first is None or due < first):
-                first = due
-        return None if first is None else max(first, self.now)
+    def _wake_agent(self, agent: UserAgent, due: float) -> None:
+        if self._agent_at.get(agent.at) != due:
+            return  # it was woken sooner
+        self._agent_at[agent.at] = NEVER
+        next_due = agent.deadline()
+        if next_due is not None and next_due <= self.now:
+            agent.wake(self.now)
+        self.collect(agent)
 
     def _perform(self) -> None:
-        for command in self.engine.take():
+        """Do what the engine wants done, and plan to wake it."""
+        commands = self.engine.take()
+        if commands:
+            self._carry_out(commands)
+        for watcher in self.watchers:
+            watcher.stepped(self.now)
+        due = self.engine.deadline()
+        self._engine_at = NEVER if due is None else due
+
+    def _carry_out(self, commands: list[Command]) -> None:
+        now, watchers = self.now, self.watchers
+        for command in commands:
             if isinstance(command, Send):
                 where = command.to
-                self._post(self.at, (where.host, where.port), command.data, where)
+                to = (where.host, where.port)
+                for watcher in watchers:
+                    watcher.sent(to, command.data, now)
+                self._post(self.at, to, command.data, where)
             elif isinstance(command, Record):
-                self.facts.append(command.fact)
-            elif isinstance(command, Log):
+                if self.keep:
+                    self.facts.append(command.fact)
+                for watcher in watchers:
+                    watcher.recorded(command.fact, now)
+            elif isinstance(command, Log) and self.keep:
                 self.log.append(command)
 
     def _post(self, source: Peer, to: Peer, data: bytes, where: Target | None = None) -> None:
-        self.passed.append(Passed(self.now, source, to, data, False))
+        if self.keep:
+            self.passed.append(Passed(self.now, source, to, data, False))
+        if self.awaited and where is not None and to in self.awaited:
+            self.awaited.pop(to)(self.now)
+        if where is not None and self.no_route and to in self.network.far:
+            self.at_time(self.now, self._unreachable, where, self.no_route)
+            return
         for when in self.network.send(source, to, self.now):
-            self.at_time(when, lambda: self._deliver(source, to, data, where))
+            self.at_time(when, self._deliver, source, to, data, where)
 
     def _deliver(self, source: Peer, to: Peer, data: bytes, where: Target | None) -> None:
         if to == self.at:
-            self.passed.append(Passed(self.now, source, to, data, True))
-            self.engine.receive(Flow(UDP, source[0], source[1], self._sent_by), data, self.now)
+            if self.keep:
+                self.passed.append(Passed(self.now, source, to, data, True))
+            for watcher in self.watchers:
+                watcher.received(source, data, self.now)
+            transport = self.network.streams.get(source, UDP) if self.network.streams else UDP
+            self.engine.receive(Flow(transport, source[0], source[1], self._sent_by), data, self.now)
             self._perform()
             return
         agent = self.agents.get(to)
         if agent is None or to in self.network.closed:
             if where is not None:
                 for when in self.network.send(to, source, self.now):
-                    self.at_time(when, lambda: self._unreachable(where))
+                    self.at_time(when, self._unreachable, where, "refused")
             return
-        self.passed.append(Passed(self.now, source, to, data, True))
+        if self.keep:
+            self.passed.append(Passed(self.now, source, to, data, True))
         agent.receive(source, data, self.now)
         self.collect(agent)
 
-    def _unreachable(self, where: Target) -> None:
-        self.engine.lost(where, "refused", self.now)
+    def _unreachable(self, where: Target, reason: str) -> None:
+        self.engine.lost(where, reason, self.now)
         self._perform()
 
     def transcript(self) -> str:

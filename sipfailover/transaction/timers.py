@@ -44,11 +44,12 @@ class Timer:
 class TimerQueue:
     """All timers of one engine. Times are seconds, monotonic. On the path."""
 
-    __slots__ = ("_deadline", "_lanes")
+    __slots__ = ("_lanes", "_next")
 
     def __init__(self) -> None:
         self._lanes: dict[int, deque[Timer]] = {}
-        self._deadline: float | None = None
+        self._next: Timer | None = None
+        """The one that is due first, unless it was stopped meanwhile."""
 
     def start(self, seconds: float, now: float, name: int, owner: Owner) -> Timer:
         """Ring `seconds` after `now`: `expired` then gives (owner, name). `stop` the timer to prevent it."""
@@ -61,14 +62,30 @@ class TimerQueue:
         if lane is None:
             lane = self._lanes[grains] = deque()
         lane.append(timer)
-        deadline = self._deadline
-        if deadline is None or due < deadline:
-            self._deadline = due
+        first = self._next
+        if first is None or due < first.due:
+            self._next = timer
         return timer
 
     def deadline(self) -> float | None:
-        """When to call `expired`; None if no timer runs. May be too early for a timer that was stopped, never late."""
-        return self._deadline
+        """When to call `expired`; None if no timer runs."""
+        first = self._next
+        if first is not None and first.owner is None:
+            first = self._look()
+        return None if first is None else first.due
+
+    def _look(self) -> Timer | None:
+        """Find the timer that is due first. Costs one step a lane, once for each first timer that was stopped."""
+        first: Timer | None = None
+        for grains, lane in list(self._lanes.items()):
+            while lane and lane[0].owner is None:
+                lane.popleft()
+            if not lane:
+                del self._lanes[grains]
+            elif first is None or lane[0].due < first.due:
+                first = lane[0]
+        self._next = first
+        return first
 
     def expired(self, now: float) -> Iterator[tuple[Owner, int]]:
         """Those that are due, in the order of their time; take each before asking for the next one.
@@ -77,6 +94,7 @@ class TimerQueue:
         for, because the one before them failed.
         """
         due: list[tuple[float, int, Timer]] = []
+        first: Timer | None = None
         for grains, lane in list(self._lanes.items()):
             while lane and (lane[0].due <= now or lane[0].owner is None):
                 timer = lane.popleft()
@@ -84,7 +102,9 @@ class TimerQueue:
                     due.append((timer.due, len(due), timer))
             if not lane:
                 del self._lanes[grains]
-        self._deadline = min([lane[0].due for lane in self._lanes.values()], default=None)
+            elif first is None or lane[0].due < first.due:
+                first = lane[0]
+        self._next = first
         due.sort()
         ringing = deque([timer for _, _, timer in due])
         try:
@@ -95,7 +115,7 @@ class TimerQueue:
                     yield owner, timer.name
         finally:
             if ringing:
-                self._deadline = ringing[0].due
+                self._next = ringing[0]
                 self._lanes.setdefault(0, deque()).extend(ringing)
 
     def __len__(self) -> int:

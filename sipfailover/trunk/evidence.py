@@ -4,8 +4,13 @@ What an outcome of a call is evidence of is said in `routing.verdict`; what an a
 `trunk.probe`; what health makes of it, in `trunk.health`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
+
+EVIDENCE_KEPT = 8
+"""Rows of evidence behind one change. Older ones are in the ledger, as attempts and probes."""
+SHOWN, HIDDEN = 5, 4
+"""Of a number called, evidence shows so many characters at most, and never the last ones."""
 
 
 class State(IntEnum):
@@ -41,11 +46,28 @@ class Sign(IntEnum):
     CALL_SILENT = 5
     """An INVITE got no answer at all, or could not be delivered. Counts as a failed check."""
     CALL_FAULT = 6
-    """An INVITE got a fault code, or 100 and then nothing. Counts once several different numbers failed."""
+    """An INVITE got a fault code, or 100 and then nothing, or was refused where another trunk then got through. Counts
+    once several different numbers failed, or more than usual."""
     RETRY_AFTER = 7
     """503 with Retry-After, to an INVITE or to OPTIONS: the carrier itself asks us to stay away."""
     TIME = 8
     """A deadline of our own has come."""
+    PROBES_SILENT = 9
+    """A quick check: several OPTIONS within a second, and nothing came back from any."""
+    CALL_REFUSED = 10
+    """403, 404, 480, 484, 603, 604: about the number or the caller, unless it is so for one number after the other."""
+    CALL_DROPPED = 11
+    """An answered call was ended by the network within seconds."""
+    CALL_LASTED = 12
+    """An answered call was not."""
+    CALL_SLOW = 13
+    """It took much longer to ring than this trunk usually takes."""
+    CALL_PROMPT = 14
+    """It did not."""
+    RELEASED = 15
+    """An operator gives the trunk back: it need not wait until its time has come."""
+    PROBE_MUTE = 16
+    """OPTIONS had no answer, as none ever had there: some carriers drop them (field/swisscom.md §5 no. 1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +84,18 @@ class Evidence:
     sent_at: float | None = None
     """When the request left. A good answer to a request older than the last failure refutes nothing: calls ring for a
     while, and a carrier may fall between INVITE and answer. None: it left after everything known so far."""
+    more: str = ""
+    """For who wants to know it exactly: `round trip 23 ms, bound 800 ms`."""
+    at: float = 0.0
+    """When it was seen, seconds; health notes it."""
+
+    def words(self, now: float) -> str:
+        """One line of the evidence behind a change: `3 s before: number +4144…: no answer within 0.8 s (…)`."""
+        number = self.destination[: max(0, min(SHOWN, len(self.destination) - HIDDEN))]
+        who = f"number {number}…: " if any(letter.isdigit() for letter in self.destination) else ""
+        more = f" ({self.more})" if self.more else ""
+        when = f"{duration(now - self.at)} before" if now - self.at >= 0.001 else "now"
+        return f"{when}: {who}{self.what or self.sign.name.lower().replace('_', ' ')}{more}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +106,10 @@ class Change:
     after: State
     why: str
     """One plain sentence with the evidence."""
+    rule: str = field(default="", compare=False)
+    """Name of the rule that said so, as README's tables have it."""
+    evidence: tuple[Evidence, ...] = field(default=(), compare=False)
+    """What it was seen by, the newest last, at most `EVIDENCE_KEPT`; empty when it is the time that has passed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +117,19 @@ class HealthRules:
     """The numbers of `monitor` and `failover.return_to_main`. Durations in seconds."""
 
     down_after: int = 3
-    """Failed checks in a row until Down, at least 1."""
+    """Failed checks in a row until Down, at least 1; silent calls and OPTIONS that are asked one by one."""
     up_after: int = 3
     """Good checks in a row until the way back opens, and good calls that end a trial; at least 1."""
     stable_for: float = 600.0
     """No failure for so long before a trunk comes back; doubles with every relapse."""
-    destinations: int = 3
-    """Different numbers that must fail before fault codes count, at least 1."""
     count_calls: bool = True
     """False: failed calls are no evidence (`count_real_calls: no`). Good calls still are."""
+    quick: bool = True
+    """Silence is confirmed, or refuted, by a quick check."""
+    manual: bool = False
+    """Once Down, only an operator's word brings it back (`return_to_main.when: manual`) …"""
+    window: tuple[float, float] | None = None
+    """… or only these hours do: seconds of the local day, from and until."""
 
 
 def duration(value: float) -> str:

@@ -1,99 +1,164 @@
 """Health of one trunk: Up, Suspect, Down or Trial, moved by evidence and never by orders (DESIGN.md §4, §5).
 
 Probes and calls are counted apart: an answered OPTIONS takes back failed OPTIONS, but never a call that failed; only a
-call that went through does. Failed checks in a row are failed probes and silent calls together. A fault code counts
-once calls to several different numbers met one, because a single number may be broken by itself. What follows from
-health for the next call is `routing.plan`'s business.
+call that went through does. Three rules lead to Down. Failed checks in a row: failed probes and silent calls together.
+Nothing answered: after something was silent, a quick check of several OPTIONS within a second was silent too. And what
+`trunk.judgement` counts over calls: faults, refusals, answered calls that die. What follows from health for the next
+call is `routing.plan`'s business.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from sipfailover.trunk.counters import (
     CALLS_REMEMBERED,
     NEVER,
     Counters,
-    always,
-    cleared,
-    confirmed,
+    count_drop,
     count_fault,
     count_probe,
+    count_quick_check,
+    count_refusal,
     count_silence,
+    count_slow,
     credit_call,
+    credit_lasted,
     credit_probe,
     credit_stray_call,
+    forget_old_calls,
+    forget_probes,
+    keep_away,
+    let_go,
+    let_time_pass,
+    lose_credit,
+    note_good,
+    note_lasted,
+    note_prompt,
+    refute,
+    refute_drops,
+    refute_slowness,
+    stay_out,
+    stay_out_by_call,
+)
+from sipfailover.trunk.evidence import Change, Evidence, HealthRules, Sign, State, duration
+from sipfailover.trunk.questions import (
+    asked_for,
+    at_all,
+    behind,
+    cleared,
+    confirmed,
+    dropped_again,
+    dropping,
     enter_down,
     enter_suspect,
     enter_trial,
     enter_up,
-    forget_old_calls,
-    forget_probes,
-    keep_away,
-    let_time_pass,
-    lose_credit,
+    in_question,
+    in_trial,
+    leaning,
+    next_moment,
     not_held,
+    nothing_answered,
+    ordered_back,
     proven,
-    refute,
-    stay_out,
-    stay_out_by_call,
+    proven_while_down,
+    refused_again,
+    refusing,
+    rested,
+    slowed,
     steady,
     steady_after_failed_calls,
     widespread,
 )
-from sipfailover.trunk.evidence import Change, Evidence, HealthRules, Sign, State, duration
 
 Effect = Callable[[Counters, Evidence, float], None]
-Question = Callable[[Counters, float], bool]
+Question = Callable[[Counters, float], str]
 
 TRIAL_CALL_MAX = 30.0
 """Seconds after which a trial call no longer keeps the next one waiting (it may ring for minutes)."""
 
 UP, SUSPECT, DOWN, TRIAL = State
-PROBE_GOOD, PROBE_UNWELL, PROBE_FAILED, PROBE_503, CALL_GOOD, CALL_SILENT, CALL_FAULT, RETRY_AFTER, TIME = Sign
+(
+    PROBE_GOOD, PROBE_UNWELL, PROBE_FAILED, PROBE_503, CALL_GOOD, CALL_SILENT, CALL_FAULT, RETRY_AFTER, TIME,
+    PROBES_SILENT, CALL_REFUSED, CALL_DROPPED, CALL_LASTED, CALL_SLOW, CALL_PROMPT, RELEASED, PROBE_MUTE,
+) = Sign  # fmt: skip
 
 # State and evidence → what is counted, then arrows: the first whose question says yes is taken, else the state stays.
 TABLE: dict[tuple[State, Sign], tuple[Effect, tuple[tuple[Question, State], ...]]] = {
-    (UP, PROBE_FAILED):      (count_probe,       ((confirmed, DOWN), (always, SUSPECT))),
-    (UP, PROBE_503):         (count_probe,       ((confirmed, DOWN), (always, SUSPECT))),
-    (UP, CALL_SILENT):       (count_silence,     ((confirmed, DOWN), (always, SUSPECT))),
-    (UP, CALL_FAULT):        (count_fault,       ((widespread, DOWN), (always, SUSPECT))),
-    (UP, RETRY_AFTER):       (keep_away,         ((always, DOWN),)),
+    (UP, PROBE_FAILED):       (count_probe,       ((confirmed, DOWN), (at_all, SUSPECT))),
+    (UP, PROBE_503):          (count_probe,       ((confirmed, DOWN), (at_all, SUSPECT))),
+    (UP, PROBES_SILENT):      (count_probe,       ((confirmed, DOWN), (at_all, SUSPECT))),  # asked for another's sake
+    (UP, CALL_GOOD):          (note_good,         ()),
+    (UP, CALL_SILENT):        (count_silence,     ((confirmed, DOWN), (widespread, DOWN), (at_all, SUSPECT))),
+    (UP, CALL_FAULT):         (count_fault,       ((widespread, DOWN), (at_all, SUSPECT))),
+    (UP, CALL_REFUSED):       (count_refusal,     ((refusing, DOWN), (leaning, SUSPECT))),
+    (UP, CALL_DROPPED):       (count_drop,        ((dropping, DOWN), (leaning, SUSPECT))),
+    (UP, CALL_LASTED):        (note_lasted,       ()),
+    (UP, CALL_SLOW):          (count_slow,        ((slowed, SUSPECT),)),             # degraded: never Down by that
+    (UP, CALL_PROMPT):        (note_prompt,       ()),
+    (UP, RETRY_AFTER):        (keep_away,         ((asked_for, DOWN),)),
 
-    (SUSPECT, PROBE_GOOD):   (forget_probes,     ((cleared, UP),)),                 # never takes back a call
-    (SUSPECT, PROBE_FAILED): (count_probe,       ((confirmed, DOWN),)),
-    (SUSPECT, PROBE_503):    (count_probe,       ((confirmed, DOWN),)),
-    (SUSPECT, CALL_GOOD):    (refute,            ((cleared, UP),)),                 # stays while OPTIONS fails
-    (SUSPECT, CALL_SILENT):  (count_silence,     ((confirmed, DOWN),)),
-    (SUSPECT, CALL_FAULT):   (count_fault,       ((widespread, DOWN),)),
-    (SUSPECT, RETRY_AFTER):  (keep_away,         ((always, DOWN),)),
-    (SUSPECT, TIME):         (forget_old_calls,  ((cleared, UP),)),
+    (SUSPECT, PROBE_GOOD):    (forget_probes,     ((cleared, UP),)),                 # never takes back a call
+    (SUSPECT, PROBE_FAILED):  (count_probe,       ((confirmed, DOWN),)),
+    (SUSPECT, PROBE_503):     (count_probe,       ((confirmed, DOWN),)),
+    (SUSPECT, PROBES_SILENT): (count_quick_check, ((nothing_answered, DOWN), (confirmed, DOWN))),
+    (SUSPECT, CALL_GOOD):     (refute,            ((cleared, UP),)),                 # stays while OPTIONS fails
+    (SUSPECT, CALL_SILENT):   (count_silence,     ((confirmed, DOWN), (widespread, DOWN))),
+    (SUSPECT, CALL_FAULT):    (count_fault,       ((widespread, DOWN),)),
+    (SUSPECT, CALL_REFUSED):  (count_refusal,     ((refusing, DOWN),)),
+    (SUSPECT, CALL_DROPPED):  (count_drop,        ((dropping, DOWN),)),
+    (SUSPECT, CALL_LASTED):   (refute_drops,      ((cleared, UP),)),
+    (SUSPECT, CALL_SLOW):     (count_slow,        ()),
+    (SUSPECT, CALL_PROMPT):   (refute_slowness,   ((cleared, UP),)),
+    (SUSPECT, RETRY_AFTER):   (keep_away,         ((asked_for, DOWN),)),
+    (SUSPECT, TIME):          (forget_old_calls,  ((cleared, UP),)),
 
-    (DOWN, PROBE_GOOD):      (credit_probe,      ((steady_after_failed_calls, TRIAL), (steady, UP))),
-    (DOWN, PROBE_UNWELL):    (lose_credit,       ()),                               # 500: there, but no credit
-    (DOWN, PROBE_FAILED):    (stay_out,          ()),
-    (DOWN, PROBE_503):       (stay_out,          ()),
-    (DOWN, CALL_GOOD):       (credit_stray_call, ((proven, UP), (not_held, TRIAL))),  # all were Down, it was tried
-    (DOWN, CALL_SILENT):     (stay_out_by_call,  ()),
-    (DOWN, CALL_FAULT):      (stay_out_by_call,  ()),
-    (DOWN, RETRY_AFTER):     (keep_away,         ()),
-    (DOWN, TIME):            (let_time_pass,     ((steady_after_failed_calls, TRIAL), (steady, UP))),
+    (DOWN, PROBE_GOOD):       (credit_probe,      ((steady_after_failed_calls, TRIAL), (steady, UP))),
+    (DOWN, PROBE_UNWELL):     (lose_credit,       ()),                               # 500: there, but no credit
+    (DOWN, PROBE_FAILED):     (stay_out,          ()),
+    (DOWN, PROBE_503):        (stay_out,          ()),
+    (DOWN, PROBES_SILENT):    (stay_out,          ()),
+    (DOWN, PROBE_MUTE):       (let_time_pass,     ((rested, TRIAL),)),               # OPTIONS will never tell
+    (DOWN, CALL_GOOD):        (credit_stray_call, ((proven_while_down, UP), (not_held, TRIAL))),  # all were Down
+    (DOWN, CALL_SILENT):      (stay_out_by_call,  ()),
+    (DOWN, CALL_FAULT):       (stay_out_by_call,  ()),
+    (DOWN, CALL_DROPPED):     (stay_out_by_call,  ()),
+    (DOWN, RETRY_AFTER):      (keep_away,         ()),
+    (DOWN, TIME):             (let_time_pass,     ((steady_after_failed_calls, TRIAL), (steady, UP))),
+    (DOWN, RELEASED):         (let_go,            ((ordered_back, TRIAL),)),
 
-    (TRIAL, PROBE_GOOD):     (forget_probes,     ()),
-    (TRIAL, PROBE_FAILED):   (count_probe,       ((confirmed, DOWN),)),             # one lost packet is no relapse
-    (TRIAL, PROBE_503):      (count_probe,       ((confirmed, DOWN),)),
-    (TRIAL, CALL_GOOD):      (credit_call,       ((proven, UP),)),
-    (TRIAL, CALL_SILENT):    (count_silence,     ((always, DOWN),)),                # any fault of a call is one
-    (TRIAL, CALL_FAULT):     (count_fault,       ((always, DOWN),)),
-    (TRIAL, RETRY_AFTER):    (keep_away,         ((always, DOWN),)),
+    (TRIAL, PROBE_GOOD):      (forget_probes,     ()),
+    (TRIAL, PROBE_FAILED):    (count_probe,       ((confirmed, DOWN),)),             # one lost packet is no relapse
+    (TRIAL, PROBE_503):       (count_probe,       ((confirmed, DOWN),)),
+    (TRIAL, PROBES_SILENT):   (count_probe,       ((in_trial, DOWN),)),
+    (TRIAL, CALL_GOOD):       (credit_call,       ((proven, UP),)),
+    (TRIAL, CALL_SILENT):     (count_silence,     ((in_trial, DOWN),)),              # any fault of a call is one
+    (TRIAL, CALL_FAULT):      (count_fault,       ((in_trial, DOWN),)),
+    (TRIAL, CALL_REFUSED):    (count_refusal,     ((refused_again, DOWN), (refusing, DOWN))),
+    (TRIAL, CALL_DROPPED):    (count_drop,        ((dropped_again, DOWN), (dropping, DOWN))),
+    (TRIAL, CALL_LASTED):     (credit_lasted,     ((proven, UP),)),
+    (TRIAL, CALL_SLOW):       (count_slow,        ()),
+    (TRIAL, CALL_PROMPT):     (note_prompt,       ()),
+    (TRIAL, RETRY_AFTER):     (keep_away,         ((asked_for, DOWN),)),
 }  # fmt: skip
 
 IGNORED: dict[tuple[State, Sign], str] = {
-    (UP, PROBE_GOOD): "nothing to take back: while Up every count is zero",
+    (UP, PROBE_GOOD): "nothing to take back: while Up no check has failed",
     (UP, PROBE_UNWELL): "reachable; whether it serves, calls will tell",
-    (UP, CALL_GOOD): "nothing to take back",
+    (UP, PROBE_MUTE): "it never answered OPTIONS: calls will tell",
     (UP, TIME): "no deadline while Up",
+    (UP, RELEASED): "it was not away",
     (SUSPECT, PROBE_UNWELL): "reachable, but it clears nothing",
+    (SUSPECT, PROBE_MUTE): "it never answered OPTIONS: calls will tell",
+    (SUSPECT, RELEASED): "it was not away",
+    (DOWN, CALL_REFUSED): "a number, perhaps: no credit, and no fault",
+    (DOWN, CALL_LASTED): "a call from before; trial calls will tell",
+    (DOWN, CALL_SLOW): "that is not what it is Down for",
+    (DOWN, CALL_PROMPT): "its answer will tell more",
     (TRIAL, PROBE_UNWELL): "calls decide now",
+    (TRIAL, PROBE_MUTE): "calls decide now",
     (TRIAL, TIME): "no deadline: a trial waits for calls",
+    (TRIAL, RELEASED): "single calls are on their way already",
 }
 
 ENTER: dict[State, Callable[[Counters, State, float], None]] = {
@@ -120,31 +185,45 @@ class Health:
     def observe(self, evidence: Evidence, now: float) -> Change | None:
         """Take one piece of evidence; the change it made, or None. On the path for calls."""
         row = TABLE.get((self.state, evidence.sign))
-        if row is None or self._is_old_news(evidence):
+        if self._is_old_news(evidence):
             return None
-        if evidence.sign in CALLS:
+        if evidence.sign in SETTING_UP:
             self._trial_until = NEVER
-            if not self.rules.count_calls and evidence.sign is not CALL_GOOD:
-                return None
+        if row is None or (evidence.sign in AGAINST and not self.rules.count_calls):
+            return None
         effect, arrows = row
         effect(self.counters, evidence, now)
         for holds, after in arrows:
-            if holds(self.counters, now):
-                return self._enter(after, now)
+            rule = holds(self.counters, now)
+            if rule:
+                return self._enter(after, rule, evidence, now)
         return None
 
     def wake(self, now: float) -> Change | None:
         """A deadline has come; the change it made, or None."""
         return self.observe(TIME_PASSED, now)
 
-    def deadline(self) -> float | None:
-        """When `wake` should be called, None if only evidence can change anything."""
+    def deadline(self, now: float = NEVER) -> float | None:
+        """When `wake` should be called, None if only evidence can change anything. `now`: for hours of the day."""
         counters = self.counters
-        if self.state is SUSPECT and counters.calls_in_doubt:
-            return counters.last_call_failed_at + CALLS_REMEMBERED
+        if self.state is SUSPECT and in_question(counters):
+            return counters.doubted_at + CALLS_REMEMBERED
         if self.state is DOWN and counters.checks_good >= self.rules.up_after:
-            return counters.back_at
+            moment = next_moment(counters, now)
+            return None if moment == -NEVER else moment
         return None
+
+    def clock(self, day_at: float) -> None:
+        """The local time of day, as seconds since midnight at the moment 0 of our clock."""
+        self.counters.day_at = day_at
+
+    def excuse(self) -> None:
+        """Silence was our own line's: nothing failed in a row. What is Suspect stays so until it is heard again."""
+        counters = self.counters
+        counters.silent_calls = counters.probes_failed = 0
+        counters.faulty.clear()
+        if not counters.faults:
+            counters.calls_failed = False
 
     @property
     def why(self) -> str:
@@ -160,7 +239,7 @@ class Health:
         if self.state is TRIAL:
             return f"{counters.trials_good}/{rules.up_after} trial calls good"
         if counters.faults and not counters.failed_checks:
-            return f"{len(counters.faults)}/{rules.destinations} numbers failed"
+            return f"{len(counters.faults)}/{counters.faulty.needed} numbers failed"
         return f"{counters.failed_checks}/{rules.down_after} failed"
 
     @property
@@ -194,9 +273,15 @@ class Health:
         """For an operator: `Down for 12 s, 3 checks in a row failed (no answer within 2 s), 1/3 good, back in …`."""
         parts = [f"{self.state.label} for {duration(now - self.since)}", self.why, self.progress]
         if self.state is DOWN:
-            wait = self.counters.back_at - now
-            parts.append(f"back in {duration(wait)} at the earliest" if wait > 0 else "back when checks are good")
+            parts.append(self._way_back(now))
         return ", ".join(part for part in parts if part)
+
+    def _way_back(self, now: float) -> str:
+        moment = next_moment(self.counters, now)
+        if moment == -NEVER:
+            return "back when an operator says so" if self.rules.manual else "back when the time of day is known"
+        wait = moment - now
+        return f"back in {duration(wait)} at the earliest" if wait > 0 else "back when checks are good"
 
     def __repr__(self) -> str:
         why = f": {self.why}" if self.why else ""
@@ -210,11 +295,21 @@ class Health:
             return sent_at < self.since  # good or bad, it tells of the time before
         return (evidence.sign is CALL_GOOD or evidence.sign is PROBE_GOOD) and sent_at < self.counters.failed_at
 
-    def _enter(self, after: State, now: float) -> Change:
+    def _enter(self, after: State, rule: str, evidence: Evidence, now: float) -> Change:
+        counters = self.counters
         before, self.state, self.since = self.state, after, now
-        ENTER[after](self.counters, before, now)
-        return Change(before, after, self.counters.why)
+        if after is DOWN or after is SUSPECT:
+            seen = behind(counters, rule)
+        else:
+            seen = (replace(evidence, at=now),) if evidence.sign is not TIME else ()
+        ENTER[after](counters, before, now)
+        if after is DOWN:
+            counters.down_rule = rule if before is not TRIAL else counters.down_rule or rule
+        return Change(before, after, counters.why, rule, seen)
 
 
-CALLS = frozenset({CALL_GOOD, CALL_SILENT, CALL_FAULT})
+SETTING_UP = frozenset({CALL_GOOD, CALL_SILENT, CALL_FAULT, CALL_REFUSED})
+"""How an attempt ends: then the next call may be the one that tests a trunk in Trial."""
+AGAINST = frozenset({CALL_SILENT, CALL_FAULT, CALL_REFUSED, CALL_DROPPED, CALL_SLOW})
+"""Calls that speak against a trunk."""
 TIME_PASSED = Evidence(TIME)

@@ -89,6 +89,11 @@ class RoundTrip:
         return self._slower.mean
 
     @property
+    def patience(self) -> float:
+        """Seconds that an OPTIONS may take before its silence means something, as measured; 0 before the first."""
+        return self.probes.patience
+
+    @property
     def variation(self) -> float:
         """Its mean deviation in seconds, 0 before the first sample."""
         return self._slower.variation

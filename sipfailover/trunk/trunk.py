@@ -11,8 +11,11 @@ from sipfailover.flow import Target
 from sipfailover.trunk.addresses import Addresses
 from sipfailover.trunk.evidence import HealthRules, State
 from sipfailover.trunk.health import Health
+from sipfailover.trunk.inbound import Inbound
 from sipfailover.trunk.probe import Probe, ProbeRules
 from sipfailover.trunk.roundtrip import NoAnswer, RoundTrip
+from sipfailover.trunk.setup_time import SetUpTime
+from sipfailover.trunk.talks import Talks
 
 
 class Order(IntEnum):
@@ -29,12 +32,18 @@ class Order(IntEnum):
         return self.name.lower()
 
 
+NOT_YET = "its name has not been resolved yet"
+"""Why a trunk has no address at first; that is no trouble of anybody's."""
+DROPPED_WITHIN = 8.0
+"""Seconds, as `monitor.dropped_within` has it by default."""
+
+
 class Trunk:
     """A carrier line. `tier`: 1 is the first choice. `no_answer_within`: seconds, the configured bound."""
 
     __slots__ = (
-        "addresses", "calls_now", "channels", "health", "name", "no_answer_within", "note", "order", "probe",
-        "resolve_why", "roundtrip", "tier", "tls_why",
+        "addresses", "calls_now", "channels", "health", "inbound", "name", "no_answer_within", "note", "order", "probe",
+        "resolve_why", "roundtrip", "setup", "talks", "talks_in", "tier", "tls_why",
     )  # fmt: skip
 
     def __init__(
@@ -53,10 +62,15 @@ class Trunk:
         self.health = Health(health_rules, now)
         self.probe = Probe(probe_rules, chance, now)
         self.roundtrip = RoundTrip()
+        self.setup = SetUpTime()
+        self.inbound = Inbound(now)
+        """How calls come in over it: shown, and moves no call."""
+        self.talks, self.talks_in = Talks(DROPPED_WITHIN), Talks(DROPPED_WITHIN)
+        """Its young answered calls, those that went out and those that came in."""
         self.no_answer_within = no_answer_within
         self.addresses = Addresses()
         """Where it is, and what was seen of each address; the last good ones while its name does not resolve."""
-        self.resolve_why = "its name has not been resolved yet"
+        self.resolve_why = NOT_YET
         """Why its name does not resolve now, in words; empty while it does."""
         self.calls_now = 0
         self.channels: int | None = None
@@ -87,6 +101,10 @@ class Trunk:
         """Its addresses in the order of RFC 3263; the last good ones while its name does not resolve."""
         return self.addresses.targets
 
+    def look_for_drops(self, within: float) -> None:
+        """An answered call that the network ends within so many seconds may have been cut off; 0: look for none."""
+        self.talks, self.talks_in = Talks(within), Talks(within)
+
     @property
     def target(self) -> Target | None:
         """The address in use; None if its name never resolved. REGISTER, OPTIONS and calls go there."""
@@ -110,6 +128,10 @@ class Trunk:
     def no_answer(self, within: float | None = None) -> NoAnswer:
         """The no-answer clock for an attempt that starts now. `within`: seconds, another bound than the usual one."""
         return self.roundtrip.no_answer(self.no_answer_within if within is None else within)
+
+    def no_ringing(self, within: float) -> float:
+        """The no-ringing clock for an attempt that starts now, in seconds. `within`: the configured bound."""
+        return self.setup.no_ringing(within)
 
     def where(self) -> str:
         """`udp 192.0.2.1:5060`, or why there is no address; both while an old address is used."""

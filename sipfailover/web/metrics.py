@@ -46,6 +46,12 @@ class Metrics:
         self._loop_lag = Histogram(
             PREFIX + "event_loop_lag_seconds", "How late the event loop was.", registry=registry, buckets=LAG_BUCKETS
         )
+        self._emergencies = Counter(
+            PREFIX + "emergency_calls_total",
+            "Calls to emergency numbers that ended, by trunk and result.",
+            ("trunk", "result"),
+            registry=registry,
+        )
         self._calls = Counter(
             PREFIX + "calls_total",
             "Calls that ended, by the trunk that carried them.",
@@ -133,6 +139,8 @@ class Metrics:
     def _call_ended(self, fact: CallEnded) -> None:
         trunk = fact.trunk or "none"
         self._count(self._calls, "calls", trunk, fact.direction, _label(fact.result))
+        if fact.emergency:
+            self._count(self._emergencies, "emergencies", trunk, _label(fact.result))
         why = self._first_failure.pop(fact.call, "unknown")
         if fact.rerouted:
             self._count(self._rerouted, "rerouted", fact.first_choice or "none", fact.trunk, why)
@@ -140,7 +148,8 @@ class Metrics:
             self._observe(self._setup, "setup", fact.ringing_after, trunk)
 
     def _trunk_changed(self, fact: TrunkChanged) -> None:
-        self._count(self._changes, "changes", fact.trunk, fact.after.lower())
+        if fact.direction == "outbound":
+            self._count(self._changes, "changes", fact.trunk, fact.after.lower())
 
     def _registration_changed(self, fact: RegistrationChanged) -> None:
         self._count(self._registrations, "registrations", fact.trunk, _label(fact.after.lower()))

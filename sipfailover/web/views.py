@@ -91,6 +91,10 @@ def status(
         ],
         "calls": {"now": view.calls_now, "shown": [_call(call, view, wall, show) for call in view.calls]},
         "last_failover": _failover(view.last_failover, wall),
+        "own_line": {
+            "why": view.own_line,
+            "since": None if view.own_line_since is None else rfc3339(view.own_line_since, wall),
+        },
         "warnings": list(all_warnings(view, warnings)),
     }
 
@@ -116,6 +120,12 @@ def _line(trunk: TrunkView, now: float, wall: Wall) -> dict[str, object]:
             "loss_ratio": round(trunk.loss_ratio, 4),
         },
         "no_answer_within_seconds": round(trunk.no_answer_within, 3),
+        "clocks": {
+            "no_answer_seconds": {"now": round(trunk.no_answer_within, 3), "at_most": trunk.no_answer_at_most},
+            "no_ringing_seconds": {"now": round(trunk.no_ringing_within, 3), "at_most": trunk.no_ringing_at_most},
+            "set_up_seconds": None if trunk.set_up_time is None else round(trunk.set_up_time, 3),
+        },
+        "inbound": {"state": trunk.inbound.lower(), "why": trunk.inbound_why},
         "registration": trunk.registration,
         "calls": {"now": trunk.calls_now},
         "target": trunk.target,

@@ -37,7 +37,9 @@ class Sentence:
 def sentence(view: EngineView, wall: Wall, *, draining: bool = False) -> Sentence:
     """The state of everything in a few short sentences: what calls do, and what is wrong."""
     pbx = _about_pbxs(view)
-    if draining:
+    if view.own_line and not draining:
+        said = _about_ourselves(view, wall)
+    elif draining:
         calls = f"{view.calls_now} call{'' if view.calls_now == 1 else 's'}"
         said = Sentence(DOWN, (f"Shutting down: no new calls; waiting for {calls} to be done.",))
     else:
@@ -45,6 +47,14 @@ def sentence(view: EngineView, wall: Wall, *, draining: bool = False) -> Sentenc
     if not pbx:
         return said
     return Sentence(DOWN if said.state == DOWN else DEGRADED, (*said.parts, pbx))
+
+
+def _about_ourselves(view: EngineView, wall: Wall) -> Sentence:
+    """It is our own line, or our own DNS: no carrier need be called."""
+    since = "" if view.own_line_since is None else f" since {clock(view.own_line_since, view.now, wall)}"
+    said = f"It is probably our own line{since}: {view.own_line}."
+    doubted = any(trunk.health != "Up" for trunk in view.trunks)
+    return Sentence(DOWN if doubted else DEGRADED, (said, "No trunk is blamed."))
 
 
 def _about_pbxs(view: EngineView) -> str:

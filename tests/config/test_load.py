@@ -195,8 +195,9 @@ up_after: 3
         (GOOD + "listen: udp 192.0.2.1", "2:29 trunks.0.host: 192.0.2.1:5060 is our own address ('listen'): "
                                          "calls would come back to us"),
         (GOOD + "status: {listen: 192.0.2.9}", "3:18 status.listen: '192.0.2.9' has no port: write 192.0.2.9:8080"),
-        (GOOD + "failover: {return_to_main: {when: manual}}",
-         "3:35 failover.return_to_main.when: 'manual' is not known, allowed: automatic"),
+        (GOOD + "failover: {return_to_main: {when: at night}}",
+         "3:35 failover.return_to_main.when: 'at night' is no time for a return: write automatic, manual, or hours "
+         "as in 02:00-05:00"),
         (GOOD + "failover: {give_up_after: 5s}",
          "3:27 failover.give_up_after: must be longer than no_ringing_within (12s, its default)"),
         (GOOD + "failover: {next_trunk_on: 403, never_retry: [403]}",

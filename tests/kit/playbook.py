@@ -212,6 +212,8 @@ class Playbook:
         self._script: list[Input | Expectation] = []
         self._story: list[str] = []
         self._out: list[tuple[float, Command]] = []
+        self.noted: list[Log | Record] = []
+        """Everything for log and history so far."""
         self._known: set[tuple[PeerKey, bytes]] = set()
         self._failed = False
 
@@ -250,6 +252,8 @@ class Playbook:
         """Take what the engine wants done, at this moment."""
         for command in self.engine.take():
             self._out.append((self.now, command))
+            if isinstance(command, Log | Record):
+                self.noted.append(command)
             if isinstance(command, Send):
                 self.sent.append((command.to, command.data))
 

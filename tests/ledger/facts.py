@@ -55,7 +55,8 @@ def attempt(number: int, rung: int = 1) -> AttemptEnded:
 
 
 def change(before: str = "Suspect", after: str = "Down", at: float = NOW) -> TrunkChanged:
-    return TrunkChanged(at=at, trunk="main", before=before, after=after, why="2 OPTIONS without an answer")
+    why, evidence = "2 OPTIONS without an answer", ("2 s before: no answer", "now: no answer")
+    return TrunkChanged(at, "main", before, after, why, "failed checks in a row", evidence)
 
 
 def registration(after: str = "Failed", status: int = 403, at: float = NOW) -> RegistrationChanged:

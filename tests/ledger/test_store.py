@@ -50,6 +50,8 @@ def test_a_call_is_stored_with_its_ladder(path: str) -> None:
     assert (stored.started_ms, stored.answered_ms) == (milliseconds(NOW), milliseconds(NOW + 5))
     assert stored.ringing_after_ms == 900
     assert (moved.trunk, moved.before, moved.after) == ("main", "Suspect", "Down")
+    assert (moved.rule, moved.evidence) == ("failed checks in a row", ("2 s before: no answer", "now: no answer"))
+    assert moved.direction == "outbound"
     assert rows(path, "SELECT number, outcome, ended_after_ms, call_id FROM attempts ORDER BY number") == [
         (1, "silent", 800, "1@us"),
         (2, "silent", 800, "1@us"),
@@ -90,12 +92,14 @@ def test_a_file_of_the_first_version_gets_what_it_lacks_and_keeps_what_it_has(pa
     of_version_1(path)
     db = open_for_reading(path)
     assert last_registration_changes(db, 10) == [], "to a reader who comes before us it is no error"
+    (old,) = last_trunk_changes(db, 10)
+    assert (old.after, old.rule, old.evidence, old.direction) == ("Down", "", (), "outbound")
     db.close()
     store = Store(path, wall)
     store.write([registration(), change()])
     store.close()
     assert rows(path, "PRAGMA user_version") == [(SCHEMA_VERSION,)]
-    assert rows(path, "SELECT run FROM trunk_changes ORDER BY id") == [(1,), (2,)]
+    assert rows(path, "SELECT run, rule FROM trunk_changes ORDER BY id") == [(1, ""), (2, "failed checks in a row")]
     assert rows(path, "SELECT run, after FROM registration_changes") == [(2, "Failed")]
     fresh = str(tmp_path / "fresh.db")
     Store(fresh, wall).close()

@@ -1,6 +1,7 @@
 """An office with its PBX and its trunks, for playbooks: addresses, settings, and the usual beginnings of a call."""
 
 from collections.abc import Callable
+from datetime import datetime
 from functools import cache
 
 from sipfailover.chance import Chance
@@ -69,6 +70,7 @@ def office(
     channels: int | None = None,
     known: bool = True,
     probes: str = "options_every: 1h",
+    wall: Callable[[float], datetime] | None = None,
 ) -> Office:
     """An engine that knows where everybody is (`known`), and a playbook for it.
 
@@ -83,10 +85,11 @@ def office(
     for number, name in enumerate(trunks):
         limit = f", channels: {channels}" if channels and not number else ""
         lines.append(f"  - {{name: {name}, host: {ADDRESSES[name].host}, port: 5060, register: no{limit}}}")
-    book = Office(Engine(settings("\n".join([*lines, more])), Chance(2018), 0.0))
+    book = Office(Engine(settings("\n".join([*lines, more])), Chance(2018), 0.0, wall))
     if known:
         for name in (*trunks, *pbxs):
             assert book >> resolved(name, target(ADDRESSES[name]))
+            book.line(name).trunk.probe.mute = False  # they have answered OPTIONS before
     return book
 
 
@@ -127,13 +130,15 @@ def down(book: Office, name: str) -> None:
 
 
 def evidence(book: Office, name: str = "main") -> str:
-    """What was learnt of a trunk that was in `doubt`: `good`, `fault`, `silent`, `stay away` or `nothing`."""
+    """What was learnt of a trunk that was in `doubt`: `good`, `fault`, `silent`, `refused`, `stay away`, `nothing`."""
     health = book.line(name).trunk.health
     counters = health.counters
     if counters.held_until > 0:
         return "stay away"
     if counters.silent_calls:
         return "silent"
+    if counters.refused.recent:
+        return "refused"
     if len(counters.faults) > 1:
         return "fault"
     return "nothing" if counters.faults else "good"

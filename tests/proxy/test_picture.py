@@ -94,6 +94,7 @@ def test_a_call_that_took_the_backup_is_shown_as_rerouted() -> None:
 def test_a_trunk_that_is_silent_is_shown_down_and_the_failover_is_told() -> None:
     book = Playbook(office())
     engine = book.engine
+    engine.core.lines["main"].trunk.probe.mute = False  # it has answered before
     for _ in range(12):  # only the main trunk is silent
         assert book >> after(1.0)
         for peer in (PBX, BACKUP):
@@ -103,7 +104,7 @@ def test_a_trunk_that_is_silent_is_shown_down_and_the_failover_is_told() -> None
     picture = engine.view(book.now)  # type: ignore[attr-defined]
     main = trunk(view(book), "main")
     assert (main["health"], main["carries_new_calls"]) == ("Down", False)
-    assert "in a row" in str(main["why"])
+    assert str(main["why"]).endswith("then 5 OPTIONS within 1 s had no answer")
     assert main["loss_ratio"] == 1.0
     assert picture.active_trunk == "backup"
     assert picture.last_failover is not None

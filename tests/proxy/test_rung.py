@@ -206,7 +206,7 @@ def test_an_emergency_call_that_nobody_takes_ends_after_two_rounds() -> None:
         book
         >> received(BACKUP, answer(100))
         >> after(20.0) << send(BACKUP, "CANCEL") << send(PBX, 503)
-        << recorded(CallEnded, result="trunk failed", attempts=4)
+        << recorded(CallEnded, result="trunk failed", attempts=4, emergency=True)
         >> received(PBX, ack())
         >> received(BACKUP, answer(487, to="INVITE")) << send(BACKUP, "ACK")
     )  # fmt: skip

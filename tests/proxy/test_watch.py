@@ -1,14 +1,19 @@
 """Watching the lines: OPTIONS at their time, what answers and calls say about health, which trunk is active."""
 
+from dataclasses import replace
+from datetime import datetime, timedelta
+
 import pytest
 
-from sipfailover.proxy import ProbeEnded, TrunkChanged
-from sipfailover.trunk import State
+from sipfailover.proxy import Log, ProbeEnded, TrunkChanged
+from sipfailover.trunk import Order, State
+from sipfailover.wire import compose
 from tests.kit import (
     ack,
     after,
     answer,
     cancel,
+    invite,
     logged,
     lost,
     received,
@@ -18,14 +23,14 @@ from tests.kit import (
     sends_nothing,
     target,
 )
-from tests.proxy.office import BACKUP, MAIN, PBX, THIRD, Office, calling, has, office, ringing, sent
+from tests.proxy.office import BACKUP, BOUND, MAIN, PBX, THIRD, Office, calling, has, office, ringing, sent
 
 EVERY, TIMEOUT = 10.0, 2.0
+CHECKS = "options_every: 10s, timeout: 2s, down_after: 3, up_after: 3"
+SLOW = f"{CHECKS}, confirm_quickly: no"
 
 
-def watching(
-    more: str = "", probes: str = "options_every: 10s, timeout: 2s, down_after: 3, up_after: 3", **how: object
-) -> Office:
+def watching(more: str = "", probes: str = CHECKS, **how: object) -> Office:
     """An office in which nobody answers OPTIONS by himself."""
     book = office(more, probes=probes, **how)  # type: ignore[arg-type]
     book.answers_probes = False
@@ -93,7 +98,7 @@ def test_an_answer_to_a_repeated_question_teaches_no_round_trip() -> None:
 
 
 def test_silence_fails_after_the_timeout_and_the_next_questions_come_fast() -> None:
-    book = watching(trunks=("main",))
+    book = watching(probes=SLOW, trunks=("main",))
     start = probe_times(book, "main")
     assert (
         book
@@ -106,6 +111,182 @@ def test_silence_fails_after_the_timeout_and_the_next_questions_come_fast() -> N
     assert len({message.call_id for message in sent(book, MAIN, "OPTIONS")}) == 2
     assert book >> after(TIMEOUT + 0.1)
     assert len({message.call_id for message in sent(book, MAIN, "OPTIONS")}) == 3
+
+
+def test_silence_is_confirmed_by_five_questions_within_a_second() -> None:
+    book = watching(trunks=("main",))
+    start = probe_times(book, "main")
+    assert (
+        book
+        >> after(start + TIMEOUT + 0.06)
+        << recorded(TrunkChanged, before="Up", after="Suspect", rule="anything failed")
+        << logged("warning", "main is Suspect")
+        >> after(0.9)
+        << sends_nothing()
+        >> after(0.11)
+        << recorded(ProbeEnded, trunk="main", result="timeout", status=0)
+        << recorded(TrunkChanged, before="Suspect", after="Down", rule="nothing answered",
+                    why="1 check failed (no answer within 2 s); then 5 OPTIONS within 1 s had no answer")
+        << logged("warning", "main is Down")
+    )  # fmt: skip
+    assert len({message.call_id for message in sent(book, MAIN, "OPTIONS")}) == 6
+
+
+def measured(**how: object) -> Office:
+    """An office where everybody has answered in 20 ms, and asks every ten seconds."""
+    book = watching(**how)  # type: ignore[arg-type]
+    for name in book.engine.core.lines:
+        for _ in range(8):
+            book.line(name).trunk.roundtrip.observe(0.02)
+    pass_by(book, 1.5, MAIN, BACKUP, PBX)
+    return book
+
+
+def pass_by(book: Office, seconds: float, *well: object) -> None:
+    """As `live`, but whatever calls say meanwhile is not compared with anything."""
+    for _ in range(round(seconds / 0.05)):
+        after(0.05).do(book)
+        book.collect()
+        answer_all(book, *well)
+
+
+@pytest.mark.parametrize("by", ["a call", "an OPTIONS"])
+def test_a_dead_trunk_is_down_within_two_seconds_of_the_first_thing_it_did_not_answer(by: str) -> None:
+    book = measured()
+    if by == "a call":
+        began = book.now
+        received(PBX, invite()).do(book)
+    else:
+        pass_by(book, book.line("main").trunk.probe.next_at - book.now - 0.05, MAIN, BACKUP, PBX)
+        began = book.line("main").trunk.probe.next_at
+    pass_by(book, began + 2.0 - book.now, BACKUP, PBX)
+    health = book.line("main").trunk.health
+    assert health.state is State.DOWN
+    assert health.since - began == pytest.approx(1.8, abs=0.01)
+    assert book.line("backup").trunk.health.state is not State.DOWN
+    assert book.engine.watch.active == "backup"
+
+
+@pytest.mark.parametrize(("dead", "alive", "switches"), [(5.0, 5.0, 1), (60.0, 60.0, 1), (1200.0, 1200.0, 4)])
+def test_a_trunk_that_comes_and_goes_moves_calls_seldom(dead: float, alive: float, switches: int) -> None:
+    """Ten minutes, or eighty of the slow one: it is left once, and comes back only when it has been stable."""
+    book = measured()
+    for _ in range(round(max(600.0, dead * 3) / (dead + alive))):
+        pass_by(book, dead, BACKUP, PBX)
+        pass_by(book, alive, MAIN, BACKUP, PBX)
+    failover = book.engine.view(book.now).last_failover
+    assert failover is not None
+    assert 1 <= failover.number <= switches
+
+
+def test_a_lost_packet_is_cleared_by_the_first_answer() -> None:
+    book = measured()
+    pass_by(book, book.line("main").trunk.probe.next_at - book.now - 0.05, MAIN, BACKUP, PBX)
+    pass_by(book, 0.9, BACKUP, PBX)
+    assert book.line("main").trunk.health.state is State.SUSPECT
+    pass_by(book, 0.3, MAIN, BACKUP, PBX)
+    assert book.line("main").trunk.health.state is State.UP
+
+
+def test_a_late_answer_to_the_first_question_clears_a_trunk_that_has_become_slow() -> None:
+    """From 20 ms to 1.5 s: it is slow, not dead, and the next question has more time."""
+    book = measured()
+    pass_by(book, book.line("main").trunk.probe.next_at - book.now - 0.05, MAIN, BACKUP, PBX)
+    pass_by(book, 1.3, BACKUP, PBX)
+    assert book.line("main").trunk.health.state is State.SUSPECT
+    oldest = next(tx for tx in book.engine.core.layer.clients.values() if tx.to.peer == MAIN.peer and tx.state < 2)
+    late = next(message for message in sent(book, MAIN, "OPTIONS") if message.via.branch == oldest.key[0])
+    book.engine.receive(MAIN, compose.response(late, 200), book.now)
+    book.collect()
+    assert book.line("main").trunk.health.state is State.UP
+    pass_by(book, 1.5, BACKUP, PBX)
+    assert book.line("main").trunk.health.state is State.UP
+
+
+# -- is it us? --------------------------------------------------------------------------------------------------------
+
+
+def test_when_all_trunks_fall_silent_none_is_blamed_and_nothing_flips_until_one_is_heard_again() -> None:
+    book = measured()
+    received(PBX, invite()).do(book)
+    pass_by(book, 60.0, PBX)
+    states = [book.line(name).trunk.health.state for name in ("main", "backup")]
+    assert State.DOWN not in states
+    view = book.engine.view(book.now)
+    assert (view.active_trunk, view.last_failover) == ("main", None)
+    assert view.own_line == "main and backup fell silent in the same moment"
+    assert view.own_line_since is not None
+    assert [text for level, text in said(book) if level == "error"].count(f"it is our own line: {view.own_line}") == 1
+    pass_by(book, 5.0, MAIN, BACKUP, PBX)
+    assert [book.line(name).trunk.health.state for name in ("main", "backup")] == [State.UP, State.UP]
+    assert book.engine.view(book.now).own_line == ""
+    assert any("our own line is back after" in text for _, text in said(book))
+
+
+def test_a_trunk_that_must_not_be_asked_quickly_is_no_witness() -> None:
+    """It was not asked, so that it is silent means nothing; and main is blamed."""
+    book = measured()
+    backup = book.line("backup").trunk.health
+    backup.rules = replace(backup.rules, quick=False)
+    pass_by(book, book.line("main").trunk.probe.next_at - book.now - 0.05, MAIN, BACKUP, PBX)
+    before = len(sent(book, BACKUP, "OPTIONS"))
+    pass_by(book, 2.0, PBX)
+    assert len({message.call_id for message in sent(book, BACKUP, "OPTIONS")[before:]}) <= 1
+    assert book.line("main").trunk.health.state is State.DOWN
+
+
+def test_after_our_own_line_is_back_a_trunk_that_stays_silent_is_blamed() -> None:
+    book = measured()
+    received(PBX, invite()).do(book)
+    pass_by(book, 30.0, PBX)
+    pass_by(book, 20.0, BACKUP, PBX)
+    assert book.line("main").trunk.health.state is State.DOWN
+    assert book.engine.watch.active == "backup"
+
+
+def test_many_calls_at_once_do_not_take_a_trunk_down_before_it_is_known_whether_it_is_us() -> None:
+    book = measured()
+    for number in range(10):
+        received(PBX, invite(f"+4144321001{number}")).do(book)
+        book.collect()
+    pass_by(book, 30.0, PBX)
+    assert State.DOWN not in [book.line(name).trunk.health.state for name in ("main", "backup")]
+
+
+def test_what_cannot_be_sent_to_any_trunk_is_our_own_network() -> None:
+    book = asked(watching())
+    assert book >> lost(target(MAIN), "local: no route") >> lost(target(BACKUP), "local: no route")
+    assert book.engine.view(book.now).own_line == "nothing can be sent to any trunk (no route)"
+    pass_by(book, 12.0, MAIN, BACKUP, PBX)
+    assert book.engine.view(book.now).own_line == ""
+
+
+def test_before_the_first_answer_of_dns_nothing_is_said_about_it() -> None:
+    book = watching(known=False)
+    assert book >> resolved("pbx", target(PBX)) >> resolved("main", why="NXDOMAIN")
+    assert book.engine.view(book.now).own_line == ""
+    assert book >> resolved("backup", why="NXDOMAIN")
+    assert book.engine.view(book.now).own_line == "the name of no trunk resolves (NXDOMAIN)"
+
+
+def test_when_no_name_resolves_that_is_said_and_silence_counts_as_ever() -> None:
+    book = measured()
+    assert book >> resolved("main", why="no answer from DNS")
+    assert book.engine.view(book.now).own_line == ""
+    assert book >> resolved("backup", why="no answer from DNS")
+    assert book.engine.view(book.now).own_line == "the name of no trunk resolves (no answer from DNS)"
+    pass_by(book, 15.0, BACKUP, PBX)
+    assert book.line("main").trunk.health.state is State.DOWN
+    assert book >> resolved("backup", target(BACKUP))
+    assert book.engine.view(book.now).own_line == ""
+
+
+def said(book: Office) -> list[tuple[str, str]]:
+    """What the log was told."""
+    return [(command.level, command.text) for command in book.noted if isinstance(command, Log)]
+
+
+# -- three checks in a row --------------------------------------------------------------------------------------------
 
 
 def test_three_silent_questions_make_it_down_and_new_calls_go_over_the_backup() -> None:
@@ -182,6 +363,68 @@ def test_a_full_trunk_is_no_failover() -> None:
     view = book.engine.view(book.now)
     assert view.active_trunk == "main"
     assert view.last_failover is None
+
+
+# -- the way back, as people want it ---------------------------------------------------------------------------------
+
+
+def at_night(more: str, begins: str = "2018-01-08 01:59:00") -> Office:
+    """An office that knows the time of day, whose main trunk has gone Down by silent checks."""
+    start = datetime.fromisoformat(begins)
+    book = office(
+        f"failover: {{return_to_main: {{stable_for: 5s, {more}}}}}",
+        probes=CHECKS,
+        wall=lambda now: start + timedelta(seconds=now),
+    )
+    book.answers_probes = False
+    pass_by(book, 8.0, BACKUP, PBX)
+    assert book.line("main").trunk.health.state is State.DOWN
+    return book
+
+
+def test_a_trunk_that_is_well_comes_back_within_the_hours_of_return() -> None:
+    book = at_night("when: 02:00-05:00", "2018-01-08 01:58:00")
+    pass_by(book, 110.0, MAIN, BACKUP, PBX)
+    assert book.engine.watch.active == "backup"
+    pass_by(book, 4.0, MAIN, BACKUP, PBX)
+    assert book.line("main").trunk.health.since == pytest.approx(120.0, abs=0.01)
+    assert book.engine.watch.active == "main"
+
+
+def test_by_hand_calls_stay_on_the_backup_until_somebody_gives_the_trunk_back() -> None:
+    book = at_night("when: manual")
+    pass_by(book, 600.0, MAIN, BACKUP, PBX)
+    assert book.engine.watch.active == "backup"
+    book.engine.release("main", book.now)
+    book.collect()
+    assert book.line("main").trunk.health.state is State.TRIAL
+    assert [text for _, text in said(book)].count("trunk main is given back by an operator") == 1
+
+
+def test_the_pbx_comes_back_whatever_is_wanted_of_trunks() -> None:
+    book = at_night("when: manual")
+    pass_by(book, 10.0, MAIN, BACKUP)
+    assert book.line("pbx").trunk.health.state is State.DOWN
+    pass_by(book, 30.0, MAIN, BACKUP, PBX)
+    assert book.line("pbx").trunk.health.state is State.UP
+
+
+def test_an_order_moves_new_calls_at_once_and_the_last_trunk_is_not_taken_away_silently() -> None:
+    book = measured()
+    book.engine.order("main", Order.DRAINING, book.now)
+    assert book.engine.watch.active == "backup"
+    book.engine.order("backup", Order.OFF, book.now)
+    book.engine.order("backup", Order.OFF, book.now)
+    book.collect()
+    assert book.engine.watch.active == ""
+    told = said(book)
+    assert ("warning", "trunk main is draining, as ordered") in told
+    assert told.count(("warning", "trunk backup is off, as ordered")) == 1
+    assert ("error", "no trunk can carry a call") in told
+    book.engine.order("main", Order.ENABLED, book.now)
+    assert book.engine.watch.active == "main"
+    with pytest.raises(KeyError):
+        book.engine.order("nobody", Order.OFF, book.now)
 
 
 # -- what an answer means ---------------------------------------------------------------------------------------------
@@ -366,3 +609,44 @@ def test_a_probe_of_a_trunk_that_stays_down_becomes_rarer_and_never_stops() -> N
     more = len({message.call_id for message in sent(book, MAIN, "OPTIONS")}) - asked_before
     assert 300 / 35 <= more <= 300 / 25
     assert has(to=b"<sip:198.51.100.1:5060>")(sent(book, MAIN, "OPTIONS")[-1])
+
+
+# -- a carrier that drops OPTIONS -------------------------------------------------------------------------------------
+
+
+def mute(more: str = "") -> Office:
+    """The main trunk has never answered OPTIONS, the backup has."""
+    book = watching(more)
+    book.line("main").trunk.probe.mute = True
+    return book
+
+
+def test_a_trunk_that_never_answered_options_is_used_all_the_same() -> None:
+    book = mute()
+    assert book >> after(60.0)
+    assert book.line("main").trunk.health.state is State.UP
+    shown = next(trunk for trunk in book.engine.view(book.now).trunks if trunk.name == "main")
+    assert shown.note == "it has never answered OPTIONS: only calls tell how it is"
+    assert calling(book)
+
+
+def test_its_silence_to_a_call_is_believed_within_a_second_and_it_comes_back_by_calls() -> None:
+    book = mute("failover: {return_to_main: {stable_for: 30s}}")
+    assert calling(book) >> after(BOUND) << send(BACKUP, "INVITE")
+    assert book >> received(BACKUP, answer(486)) << send(BACKUP, "ACK") << send(PBX, 486) >> received(PBX, ack())
+    assert book >> after(1.5)
+    assert book.line("main").trunk.health.state is State.DOWN
+    assert book >> after(60.0)
+    assert book.line("main").trunk.health.state is State.TRIAL
+
+
+def test_a_trunk_that_never_answered_options_is_no_witness_against_our_own_line() -> None:
+    """The backup answers no OPTIONS: that main falls silent is main's."""
+    book = watching()
+    book.line("backup").trunk.probe.mute = True
+    book.line("main").trunk.probe.mute = False
+    book.line("backup").heard_at = book.now  # a call of it went through
+    assert book >> after(30.0)
+    assert book.line("main").trunk.health.state is State.DOWN
+    assert book.line("backup").trunk.health.state is State.UP
+    assert book.engine.view(book.now).own_line == ""

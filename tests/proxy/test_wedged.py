@@ -12,7 +12,7 @@ WIRE = Flow("tls", "198.51.100.1", 5061, b"192.0.2.1:5061", connection=3, line="
 
 def watched(peer: Target = WIRE) -> Office:
     """An office whose main trunk is reached so, and answers nothing by itself."""
-    book = office(probes="options_every: 10s, timeout: 2s, down_after: 3")
+    book = office(probes="options_every: 10s, timeout: 2s, down_after: 3, confirm_quickly: no")
     book.answers_probes = False
     assert book >> resolved("main", target(peer))
     return book

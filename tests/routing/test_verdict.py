@@ -17,10 +17,11 @@ from sipfailover.routing import (
     Unreachable,
     judge,
 )
-from sipfailover.routing.verdict import CALLEE_ENDS_EMERGENCY, parse
+from sipfailover.routing.verdict import CALLEE_ENDS_EMERGENCY, Next, parse
 from sipfailover.trunk import Evidence, Sign
 
 GOOD, SILENT, FAULT, NOTHING = Sign.CALL_GOOD, Sign.CALL_SILENT, Sign.CALL_FAULT, None
+REFUSED = Sign.CALL_REFUSED
 BUILT_IN = Rules()
 
 
@@ -39,15 +40,15 @@ BUILT_IN = Rules()
         (Rejected(302), False, GOOD),
         (Rejected(400), False, GOOD),
         (Rejected(401), True, FAULT),
-        (Rejected(403), True, FAULT),
-        (Rejected(404), False, GOOD),
+        (Rejected(403), True, REFUSED),
+        (Rejected(404), False, REFUSED),
         (Rejected(407), True, FAULT),
         (Rejected(408), True, FAULT),
         (Rejected(422), False, GOOD),
-        (Rejected(480), False, NOTHING),
+        (Rejected(480), False, REFUSED),
         (Rejected(482), False, NOTHING),
         (Rejected(483), False, NOTHING),
-        (Rejected(484), False, GOOD),
+        (Rejected(484), False, REFUSED),
         (Rejected(485), False, GOOD),
         (Rejected(486), False, GOOD),
         (Rejected(487), False, GOOD),
@@ -62,8 +63,8 @@ BUILT_IN = Rules()
         (Rejected(513), True, NOTHING),
         (Rejected(580), True, FAULT),
         (Rejected(600), False, GOOD),
-        (Rejected(603), False, GOOD),
-        (Rejected(604), False, GOOD),
+        (Rejected(603), False, REFUSED),
+        (Rejected(604), False, REFUSED),
         (Rejected(606), False, GOOD),
         (Rejected(607), False, GOOD),
         (Rejected(608), False, GOOD),
@@ -88,6 +89,22 @@ def test_403_goes_over_one_other_trunk_and_is_believed_when_that_agrees() -> Non
     assert not judge(Rejected(403), BUILT_IN, agreed=[403]).next_trunk
     assert judge(Rejected(403), BUILT_IN, agreed=[503]).next_trunk
     assert judge(Rejected(503), BUILT_IN, agreed=[503]).next_trunk, "two faults agree on nothing"
+
+
+@pytest.mark.parametrize("status", [404, 480, 484, 604])
+def test_what_a_suspect_says_of_a_number_is_worth_a_second_opinion(status: int) -> None:
+    assert not judge(Rejected(status), BUILT_IN).next_trunk
+    assert judge(Rejected(status), BUILT_IN, suspect=True).next_trunk
+    assert not judge(Rejected(status), BUILT_IN, agreed=[status], suspect=True).next_trunk
+    assert not judge(Rejected(status, ringing=True), BUILT_IN, suspect=True).next_trunk
+    assert not judge(Rejected(status), BUILT_IN.changed(never_retry=[str(status)]), suspect=True).next_trunk
+
+
+@pytest.mark.parametrize("status", [403, 404, 480, 484, 603, 604])
+def test_a_refusal_is_evidence_until_two_trunks_agree_and_not_after_ringing(status: int) -> None:
+    assert judge(Rejected(status), BUILT_IN).sign is REFUSED
+    assert judge(Rejected(status), BUILT_IN, agreed=[status]).sign is None
+    assert judge(Rejected(status, ringing=True), BUILT_IN).sign is GOOD
 
 
 def test_evidence_carries_the_words_the_number_and_the_time() -> None:
@@ -129,16 +146,17 @@ def test_the_lists_of_the_documented_example_change_no_decision() -> None:
         ["404", "484", "485", "486", "487", "600", "603", "604", "606", "607", "608"],
     )
     for key in TABLE:
-        assert example.row(key).next is BUILT_IN.row(key).next
+        wanted = BUILT_IN.row(key).next
+        assert example.row(key).next is (Next.NO if wanted is Next.IF_SUSPECT and key != 480 else wanted)
         assert example.row(key).sign is BUILT_IN.row(key).sign
 
 
-def test_a_named_status_goes_on_and_proves_nothing_any_more() -> None:
-    rules = BUILT_IN.changed(next_trunk_on=["603", "480"])
-    for status in (603, 480):
+def test_a_named_status_goes_on_and_does_not_prove_that_the_trunk_works_any_more() -> None:
+    rules = BUILT_IN.changed(next_trunk_on=["603", "480", "486"])
+    for status, sign in ((603, REFUSED), (480, REFUSED), (486, NOTHING)):
         verdict = judge(Rejected(status), rules)
         assert verdict.next_trunk
-        assert verdict.sign is None
+        assert verdict.sign is sign
     assert "configured: `603` in next_trunk_on" in judge(Rejected(603), rules).why
     assert not judge(Rejected(603), BUILT_IN).next_trunk, "the built-in table is untouched"
 

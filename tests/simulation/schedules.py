@@ -1,20 +1,28 @@
 """Random worlds: an office, two carriers and a bad network, in which answers, CANCELs, hang-ups and failures race.
 
 One seed is one world. The delays are drawn around the engine's own clocks, so that things happen milliseconds before
-or after them. `invariants` says in sentences what went wrong; an empty list is a good world.
+or after them. `invariants` says in sentences what went wrong; an empty list is a good world. A world is a list of
+events, so a bad one can be told with the few of them that it takes (`shrink`).
 
-    python -m tests.simulation.schedules 4711    # live through that world again, and tell what was said
+    python -m tests.simulation.schedules 4711                # live through that world again, and tell what was said
+    python -m tests.simulation.schedules --seeds 1000000     # live through so many worlds; --first N begins elsewhere
 """
 
+import argparse
 import sys
 import traceback
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
+from zlib import crc32
 
 from sipfailover.chance import Chance
 from sipfailover.config import Settings, parse
 from sipfailover.proxy import AttemptEnded, CallEnded, Engine
-from sipfailover.simulator import Carrier, Leg, Manners, Mode, Network, Phone, Weather, World
-from tests.kit.leftovers import leftovers, stopped_clocks
+from sipfailover.simulator import MARK, Carrier, Leg, Manners, Mode, Network, Phone, Rules, Weather, World
+from tests.simulation.shrink import shrink
 
 PROXY = ("192.0.2.1", 5060)
 OFFICE = ("192.0.2.10", 5060)
@@ -47,6 +55,15 @@ HUNG_UP_AT = 50.0
 OVER_AT = 150.0
 
 
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that is planned to happen in a world."""
+
+    when: float
+    text: str
+    do: Callable[[], object]
+
+
 @dataclass(slots=True)
 class Play:
     """One world and what is needed to judge it."""
@@ -55,6 +72,11 @@ class Play:
     phone: Phone
     main: Carrier
     backup: Carrier
+    rules: Rules
+    events: list[Event] = field(default_factory=list)
+    """All that was planned, also what was left out."""
+    treated: list[str] = field(default_factory=list)
+    """What the carriers did with each call, in words."""
     calls: list[Leg] = field(default_factory=list)
     inbound: list[Leg] = field(default_factory=list)
     disturbed: dict[str, list[float]] = field(default_factory=lambda: {"main": [], "backup": []})
@@ -62,18 +84,10 @@ class Play:
     lossy: bool = False
     deaf: bool = False
     """The office hears nothing from some moment on, and says what it likes."""
-    stuck: set[str] = field(default_factory=set)
-    """What nothing would ever have ended, at any moment."""
 
-
-class Watched(World):
-    """A world that looks after the engine's clocks whenever something has happened."""
-
-    story: Play
-
-    def _perform(self) -> None:
-        super()._perform()
-        self.story.stuck.update(stopped_clocks(self.engine))  # type: ignore[arg-type]
+    def plan(self, when: float, text: str, do: Callable[[], object]) -> None:
+        """This will happen, unless it is left out."""
+        self.events.append(Event(when, text, do))
 
 
 def near(chance: Chance, moments: tuple[float, ...], spread: float = 0.1) -> float:
@@ -113,8 +127,9 @@ def manners(chance: Chance) -> Manners | None:
     )
 
 
-def play(seed: int) -> Play:
-    """Live through the world of this seed."""
+def play(seed: int, without: frozenset[int] = frozenset()) -> Play:
+    """Live through the world of this seed. `without`: places of planned events that do not happen; nothing else
+    changes, because what the carriers do with a call is drawn for that call alone."""
     chance = Chance(seed)
     calm = chance.dice() < 0.4
     weather = Weather(
@@ -125,20 +140,40 @@ def play(seed: int) -> Play:
         reorder=0.0 if calm else 0.3 * chance.dice(),
     )
     network = Network(Chance(seed + 1), weather)
-    world = Watched(Engine(SETTINGS, Chance(seed + 2), 0.0), PROXY, network)
+    engine = Engine(SETTINGS, Chance(seed + 2), 0.0)
+    world = World(engine, PROXY, network)
+    rules = Rules(engine, {MAIN: "main", BACKUP: "backup"}, SETTINGS.emergency.numbers, hold=5.0)
+    world.watchers = [rules]
     phone = Phone("Office", OFFICE, Chance(seed + 3), proxy=PROXY)
     carriers = Carrier("main", MAIN, Chance(seed + 4)), Carrier("backup", BACKUP, Chance(seed + 5))
     for agent in (phone, *carriers):
         world.join(agent)
-    story = world.story = Play(world, phone, *carriers, lossy=not calm)
+    story = Play(world, phone, *carriers, rules, lossy=not calm)
     for name, agent in (("pbx", phone), ("main", carriers[0]), ("backup", carriers[1])):
         world.name(name, agent.at)
     for carrier in carriers:
-        carrier.script = lambda leg, dice, mode=carrier: manners(dice)  # type: ignore[misc]
+        carrier.script = _script(story, seed, carrier)
     _plan_calls(story, chance)
     _plan_faults(story, chance)
+    for place, event in enumerate(story.events):
+        if place not in without:
+            world.at_time(event.when, event.do)
+    _plan_the_end(story)
     world.run(OVER_AT)
     return story
+
+
+def _script(story: Play, seed: int, carrier: Carrier) -> Callable[[Leg, Chance], Manners | None]:
+    """How a carrier treats calls: by dice of their own, so that one more or less changes nothing for the others."""
+    offered: Counter[str] = Counter()
+
+    def treat(leg: Leg, _dice: Chance) -> Manners | None:
+        offered[leg.number] += 1
+        own = manners(Chance(crc32(f"{carrier.name} {leg.number} {offered[leg.number]} {seed}".encode())))
+        story.treated.append(f"{story.world.now:9.4f} {carrier.name} treats {leg.number} with {own or 'silence'}")
+        return own
+
+    return treat
 
 
 def _plan_calls(story: Play, chance: Chance) -> None:
@@ -149,32 +184,33 @@ def _plan_calls(story: Play, chance: Chance) -> None:
         talk = 4 * chance.dice() if chance.dice() < 0.8 else None
         hold = chance.dice() if chance.dice() < 0.3 else None
         called = EMERGENCY if chance.dice() < 0.15 else f"+4144321{number:04d}"
-
-        def call(called: str = called, patience=patience, talk=talk, hold=hold) -> None:  # type: ignore[no-untyped-def]
-            story.calls.append(world.tell(phone, lambda: phone.call(called, patience=patience, talk=talk, hold=hold)))
-
-        world.at_time(start, call)
+        headers = ((MARK, b"%d" % (number + 1)),)
+        dial = partial(phone.call, called, patience=patience, talk=talk, hold=hold, headers=headers)
+        text = f"the office calls {called} (patience {patience}, talk {talk}, hold after {hold})"
+        story.plan(start, text, lambda dial=dial: story.calls.append(world.tell(phone, dial)))  # type: ignore[misc]
         if chance.dice() < 0.3:  # both sides change the session in the same moment (§14)
             moment = start + near(chance, (1.0, 2.0, 4.0), 0.5)
             crossing = 0.03 * chance.dice()
-            world.at_time(moment, lambda: world.tell(phone, lambda: _renegotiate(phone)))
-            for carrier in (story.main, story.backup):
-                world.at_time(
-                    moment + crossing,
-                    lambda carrier=carrier: world.tell(carrier, lambda: _renegotiate(carrier)),  # type: ignore[misc]
+            for when, agent in ((moment, phone), (moment + crossing, story.main), (moment + crossing, story.backup)):
+                story.plan(
+                    when,
+                    f"{agent.name} renegotiates all its calls",
+                    lambda agent=agent: world.tell(agent, lambda: _renegotiate(agent)),  # type: ignore[misc]
                 )
     if chance.dice() < 0.4:
         carrier = story.main if chance.dice() < 0.5 else story.backup
         caller = f"+4179555{int(chance.dice() * 1000):04d}"
         start = 2.0 + 10 * chance.dice()
-        world.at_time(
-            start,
-            lambda: story.inbound.append(world.tell(carrier, lambda: carrier.invite("+41443000000", caller, PROXY))),
+        ring = partial(carrier.invite, "+41443000000", caller, PROXY, ((MARK, b"in"),))
+        story.plan(
+            start, f"a call comes in over {carrier.name}", lambda: story.inbound.append(world.tell(carrier, ring))
         )
         if chance.dice() < 0.6:
             wait = 3 * chance.dice()
-            world.at_time(
-                start + wait, lambda: world.tell(carrier, lambda: [carrier.hang_up(leg) for leg in story.inbound])
+            story.plan(
+                start + wait,
+                "its caller hangs up",
+                lambda: world.tell(carrier, lambda: [carrier.hang_up(leg) for leg in story.inbound]),
             )
 
 
@@ -187,13 +223,19 @@ def _plan_faults(story: Play, chance: Chance) -> None:
     world = story.world
     if chance.dice() < 0.05:
         story.deaf = True
-        world.at_time(3.0 + 12 * chance.dice(), lambda: world.network.closed.add(OFFICE))
+        story.plan(3.0 + 12 * chance.dice(), "the office is gone", lambda: world.network.closed.add(OFFICE))
     for carrier in (story.main, story.backup):
         for _ in range(int(chance.dice() * 4)):
             when = 1.0 + 14 * chance.dice()
             mode = MODES[int(chance.dice() * len(MODES))]
-            world.at_time(when, lambda carrier=carrier, mode=mode: _become(story, carrier, mode))  # type: ignore[misc]
-        world.at_time(HEALED_AT, lambda carrier=carrier: _become(story, carrier, Mode.NORMAL))  # type: ignore[misc]
+            story.plan(when, f"{carrier.name} {mode}", partial(_become, story, carrier, mode))
+
+
+def _plan_the_end(story: Play) -> None:
+    """All is well again, everybody hangs up, and there is time enough for every clock."""
+    world = story.world
+    for carrier in (story.main, story.backup):
+        world.at_time(HEALED_AT, _become, story, carrier, Mode.NORMAL)
     world.at_time(HEALED_AT, lambda: setattr(world.network, "weather", Weather(delay=0.01)))
 
     def hang_up() -> None:
@@ -216,7 +258,8 @@ def _become(story: Play, carrier: Carrier, mode: Mode) -> None:
 
 def invariants(story: Play) -> list[str]:
     """What is wrong with this world, as sentences."""
-    return [*sorted(story.stuck), *_calls(story), *_carriers(story), *_tables(story), *_facts(story)]
+    legs = {carrier.name: carrier.legs for carrier in (story.main, story.backup)}
+    return [*story.rules.finish(legs, story.world.now), *_calls(story), *_carriers(story), *_facts(story)]
 
 
 def _calls(story: Play) -> list[str]:
@@ -378,11 +421,6 @@ def _call_number(numbers: dict[str, int], data: bytes) -> str | None:
     return None if number is None else str(number)
 
 
-def _tables(story: Play) -> list[str]:
-    """Every table of the engine is empty at the end, but for the watch over the trunks."""
-    return leftovers(story.world.engine)  # type: ignore[arg-type]
-
-
 def _facts(story: Play) -> list[str]:
     """The records agree with what the office lived through."""
     ended = [fact for fact in _of(story, CallEnded) if fact.direction == "outbound"]
@@ -412,20 +450,71 @@ def _of(story: Play, kind: type) -> list:  # type: ignore[type-arg]
     return [fact for fact in story.world.facts if isinstance(fact, kind)]
 
 
-def report(seed: int) -> str:
-    """What is wrong with the world of this seed, what was said in it, and how to live through it again; "" if it is a
-    good one."""
+def wrong_with(seed: int, without: frozenset[int] = frozenset()) -> list[str]:
+    """What is wrong with the world of this seed, as sentences; an error of the engine is one too."""
     try:
-        story = play(seed)
-        wrong, said = invariants(story), story.world.transcript()
-    except Exception as error:  # whatever it was, the seed must be told
-        wrong, said = ["the engine raised an error", *traceback.format_exception(error)], ""
+        return invariants(play(seed, without))
+    except Exception as error:
+        return ["the engine raised an error", *traceback.format_exception(error)]
+
+
+def report(seed: int) -> str:
+    """What is wrong with the world of this seed, the few events that it takes, what was said in it, and how to live
+    through it again; "" if it is a good one."""
+    wrong = wrong_with(seed)
     if not wrong:
         return ""
-    again = f"python -m tests.simulation.schedules {seed}"
-    return "\n".join([f"world {seed}:", *(f"  * {sentence}" for sentence in wrong), said, f"again: {again}"])
+    planned = _planned(seed)
+    kept = shrink(range(len(planned)), lambda some: bool(wrong_with(seed, _all_but(some, len(planned)))))
+    without = _all_but(kept, len(planned))
+    lines = [f"world {seed}:", *(f"  * {sentence}" for sentence in wrong)]
+    lines.append(f"it takes {len(kept)} of its {len(planned)} events:")
+    lines += [f"  {planned[place].when:9.4f} {planned[place].text}" for place in kept]
+    still = wrong_with(seed, without)
+    if still != wrong:
+        lines += ["and then it is said:", *(f"  * {sentence}" for sentence in still)]
+    try:
+        story = play(seed, without)
+        lines += [*(f"  {line}" for line in story.treated), story.world.transcript()]
+    except Exception as error:
+        lines.append(f"(it ends with {error!r})")
+    return "\n".join([*lines, f"again: python -m tests.simulation.schedules {seed}"])
+
+
+def _planned(seed: int) -> list[Event]:
+    """The events of a world, without living through any of them."""
+    return play(seed, frozenset(range(1000))).events
+
+
+def _all_but(kept: Sequence[int], count: int) -> frozenset[int]:
+    return frozenset(range(count)) - frozenset(kept)
+
+
+def soak(first: int, seeds: int) -> int:
+    """Live through so many worlds on all cores, tell the bad ones, and how far it is. Returns how many were bad."""
+    bad = done = 0
+    with ProcessPoolExecutor() as pool:
+        for text in pool.map(report, range(first, first + seeds), chunksize=50):
+            done += 1
+            if text:
+                bad += 1
+                print(text, flush=True)
+            if done % 5000 == 0 or done == seeds:
+                print(f"{done} of {seeds} worlds, {bad} of them bad", flush=True)
+    return bad
+
+
+def main(arguments: Sequence[str]) -> int:
+    """See the module. Returns the exit code."""
+    reader = argparse.ArgumentParser(prog="python -m tests.simulation.schedules")
+    reader.add_argument("worlds", nargs="*", type=int, help="seeds to live through again")
+    reader.add_argument("--seeds", type=int, default=0, help="how many worlds")
+    reader.add_argument("--first", type=int, default=0, help="the first seed of them")
+    given = reader.parse_args(arguments)
+    for seed in given.worlds:
+        print(report(seed) or f"world {seed}: good\n{play(seed).world.transcript()}")
+    return 1 if given.seeds and soak(given.first, given.seeds) else 0
 
 
 if __name__ == "__main__":
-    for argument in sys.argv[1:]:
-        print(report(int(argument)) or f"world {argument}: good\n{play(int(argument)).world.transcript()}")
+    sys.exit(main(sys.argv[1:]))

@@ -24,7 +24,7 @@ from tests.simulation.schedules import invariants, play, report
 FIRST = int(os.environ.get("SIPFAILOVER_FIRST_SEED", "0"))
 SEEDS = int(os.environ.get("SIPFAILOVER_SEEDS", "10000"))
 QUICK = 200
-ENOUGH = 600
+ENOUGH = 1000
 """Worlds in which a deliberate fault must have been noticed."""
 
 
@@ -211,6 +211,7 @@ SABOTAGE: dict[str, tuple[Callable[[Patch], None], str]] = {
     "a caller's CANCEL is ignored": (partial(without, Ladder, "cancelled"), "was cancelled, and heard so"),
     "the next trunk is tried after ringing": (ring_twice, "and was offered to"),
     "the next trunk is never tried": (no_emergency, "an emergency call was given up after 1"),
+    "a free trunk is not asked": (no_emergency, "was refused, and"),
     "a dialog is never forgotten": (partial(without, Core, "remove"), "still there: <Leg"),
     "a trunk keeps a channel": (miscount, "counts"),
     "a merged request is never forgotten": (forget_merged, "still merged"),

@@ -58,13 +58,17 @@ def test_timer_that_was_stopped_does_not_ring_and_is_not_held() -> None:
     assert queue.deadline() is None
 
 
-def test_timer_that_was_stopped_leaves_an_early_deadline_at_most_once() -> None:
+def test_timer_that_was_stopped_leaves_no_early_deadline() -> None:
     queue, owner = TimerQueue(), Owner()
-    queue.start(1.0, 0.0, 1, owner).stop()
+    first = queue.start(1.0, 0.0, 1, owner)
     queue.start(2.0, 0.0, 2, owner)
+    last = queue.start(3.0, 0.0, 3, owner)
     assert queue.deadline() == 1.0
-    assert rung(queue, 1.0) == []
+    first.stop()
+    last.stop()
     assert queue.deadline() == 2.0
+    assert rung(queue, 2.0) == [2]
+    assert queue.deadline() is None
 
 
 def test_timer_can_be_stopped_by_one_that_rings_before_it() -> None:

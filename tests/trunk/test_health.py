@@ -7,8 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sipfailover.trunk import Change, Evidence, Health, HealthRules, Sign, State
-from sipfailover.trunk.counters import CALLS_REMEMBERED, HOLD_DOWN_MAX, RELAPSE_REMEMBERED
+from sipfailover.trunk.counters import CALLS_REMEMBERED, HOLD_DOWN_MAX, NUMBERS_IN_DOUBT_MAX
+from sipfailover.trunk.evidence import EVIDENCE_KEPT
 from sipfailover.trunk.health import IGNORED, TABLE, TRIAL_CALL_MAX
+from sipfailover.trunk.questions import NAMES, RELAPSE_REMEMBERED
 
 UP, SUSPECT, DOWN, TRIAL = State
 RULES = HealthRules(down_after=2, up_after=3, stable_for=10.0)
@@ -17,6 +19,7 @@ good = Evidence(Sign.PROBE_GOOD)
 unwell = Evidence(Sign.PROBE_UNWELL, "500 Server Internal Error to OPTIONS")
 missed = Evidence(Sign.PROBE_FAILED, "no answer within 2 s")
 answered = Evidence(Sign.CALL_GOOD)
+lasted = Evidence(Sign.CALL_LASTED)
 silent = Evidence(Sign.CALL_SILENT, "no answer within 0.8 s", "+41441111111")
 
 
@@ -68,6 +71,12 @@ def test_every_pair_is_in_the_table_or_ignored_with_a_reason() -> None:
     assert all(IGNORED.values())
 
 
+def test_every_question_of_the_table_has_its_names() -> None:
+    asked = {question for _, arrows in TABLE.values() for question, _ in arrows}
+    assert asked == NAMES.keys()
+    assert all(all(names) for names in NAMES.values())
+
+
 def test_the_arrows_are_those_of_the_figure() -> None:
     arrows = {(state, after) for (state, _), (_, row) in TABLE.items() for _, after in row}
     figure = {(UP, SUSPECT), (SUSPECT, UP), (SUSPECT, DOWN), (DOWN, TRIAL), (TRIAL, UP), (TRIAL, DOWN)}
@@ -89,6 +98,29 @@ ROWS = [
     (UP, Sign.CALL_SILENT, SUSPECT),
     (UP, Sign.CALL_FAULT, SUSPECT),
     (UP, Sign.RETRY_AFTER, DOWN),
+    (UP, Sign.PROBES_SILENT, SUSPECT),
+    (UP, Sign.CALL_GOOD, UP),
+    (UP, Sign.CALL_REFUSED, UP),
+    (UP, Sign.CALL_DROPPED, UP),
+    (UP, Sign.CALL_LASTED, UP),
+    (UP, Sign.CALL_SLOW, UP),
+    (UP, Sign.CALL_PROMPT, UP),
+    (SUSPECT, Sign.PROBES_SILENT, DOWN),
+    (SUSPECT, Sign.CALL_REFUSED, SUSPECT),
+    (SUSPECT, Sign.CALL_DROPPED, SUSPECT),
+    (SUSPECT, Sign.CALL_LASTED, SUSPECT),
+    (SUSPECT, Sign.CALL_SLOW, SUSPECT),
+    (SUSPECT, Sign.CALL_PROMPT, SUSPECT),
+    (DOWN, Sign.PROBES_SILENT, DOWN),
+    (DOWN, Sign.PROBE_MUTE, TRIAL),
+    (DOWN, Sign.CALL_DROPPED, DOWN),
+    (DOWN, Sign.RELEASED, DOWN),
+    (TRIAL, Sign.PROBES_SILENT, DOWN),
+    (TRIAL, Sign.CALL_REFUSED, TRIAL),
+    (TRIAL, Sign.CALL_DROPPED, TRIAL),
+    (TRIAL, Sign.CALL_LASTED, TRIAL),
+    (TRIAL, Sign.CALL_SLOW, TRIAL),
+    (TRIAL, Sign.CALL_PROMPT, TRIAL),
     (SUSPECT, Sign.PROBE_GOOD, UP),
     (SUSPECT, Sign.PROBE_FAILED, DOWN),
     (SUSPECT, Sign.PROBE_503, DOWN),
@@ -126,6 +158,22 @@ def test_one_row(state: State, sign: Sign, after: State) -> None:
     if change:
         assert (change.before, change.after) == (state, after)
         assert change.why
+        assert change.rule
+        assert change.evidence[-1].sign is sign
+        assert change.evidence[-1].at == 20.0
+
+
+def test_a_trunk_that_answers_no_options_comes_back_by_calls_once_it_was_quiet_for_long_enough() -> None:
+    health = make(DOWN)
+    mute = Evidence(Sign.PROBE_MUTE, "no answer within 2 s")
+    back_at = health.counters.back_at
+    assert health.observe(mute, back_at - 1.0) is None
+    change = health.observe(mute, back_at)
+    assert change is not None
+    assert (change.after, change.rule) == (TRIAL, "quiet, calls to prove it")
+    for n in range(3):
+        health.observe(Evidence(Sign.CALL_GOOD, "200", str(n)), back_at + 1.0 + n)
+    assert health.state is UP
 
 
 def test_the_rows_above_are_all_rows() -> None:
@@ -163,11 +211,16 @@ def test_a_carrier_that_answers_only_options_goes_down_and_does_not_come_up_by_o
     assert health.state is DOWN
 
 
-def test_a_good_call_takes_back_silent_calls_and_faults() -> None:
+def test_a_good_call_takes_back_what_failed_in_a_row_but_not_what_fails_too_often() -> None:
+    """Every second call fails: each good one in between would hide that, if it took everything back."""
     health = fresh()
-    changes = feed(health, silent, answered, silent, answered, fault(1), fault(2), answered, fault(3), fault(4))
-    assert all(change is None or change.after is not DOWN for change in changes)
-    assert health.state is SUSPECT
+    changes = feed(health, silent, answered, silent, answered, fault(1), answered, fault(2))
+    assert [change.after for change in changes if change] == [SUSPECT, UP, SUSPECT, UP, SUSPECT, UP, DOWN]
+    last = changes[-1]
+    assert last is not None
+    assert last.rule == "faults in a row"
+    what = "no answer within 0.8 s and 503 Service Unavailable"
+    assert last.why == f"4 of the last 7 calls failed with {what} within 6 s, usually 1 %"
 
 
 def test_fault_codes_count_after_three_different_numbers() -> None:
@@ -184,6 +237,19 @@ def test_different_faults_are_all_named() -> None:
     feed(health, fault(1), fault(2, "100 Trying and then nothing for 8 s"), fault(3))
     kinds = "503 Service Unavailable and 100 Trying and then nothing for 8 s"
     assert health.why == f"3 calls to different numbers failed with {kinds} within 2 s"
+
+
+@pytest.mark.parametrize(
+    ("one", "words"),
+    [
+        (Evidence(Sign.CALL_FAULT, "503", "+41443210019", at=5.0), "5 s before: number +4144…: 503"),
+        (Evidence(Sign.CALL_SILENT, "silent", "112", more="bound 1 s", at=10.0), "now: number …: silent (bound 1 s)"),
+        (Evidence(Sign.CALL_FAULT, "403 Forbidden to REGISTER", "REGISTER", at=10.0), "now: 403 Forbidden to REGISTER"),
+        (Evidence(Sign.CALL_GOOD, at=9.5), "500 ms before: call good"),
+    ],
+)
+def test_evidence_is_one_line_that_shows_no_whole_number(one: Evidence, words: str) -> None:
+    assert one.words(10.0) == words
 
 
 def test_one_broken_number_never_takes_a_trunk_down() -> None:
@@ -330,11 +396,6 @@ def test_down_after_one_and_up_after_one_mean_one(bad: Evidence, after: State) -
     assert health.state is UP
 
 
-def test_one_destination_means_one() -> None:
-    change = fresh(HealthRules(destinations=1)).observe(fault(1), 1.0)
-    assert change == Change(UP, DOWN, "a call failed with 503 Service Unavailable")
-
-
 def test_a_call_that_gets_through_while_down_begins_a_trial() -> None:
     health = went_down_by_calls()
     change = health.observe(answered, 3.0)
@@ -369,8 +430,9 @@ rule_sets = st.builds(
     down_after=st.integers(1, 4),
     up_after=st.integers(1, 4),
     stable_for=st.floats(0, 5000),
-    destinations=st.integers(1, 4),
     count_calls=st.booleans(),
+    window=st.none()
+    | st.tuples(st.integers(0, 1439), st.integers(0, 1439)).map(lambda ends: (ends[0] * 60.0, ends[1] * 60.0)),
 )
 
 
@@ -380,29 +442,109 @@ def test_random_evidence_keeps_the_invariants_and_down_is_never_terminal(
     rules: HealthRules, steps: list[tuple[Evidence, float]]
 ) -> None:
     health, now = Health(rules, 0.0), 0.0
+    health.clock(30_000.0)
     for one, pause in steps:
         now += pause
         before = health.state
         change = health.observe(one, now)
         assert (change is None) is (health.state is before)
+        if change is not None:
+            taken = [question for question, after in TABLE[before, one.sign][1] if after is change.after]
+            assert change.rule in [name for question in taken for name in NAMES[question]]
         assert bool(health.why) is (health.state is not UP)
         counters = health.counters
         assert health.state is not UP or not (counters.failed_checks or counters.faults or counters.probe_failing)
-        assert len(counters.faults) <= rules.destinations
+        assert len(counters.faults) <= NUMBERS_IN_DOUBT_MAX
+        assert len(counters.trail) <= EVIDENCE_KEPT
         assert health.progress
         assert health.story(now)
-        deadline = health.deadline()
+        deadline = health.deadline(now)
         if deadline is not None and deadline <= now:
             health.wake(now)
-            assert (health.deadline() or now + 1) > now, "a deadline that has come does not come again"
+            assert (health.deadline(now) or now + 1) > now, "a deadline that has come does not come again"
     for _ in range(rules.up_after):  # good checks alone lead out of Down …
         now += 1.0
         health.observe(good, now)
-    now += 10_000.0
+    now = max(now + 10_000.0, health.deadline(now + 10_000.0) or 0.0)
     health.observe(good, now)
     assert health.state is not DOWN
     for _ in range(rules.up_after):  # … and with good calls to Up
-        now += 1.0
+        now += 0.1
         health.observe(answered, now)
+        health.observe(lasted, now)
     health.observe(good, now)
+    now = max(now, health.deadline(now) or 0.0)  # a refused number is not refuted by another one, but by time
+    health.wake(now)
     assert health.state is UP
+
+
+# -- the way back, as people want it ----------------------------------------------------------------------------------
+
+HOURS = HealthRules(down_after=2, up_after=3, stable_for=10.0, window=(7200.0, 18000.0))
+"""From 02:00 to 05:00."""
+
+
+def down_and_well(rules: HealthRules, day_at: float | None = 0.0) -> Health:
+    """Down at 2.0 by calls, answering its checks since."""
+    health = fresh(rules)
+    if day_at is not None:
+        health.clock(day_at)
+    feed(health, silent, silent, good, good, good)
+    assert health.state is DOWN
+    return health
+
+
+@pytest.mark.parametrize(
+    ("day_at", "deadline"), [(0.0, 7200.0), (7199.0, 12.0), (18000.0 - 12.0, 86400.0 + 7200.0 - 18000.0 + 12.0)]
+)
+def test_within_the_hours_of_return_it_comes_back_and_not_before(day_at: float, deadline: float) -> None:
+    health = down_and_well(HOURS, day_at)
+    assert health.deadline(5.0) == pytest.approx(deadline, abs=0.01)
+    health.observe(good, deadline - 0.1)
+    assert health.state is DOWN
+    change = health.wake(deadline + 0.01)
+    assert change is not None
+    assert change.after is TRIAL
+
+
+def test_a_trial_that_has_begun_in_time_may_end_after_the_hours() -> None:
+    health = down_and_well(HOURS, 17_980.0)
+    health.wake(12.0)
+    assert health.state is TRIAL
+    feed(health, answered, answered, answered, start=100.0)
+    assert health.state is UP
+
+
+def test_hours_never_come_while_nobody_has_told_the_time() -> None:
+    health = down_and_well(HOURS, None)
+    assert health.deadline(5.0) is None
+    assert health.story(6.0).endswith("back when the time of day is known")
+
+
+def test_by_hand_it_stays_out_until_an_operator_gives_it_back_and_then_single_calls_try_it() -> None:
+    health = down_and_well(HealthRules(down_after=2, up_after=3, stable_for=10.0, manual=True))
+    feed(health, *[good] * 100, start=1000.0)
+    assert (health.state, health.deadline(2000.0)) == (DOWN, None)
+    assert health.story(2000.0).endswith("back when an operator says so")
+    change = health.observe(Evidence(Sign.RELEASED), 2000.0)
+    assert change is not None
+    assert (change.after, change.rule) == (TRIAL, "ordered back")
+    assert change.why == "an operator gave it back; single calls show whether calls work"
+    feed(health, answered, answered, answered, start=2001.0)
+    assert health.state is UP
+    assert not health.counters.released, "the next time it needs a word again"
+
+
+def test_what_is_given_back_before_it_answers_comes_as_soon_as_it_does() -> None:
+    health = went_down_by_calls()
+    health.observe(Evidence(Sign.RELEASED), 3.0)
+    feed(health, good, good, start=4.0)
+    assert health.state is DOWN
+    health.observe(good, 6.0)
+    assert health.state is TRIAL, "6 s after the failure instead of 10"
+
+
+def test_a_call_that_had_nowhere_else_to_go_brings_nothing_back_that_only_people_may() -> None:
+    health = down_and_well(HealthRules(down_after=2, up_after=3, manual=True))
+    feed(health, answered, answered, answered, answered, start=10.0)
+    assert health.state is DOWN

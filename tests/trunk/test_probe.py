@@ -4,7 +4,7 @@ import pytest
 
 from sipfailover.chance import Chance
 from sipfailover.trunk import Evidence, Health, HealthRules, Probe, ProbeRules, Sign, State
-from sipfailover.trunk.probe import ANSWERS, meaning
+from sipfailover.trunk.probe import ANSWERS, GRACE, QUICK_PROBES, meaning
 
 
 def health_in(state: State) -> Health:
@@ -85,9 +85,9 @@ def test_suspicion_asks_at_once_and_one_probe_at_a_time() -> None:
     probe.sent(3.0, health)
     probe.hurry(3.1, health)
     assert not probe.due(3.1), "one at a time"
-    assert probe.deadline() == 5.0
-    assert not probe.overdue(4.9)
-    assert probe.overdue(5.0)
+    assert probe.deadline() == 5.0 + GRACE
+    assert not probe.overdue(5.0)
+    assert probe.overdue(5.0 + GRACE)
     assert probe.failed("", 5.0) == Evidence(Sign.PROBE_FAILED, "no answer within 2 s", sent_at=3.0)
     assert probe.due(5.0), "the next one was only waiting for that"
 
@@ -98,6 +98,95 @@ def test_a_late_answer_is_no_evidence() -> None:
     assert probe.failed("port closed", 1.1) == Evidence(Sign.PROBE_FAILED, "port closed", sent_at=1.0)
     assert probe.answered(200, "OK", 0.0, 1.2) is None
     assert (probe.status, probe.ended_at) == (0, 1.1)
+
+
+# -- quick checks -----------------------------------------------------------------------------------------------------
+
+
+def quick(round_trip: float | None = 0.02, patience: float = 0.2, timeout: float = 2.0) -> tuple[Probe, Health]:
+    """A quick check that begins at 10.0."""
+    health = health_in(State.SUSPECT)
+    probe = Probe(ProbeRules(10.0, timeout), Chance(1), 0.0)
+    probe.confirm(10.0, round_trip, patience)
+    return probe, health
+
+
+def leave(probe: Probe, health: Health) -> list[float]:
+    """When the OPTIONS of a check leave, if nothing comes back; the last entry is its end."""
+    moments = []
+    while probe.sent_at is not None:
+        now = probe.deadline()
+        moments.append(round(now - 10.0, 3))
+        if probe.overdue(now):
+            break
+        assert probe.due(now)
+        probe.sent(now, health)
+    return moments
+
+
+@pytest.mark.parametrize(
+    ("round_trip", "patience", "moments"),
+    [
+        (0.02, 0.2, [0.0, 0.1, 0.2, 0.3, 0.4, 1.0]),
+        (0.05, 0.5, [0.0, 0.15, 0.3, 0.45, 0.6, 1.0]),
+        (None, 0.0, [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]),
+        (0.2, 1.8, [0.0, 0.2, 0.4, 0.6, 0.8, 1.8]),
+        (0.6, 6.0, [0.0, 0.2, 0.4, 0.6, 0.8, 2.0]),
+    ],
+)
+def test_a_quick_check_asks_five_times_within_a_second(
+    round_trip: float | None, patience: float, moments: list[float]
+) -> None:
+    assert leave(*quick(round_trip, patience)) == moments
+    assert len(moments) == QUICK_PROBES + 1
+
+
+def test_a_quick_check_fails_as_a_whole_and_says_what_the_network_said() -> None:
+    probe, health = quick()
+    probe.sent(10.0, health)
+    assert probe.failed("port closed", 10.01) is None, "the others may be answered"
+    leave(probe, health)
+    said = "5 OPTIONS within 1 s had no answer (port closed)"
+    assert probe.failed("", 11.0) == Evidence(Sign.PROBES_SILENT, said, sent_at=10.0)
+    assert (probe.sent_at, probe.quick, probe.loss_ratio) == (None, False, 1.0)
+
+
+def test_one_answer_ends_a_quick_check_and_speaks_of_now() -> None:
+    probe, health = quick()
+    probe.sent(10.0, health)
+    evidence = probe.answered(200, "OK", 0.0, 10.03)
+    assert evidence == Evidence(Sign.PROBE_GOOD, "200 OK to OPTIONS")
+    assert not probe.due(10.1)
+    assert probe.due(11.03)
+    assert probe.answered(503, "Busy", 0.0, 10.04) is None
+
+
+def test_a_quick_check_takes_the_place_of_a_slow_one_and_not_of_a_quick_one() -> None:
+    health, probe = health_in(State.UP), Probe(ProbeRules(10.0, 2.0), Chance(1), 0.0)
+    probe.sent(9.5, health)
+    probe.confirm(10.0, 0.02, 0.2)
+    assert probe.due(10.0)
+    assert not probe.concerns(9.5), "that it fails is known"
+    assert probe.concerns(10.0)
+    probe.sent(10.0, health)
+    probe.confirm(10.05, 0.02, 0.2)
+    probe.hurry(10.05, health)
+    assert not probe.due(10.05)
+    assert probe.deadline() == 10.1
+
+
+def test_while_up_an_options_has_as_long_as_a_call_would_and_later_more() -> None:
+    health, probe = health_in(State.UP), Probe(ProbeRules(10.0, 2.0), Chance(1), 0.0)
+    probe.mute = False
+    probe.sent(1.0, health, 0.8)
+    assert probe.overdue(1.8)
+    assert probe.failed("", 1.8) == Evidence(Sign.PROBE_FAILED, "no answer within 800 ms", sent_at=1.0)
+    probe.sent(2.0, health_in(State.SUSPECT), 0.8)
+    assert probe.deadline() == 4.0 + GRACE
+    probe.forget()
+    slow = Health(HealthRules(quick=False), 0.0)
+    probe.sent(5.0, slow, 0.8)
+    assert probe.deadline() == 7.0 + GRACE
 
 
 def test_loss_is_counted_over_the_last_twenty() -> None:

@@ -148,6 +148,16 @@ def test_a_call_that_no_trunk_carried_counts_under_none() -> None:
     assert not any(name == "sipfailover_calls_rerouted_total" for name, _ in samples)
 
 
+def test_an_emergency_call_is_counted_by_itself_too() -> None:
+    metrics = Metrics(version="1", loop="asyncio")
+    metrics.record(ENDED)
+    metrics.record(replace(ENDED, emergency=True))
+    assert (
+        read(metrics)["sipfailover_emergency_calls_total", frozenset({("trunk", "backup"), ("result", "answered")})]
+        == 1
+    )
+
+
 def test_probes_changes_and_loop_lag_are_counted() -> None:
     metrics = Metrics(version="1", loop="asyncio")
     metrics.record(ProbeEnded(NOW, "main", "answered", 200, 0.021))

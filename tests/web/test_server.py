@@ -102,6 +102,14 @@ async def test_status_has_the_picture_with_times_and_masked_numbers(client: Clie
     assert main["since"] == "2026-11-23T10:28:00+01:00"
     assert main["check"]["round_trip_seconds"] == 0.0213
     assert status["last_failover"]["from"] == "main"
+    assert status["own_line"] == {"why": "", "since": None}
+    backup = status["trunks"][1]
+    assert backup["inbound"] == {"state": "up", "why": ""}
+    assert backup["clocks"] == {
+        "no_answer_seconds": {"now": 0.8, "at_most": 4.0},
+        "no_ringing_seconds": {"now": 8.4, "at_most": 12.0},
+        "set_up_seconds": 2.1,
+    }
     assert [call["called"] for call in status["calls"]["shown"]] == ["+4144321****", "+4144321****"]
     assert status["calls"]["shown"][0]["duration_seconds"] == 92
     assert status["warnings"] == ["pbx: no certificate yet", "Only 4 channels on backup."]

@@ -1,0 +1,135 @@
+"""Whom to blame: whether silence is our own line's, and whether what a trunk said of a number is true.
+
+Both compare one trunk with the others, so they belong to none of them. `trunk.ourselves` decides the first; the second
+is simple: a number that one trunk refuses and another one reaches within minutes is not the reason. This room only
+remembers, and says what is to be held against whom; `watch` does it.
+"""
+
+from sipfailover.proxy.core import Core
+from sipfailover.proxy.line import Line
+from sipfailover.trunk import (
+    NOT_YET,
+    NOTHING,
+    Evidence,
+    Finding,
+    Order,
+    Sign,
+    State,
+    Witness,
+    duration,
+    silent_together,
+    unresolved,
+)
+
+REFUSALS_MAX = 256
+"""Refused numbers that are remembered. The oldest is forgotten when there are more: then it is not compared."""
+COMPARED_WITHIN = 600.0
+"""Seconds in which another trunk has to reach a number that one has refused."""
+SILENCE = frozenset({Sign.PROBE_FAILED, Sign.PROBES_SILENT, Sign.CALL_SILENT})
+
+
+class Blame:
+    """See the module. `now`: seconds, monotonic."""
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+        self.finding: Finding = NOTHING
+        """What is the matter with our own line."""
+        self.since = 0.0
+        self.refusals: dict[str, dict[str, tuple[float, str]]] = {}
+        """Number → trunk → (when, what it said)."""
+
+    # -- our own line -------------------------------------------------------------------------------------------------
+
+    @property
+    def words(self) -> str:
+        """What is the matter with our own line, one sentence; empty if nothing is known to be."""
+        return self.finding.words
+
+    def excuses(self, line: Line, evidence: Evidence, asked_at: float, now: float) -> bool:
+        """True if this silence of a trunk is not to be held against it. `asked_at`: when all were asked."""
+        if line.role != "trunk" or evidence.sign not in SILENCE:
+            return False
+        if evidence.sign is Sign.PROBES_SILENT and not self.finding.excuses:
+            self._found(silent_together(self._witnesses(asked_at), asked_at), now)
+        return self.finding.excuses
+
+    def unsent(self, line: Line, why: str, now: float) -> None:
+        """Something could not even be sent to a trunk."""
+        line.unsent = why
+        if line.role == "trunk" and not self.finding.excuses:
+            self._found(silent_together(self._witnesses(now), now), now)
+
+    def heard(self, line: Line, now: float) -> bool:
+        """A trunk is heard. True if that is the end of a trouble of our own."""
+        line.unsent = ""
+        if not self.finding.excuses or line.role != "trunk":
+            return False
+        lasted = duration(now - self.since)
+        self.core.log("warning", f"our own line is back after {lasted}", heard=line.name, was=self.words)
+        self.finding = NOTHING
+        self.resolved(now)
+        return True
+
+    def resolved(self, now: float) -> None:
+        """A name was looked up."""
+        if self.finding.excuses:
+            return
+        reasons = (line.trunk.resolve_why for line in self.core.trunks)
+        finding = unresolved(["" if why == NOT_YET else why for why in reasons])
+        if finding != NOTHING:
+            self._found(finding, now)
+        elif self.finding != NOTHING:
+            self.core.log("info", "names of trunks resolve again", after=duration(now - self.since))
+            self.finding = NOTHING
+
+    def _found(self, finding: Finding, now: float) -> None:
+        if finding == NOTHING or finding.words == self.finding.words:
+            return
+        if self.finding == NOTHING:
+            self.since = now
+        self.finding = finding
+        hint = "no trunk is blamed, and calls try them all" if finding.excuses else "the last good addresses are used"
+        self.core.log("error", f"it is our own line: {finding.words}", hint=hint)
+        if finding.excuses:
+            for line in self.core.trunks:
+                line.trunk.health.excuse()
+
+    def _witnesses(self, asked_at: float) -> list[Witness]:
+        """Those that were asked, or were heard unasked."""
+        return [
+            Witness(line.name, line.trunk.target.host, line.heard_at, line.unsent)
+            for line in self.core.trunks
+            if line.trunk.target is not None
+            and line.trunk.order is not Order.OFF
+            and line.trunk.health.state is not State.DOWN
+            and (self.can_ask(line) or line.heard_at >= asked_at or line.unsent)
+        ]
+
+    @staticmethod
+    def can_ask(line: Line) -> bool:
+        """Whether a quick check of this trunk tells anything: it is allowed, and OPTIONS are answered there at all."""
+        return line.trunk.health.rules.quick and not line.trunk.probe.mute
+
+    # -- what they say of numbers -------------------------------------------------------------------------------------
+
+    def refused(self, line: Line, number: str, what: str, now: float) -> None:
+        """A trunk says that this number cannot be called."""
+        if line.role != "trunk":
+            return
+        said = self.refusals.pop(number, {})
+        self.refusals[number] = said
+        said[line.name] = (now, what)
+        if len(self.refusals) > REFUSALS_MAX:
+            del self.refusals[next(iter(self.refusals))]
+
+    def reached(self, line: Line, number: str, now: float) -> list[tuple[Line, Evidence]]:
+        """A trunk has reached this number: what that is evidence of, for others. On the path."""
+        said = self.refusals.pop(number, None) if line.role == "trunk" else None
+        if said is None:
+            return []
+        return [
+            (self.core.lines[name], Evidence(Sign.CALL_FAULT, f"{what}, but {line.name} reached that number", number))
+            for name, (at, what) in said.items()
+            if name != line.name and now <= at + COMPARED_WITHIN
+        ]
