@@ -114,7 +114,7 @@ class Restoring:
                 result="answered", status=200, trunk=kept.source if kept.direction == "inbound" else kept.line,
                 first_choice=kept.first_choice, attempts=kept.attempts, started_at=started,
                 ringing_after=ringing - started, answered_at=answered, ended_by="sipfailover",
-                call_id=kept.a.call_id,
+                call_id=kept.a.call_id, emergency=kept.emergency,
             )
         )  # fmt: skip
         core.out.append(Forget(key))
