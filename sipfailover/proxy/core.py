@@ -111,7 +111,14 @@ class Core:
     def keep(self, call: Call, now: float, more: tuple[tuple[str, bytes], ...] = ()) -> None:
         """Have an answered call outlive this process, as it stands now. `more`: what is stored with it. On the path."""
         if self.keeping:
-            self.out.append(Keep((self.call_kept(call, now), *more)))
+            self.out.append(Keep((self.call_kept(call, now), *more), (f"{keepsake.TRY}{call.number}",)))
+
+    def keep_try(self, call: Call, attempt: Attempt, now: float) -> None:
+        """Have the next process end an attempt in good order, which nobody could go on with. On the path."""
+        tx = self.layer.servers.get(call.invite_key) if self.keeping else None
+        if tx is not None:
+            record = keepsake.try_record(call, attempt, tx, self.epoch, now)
+            self.out.append(Keep(((f"{keepsake.TRY}{call.number}", record),)))
 
     def call_kept(self, call: Call, now: float) -> tuple[str, bytes]:
         """The key and the record of an answered call. On the path."""
@@ -164,6 +171,8 @@ class Core:
                 self.remove(leg)
         if call.traits:
             self._unkeep(call)
+        elif self.keeping:
+            self.out.append(Forget(f"{keepsake.TRY}{call.number}"))
         self.record(
             CallEnded(
                 at=now if at is None else at,

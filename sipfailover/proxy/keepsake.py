@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 from sipfailover.flow import Flow, Target
 from sipfailover.proxy.bindings import Binding, Bindings
-from sipfailover.proxy.call import Call
+from sipfailover.proxy.call import Attempt, Call
 from sipfailover.proxy.leg import Leg
 from sipfailover.transaction import Transaction
-from sipfailover.wire import OWNED
+from sipfailover.wire import OWNED, compose
 
-CALL, ANSWER, BYE, PBX = "call/", "answer/", "bye/", "pbx/"
-"""What the keys begin with. Behind it: the number of the call, twice; our tag; the name of the PBX, quoted."""
+CALL, ANSWER, TRY, BYE, PBX = "call/", "answer/", "try/", "bye/", "pbx/"
+"""What the keys begin with. Behind it: the number of the call, for three; our tag; the name of the PBX, quoted."""
 
 CSEQ_MARGIN = 256
 """By so much our CSeq jumps ahead in a new process: more requests than that have not left since the record was made.
@@ -94,6 +94,33 @@ class AnswerRecord(NamedTuple):
     data: str
 
 
+class TryRecord(NamedTuple):
+    """A call that is being set up, and the INVITE that is under way."""
+
+    number: int
+    direction: str
+    source: str
+    line: str
+    caller: str
+    called: str
+    first_choice: str
+    attempts: int
+    emergency: bool
+    started_at: float
+    call_id: str
+    """Call-ID as the calling side knows it."""
+    branch: str
+    """Of our INVITE."""
+    leg: LegRecord
+    """It went to where this was reached."""
+    their_branch: str
+    sent_by: str
+    to: Place
+    """Where answers to the caller's INVITE go."""
+    lines: str
+    """The lines that they begin with, and then To."""
+
+
 class ByeRecord(NamedTuple):
     """A BYE of ours that has no answer yet."""
 
@@ -149,11 +176,43 @@ def call_record(call: Call, epoch: Epoch, now: float) -> bytes:
 
 def answer_record(call: int, tx: Transaction, data: bytes) -> bytes:
     """The 2xx that answers the INVITE of this call."""
+    return _bytes(AnswerRecord(call, _text(tx.key[0]), _text(tx.key[1]), _reply_place(tx), _text(data)))
+
+
+def try_record(call: Call, attempt: Attempt, tx: Transaction, epoch: Epoch, now: float) -> bytes:
+    """A call whose INVITE leaves. On the path."""
+    request = tx.request
+    assert request is not None
+    return _bytes(
+        TryRecord(
+            call.number,
+            call.direction,
+            call.source.name,
+            attempt.line.name,
+            call.caller,
+            call.called,
+            call.first_choice,
+            call.attempts,
+            call.emergency,
+            round(call.started_at + epoch(now) - now, 3),
+            _text(call.a.call_id),
+            _text(attempt.branch),
+            leg_record(attempt.leg),
+            _text(tx.key[0]),
+            _text(tx.key[1]),
+            _reply_place(tx),
+            _text(tx.lines + b"\r\n" + compose.to_line(request, call.a.local_tag)),
+        )
+    )
+
+
+def _reply_place(tx: Transaction) -> Place:
+    """Where an answer goes when its connection is gone: to where its Via points (§18.2.2)."""
     to = tx.to
-    if to.reliable and tx.request is not None:  # its connection will be gone: to where its Via points (§18.2.2)
+    if to.reliable and tx.request is not None:
         port = tx.request.via.port or to.default_port
         to = Target(to.transport, to.host, port, to.sent_by, to.local, line=to.line)
-    return _bytes(AnswerRecord(call, _text(tx.key[0]), _text(tx.key[1]), place(to), _text(data)))
+    return place(to)
 
 
 def bye_record(leg: Leg, line: str) -> bytes:
@@ -228,6 +287,12 @@ def to_call(record: bytes) -> CallRecord:
 def to_answer(record: bytes) -> AnswerRecord:
     """A 2xx that may not be acknowledged yet."""
     return AnswerRecord(*json.loads(record))
+
+
+def to_try(record: bytes) -> TryRecord:
+    """A call that was being set up."""
+    found = TryRecord(*json.loads(record))
+    return found._replace(leg=LegRecord(*found.leg))
 
 
 def to_bye(record: bytes) -> ByeRecord:

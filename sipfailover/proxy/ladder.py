@@ -127,6 +127,7 @@ class Ladder:
         branch = attempt.branch = core.chance.branch()
         data = invitation(request, leg, branch, attempt.exchange, core)
         clock = attempt.line.trunk.no_answer(patience(call, attempt.line, core).no_answer)
+        core.keep_try(call, attempt, now)
         core.layer.request(branch, INVITE, data, leg.reached, attempt, now, t1=clock.t1)
         attempt.clock = core.timers.start(clock.bound, now, Clock.NO_ANSWER, attempt)
 

@@ -2,8 +2,8 @@
 
 Both legs of every answered call are found by their tags, as if nothing had been; a 2xx that may not be acknowledged is
 said again, so that its ACK comes and the called side gets it; a BYE that had no answer is sent again; PBXs are
-registered where they were. What was ringing is lost: nobody remembers its transactions. A carrier that answers it all
-the same is hung up on (`stray`).
+registered where they were. What was ringing is lost, because nobody remembers its transactions, and is ended on both
+sides: CANCEL and 503. A carrier that answers it all the same is hung up on (`stray`).
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,13 +17,20 @@ from sipfailover.proxy.call import Call, Progress
 from sipfailover.proxy.commands import Forget, Keep
 from sipfailover.proxy.core import Core
 from sipfailover.proxy.facts import CallEnded
-from sipfailover.proxy.inside import INVITE, Inside
+from sipfailover.proxy.inside import INVITE, MAX_FORWARDS, Inside
 from sipfailover.proxy.leg import Leg
 from sipfailover.proxy.registrar import Registrar
 from sipfailover.proxy.rollcall import RollCall
 from sipfailover.transaction import LIFE
+from sipfailover.wire import compose
 
 Record = tuple[str, bytes]
+
+CANCEL = b"CANCEL"
+RESTARTED = b"Service restarted"
+RETRY_AFTER = (b"retry-after", b"1")
+SET_UP_MAX = 300.0
+"""Seconds: whoever was called longer ago than that does not ring any more, and who called has hung up."""
 
 
 class Restoring:
@@ -64,8 +71,17 @@ class Restoring:
             except (TypeError, ValueError):
                 unreadable += 1
             core.out.append(Forget(key))
-        if core.calls or self._ends:
-            core.log("info", f"{len(core.calls)} calls go on after a restart", byes=len(self._ends))
+        given_up = 0
+        for key, record in _of(keepsake.TRY, found):
+            try:
+                self._give_up(keepsake.to_try(record), now)
+                given_up += 1
+            except (TypeError, ValueError):
+                unreadable += 1
+            core.out.append(Forget(key))
+        if core.calls or self._ends or given_up:
+            text = f"{len(core.calls)} calls go on after a restart"
+            core.log("info", text, byes=len(self._ends), set_up_in_vain=given_up)
         if unreadable:
             core.log("error", f"{unreadable} records of an earlier process cannot be used")
         self._ends, self._kept = [], []
@@ -156,6 +172,30 @@ class Restoring:
         self.inside.answer(a, tx, 200, data, now, left=left)
         b.ack_cseq = 0
         return True
+
+    def _give_up(self, kept: keepsake.TryRecord, now: float) -> None:
+        """Nobody could go on with this attempt: the called side is let go, and the calling side may try again."""
+        core = self.core
+        core.call_count = max(core.call_count, kept.number)
+        started = min(now, kept.started_at + now - core.epoch(now))
+        if now - started > SET_UP_MAX:
+            return
+        leg = keepsake.to_leg(kept.leg, kept.number)
+        branch = kept.branch.encode("latin-1")
+        lines = leg.request_lines(CANCEL, kept.leg.cseq, branch, MAX_FORWARDS, False)
+        core.layer.request(branch, CANCEL, lines + b"\r\nContent-Length: 0\r\n\r\n", leg.reached, None, now)
+        before, _, to = kept.lines.encode("latin-1").rpartition(b"\r\n")
+        answer = compose.reply(503, RESTARTED, before, to, (RETRY_AFTER,))
+        key = (kept.their_branch.encode("latin-1"), kept.sent_by.encode("latin-1"), INVITE)
+        core.layer.refused(key, keepsake.to_target(kept.to), answer, now)
+        core.record(
+            CallEnded(
+                at=now, call=kept.number, direction=kept.direction, caller=kept.caller, called=kept.called,
+                result="rejected", status=503, trunk=kept.source if kept.direction == "inbound" else kept.line,
+                first_choice=kept.first_choice, attempts=kept.attempts, started_at=started, ringing_after=None,
+                answered_at=None, ended_by="sipfailover", call_id=kept.call_id, emergency=kept.emergency,
+            )
+        )  # fmt: skip
 
 
 def _of(kind: str, records: list[Record]) -> Iterator[Record]:

@@ -55,6 +55,8 @@ def test_every_answered_call_ends_on_both_sides_though_the_service_is_killed_twi
     caller.finished(RUN_WITHIN)
 
     assert min(restored) > 50, restored
+    waiting = [leg.call_id for leg in caller.books.calls if not leg.all("INVITE", RECEIVED, range(200, 700))]
+    assert waiting == [], "calls that were being set up had no final answer"
     answered = caller.books.answered
     assert len(answered) > CALLS * 0.9
     lost = [leg.call_id for leg in answered if not _ended_well(leg)]

@@ -7,8 +7,8 @@ import pytest
 from sipfailover.flow import Flow
 from sipfailover.proxy import CallEnded, Keep
 from sipfailover.proxy.keepsake import CSEQ_MARGIN
-from sipfailover.wire import Message
-from tests.kit import ack, after, answer, invite, lost, received, recorded, send, sends_nothing
+from sipfailover.wire import Message, compose
+from tests.kit import Seen, ack, after, answer, invite, lost, received, recorded, send, sends_nothing
 from tests.kit.leftovers import leftovers
 from tests.kit.sip import SDP
 from tests.proxy.office import BACKUP, MAIN, PBX, PBX2, tcp
@@ -98,8 +98,6 @@ def hangs_up(book: Survivor, carrier: Flow, *, callee: bool) -> None:
 
 
 def _ok(asked: Message) -> bytes:
-    from sipfailover.wire import compose
-
     return compose.response(asked, 200)
 
 
@@ -131,18 +129,75 @@ def test_an_answered_call_goes_on_after_a_crash_at_every_step(steps: int, times:
 
 
 @pytest.mark.parametrize("steps", range(1, ANSWERED), ids=lambda n: STEPS[n - 1].__name__)
-def test_a_call_that_was_not_answered_is_lost_and_a_late_answer_costs_nothing(steps: int) -> None:
-    book = talking(steps=steps).crash()
+def test_a_call_that_was_not_answered_is_ended_on_both_sides(steps: int) -> None:
+    book = talking(steps=steps)
+    offered, asked = book.seen(MAIN).last("INVITE"), book.seen(PBX).given("INVITE")
+    assert book.calls() == ["try/1"]
+    book.crash(away=3.0)
     assert book.calls() == []
     assert book.channels() == {}
+    cancel, told = book.seen(MAIN).last("CANCEL"), book.seen(PBX).last(503)
+    assert cancel.first[b"via"] == offered.first[b"via"]  # what finds the INVITE (§9.1)
+    for name in (b"from", b"to", b"call-id"):
+        assert cancel.first[name] == offered.first[name]
+    assert (cancel.cseq, cancel.uri) == (offered.cseq, offered.uri)
+    assert told.first[b"via"].startswith(asked.first[b"via"])
+    assert (told.call_id, told.cseq, told.from_tag, told.cseq_method) == (asked.call_id, 1, asked.from_tag, b"INVITE")
+    if steps > 1:
+        assert told.to_tag == book.seen(PBX).last(180).to_tag
+    (end,) = book.ended()
+    assert isinstance(end, CallEnded)
+    assert (end.status, end.ended_by, end.trunk) == (503, "sipfailover", "main")
+    book._out.clear()
     assert (
         book
+        >> received(PBX, ack())
+        >> received(MAIN, reply_to_cancel)
+        >> received(MAIN, answer(487, to="INVITE"))
+        << send(MAIN, "ACK")
+    )  # fmt: skip
+    is_over(book)
+
+
+def reply_to_cancel(seen: Seen) -> bytes:
+    return compose.response(seen.last("CANCEL"), 200)
+
+
+@pytest.mark.parametrize("steps", range(1, ANSWERED), ids=lambda n: STEPS[n - 1].__name__)
+def test_an_answer_to_a_call_that_was_lost_costs_nothing(steps: int) -> None:
+    book = talking(steps=steps).crash()
+    book._out.clear()
+    assert (
+        book
+        >> received(PBX, ack())
+        >> received(MAIN, reply_to_cancel)
         >> received(MAIN, answer(200, to="INVITE"))
         << send(MAIN, "ACK")
         << send(MAIN, "BYE")
         >> received(MAIN, reply(200, "BYE"))
     )
     is_over(book)
+
+
+def test_the_attempt_under_way_is_cancelled_and_not_the_one_before() -> None:
+    book = talking(steps=1)
+    assert book >> received(MAIN, answer(503)) << send(MAIN, "ACK") << send(BACKUP, "INVITE")
+    book.crash()
+    assert book.seen(BACKUP).last("CANCEL").call_id == book.seen(BACKUP).last("INVITE").call_id
+    assert not [data for to, data in book.sent if to.peer == MAIN.peer and data.startswith(b"CANCEL ")]
+
+
+def test_a_call_that_was_refused_leaves_nothing_behind() -> None:
+    book = talking(steps=1)
+    assert book >> received(MAIN, answer(486)) << send(MAIN, "ACK") << send(PBX, 486)
+    assert book.calls() == []
+
+
+def test_a_set_up_of_long_ago_is_nobodys_business() -> None:
+    book = talking(steps=2)
+    told = len(book.sent)
+    book.crash(away=301.0)
+    assert not [data for _, data in book.sent[told:] if not data.startswith(b"OPTIONS ")]
 
 
 # ---- at the very moment of the answer
