@@ -4,6 +4,7 @@ A binding is a small plain record. The Contact is kept as it came, with all its 
 by `;line=`), because calls are addressed by it. Who may register is the registrar's business.
 """
 
+from collections.abc import Collection
 from math import ceil
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from sipfailover.flow import Flow, Target
 from sipfailover.proxy.leg import next_hop
 from sipfailover.wire import Message, NameAddr
 from sipfailover.wire.fields import SHOWN
-from sipfailover.wire.uri import SipUri, user
+from sipfailover.wire.uri import Comparable, SipUri, user
 
 BINDINGS_MAX = 10
 """Contacts of one PBX. With a further one the one that came first is forgotten."""
@@ -24,6 +25,10 @@ EXPIRES_DEFAULT = 3600
 """Seconds that are meant where nothing readable is said (§10.3 step 7, §20.19)."""
 DIGITS_MAX = 10
 """Of a number of seconds; 2**32 - 1 has as many."""
+
+
+Address = tuple[str, int]
+"""(IP address, port)."""
 
 
 class TooBrief(WireError):
@@ -40,6 +45,8 @@ class Binding(NamedTuple):
     """The address of record: To of the REGISTER, a URI."""
     contact: bytes
     """The Contact's URI as it came."""
+    comparable: Comparable
+    """The same, as it is compared with those of each REGISTER to come."""
     instance: bytes
     """`+sip.instance` with `reg-id` (RFC 5626 §4.2): the same device, wherever it is now; b"" if it does not say."""
     call_id: bytes
@@ -75,8 +82,12 @@ Bindings = tuple[Binding, ...]
 """Those of one PBX, the one that calls go to first."""
 
 
-def bind(bindings: Bindings, request: Message, flow: Flow, longest: float, now: float) -> Bindings:
+def bind(
+    bindings: Bindings, request: Message, flow: Flow, longest: float, now: float, taken: Collection[Address] = ()
+) -> Bindings:
     """The bindings after a REGISTER (§10.3 steps 6 and 7), of which all is done or nothing. longest: seconds granted.
+
+    taken: addresses (host, port) that are no PBX's, because they are ours or a carrier's.
 
     Raises WireError: 400 for what cannot be read, 423 (`TooBrief`), 500 for a request that is older than the last one.
     """
@@ -90,13 +101,15 @@ def bind(bindings: Bindings, request: Message, flow: Flow, longest: float, now: 
             _in_order(binding, request)
         return tuple(binding for binding in bindings if binding not in of(bindings, request))
     path = tuple(b"<%b>" % NameAddr.parse(value).uri for value in request.values(b"path"))
+    for uri in path:
+        _sip(uri[1:-1])
     _sip(request.to.uri)  # its host goes into To of calls
-    parsed = [NameAddr.parse(value) for value in contacts]
+    parsed = [_Contact.parse(value) for value in contacts]
     for contact in parsed:
         for binding in _same(bindings, contact, request):
             _in_order(binding, request)
     for contact in parsed:
-        bindings = _bound(bindings, contact, path, request, flow, longest, now)
+        bindings = _bound(bindings, contact, path, request, flow, longest, now, taken)
     return bindings[:BINDINGS_MAX]
 
 
@@ -105,28 +118,43 @@ def of(bindings: Bindings, request: Message) -> Bindings:
     return tuple(binding for binding in bindings if user(binding.aor) == user(request.to.uri))
 
 
-def _same(bindings: Bindings, contact: NameAddr, request: Message) -> Bindings:
+class _Contact(NamedTuple):
+    """One Contact of a REGISTER."""
+
+    address: NameAddr
+    uri: SipUri
+    comparable: Comparable
+
+    @classmethod
+    def parse(cls, value: bytes) -> "_Contact":
+        """Raises WireError."""
+        address = NameAddr.parse(value)
+        uri = _sip(address.uri)
+        return cls(address, uri, uri.comparable())
+
+    @property
+    def instance(self) -> bytes:
+        """See `Binding.instance`."""
+        instance = self.address.param(b"+sip.instance")
+        return b"%b %b" % (instance, self.address.param(b"reg-id") or b"") if instance else b""
+
+
+def _same(bindings: Bindings, contact: _Contact, request: Message) -> Bindings:
     """Those that this Contact speaks of: with an equivalent URI (§10.3 step 7), or of the same device."""
-    uri, instance = _sip(contact.uri), _instance(contact)
+    comparable, instance = contact.comparable, contact.instance
     return tuple(
         binding
         for binding in of(bindings, request)
-        if SipUri.parse(binding.contact).same_as(uri) or (instance and binding.instance == instance)
+        if binding.comparable.same_as(comparable) or (instance and binding.instance == instance)
     )
 
 
-def _instance(contact: NameAddr) -> bytes:
-    instance = contact.param(b"+sip.instance")
-    return b"%b %b" % (instance, contact.param(b"reg-id") or b"") if instance else b""
-
-
 def _bound(
-    bindings: Bindings, contact: NameAddr, path: tuple[bytes, ...], request: Message, flow: Flow, longest: float,
-    now: float,
+    bindings: Bindings, contact: _Contact, path: tuple[bytes, ...], request: Message, flow: Flow, longest: float,
+    now: float, taken: Collection[Address],
 ) -> Bindings:  # fmt: skip
     """The bindings after one Contact: the one that came or moved last goes first, a refresh leaves the order."""
-    uri = _sip(contact.uri)
-    asked = _seconds(contact.param(b"expires"))
+    asked = _seconds(contact.address.param(b"expires"))
     if asked is None:
         asked = _seconds(request.get(b"expires"))
     if asked is None:
@@ -137,11 +165,12 @@ def _bound(
     rest = tuple(one for one in bindings if one not in old)
     if asked == 0:
         return rest
-    target, fallback = way(uri, path, request, flow)
+    target, fallback = way(contact.uri, path, request, flow, taken)
     new = Binding(
         aor=request.to.uri,
-        contact=contact.uri,
-        instance=_instance(contact),
+        contact=contact.address.uri,
+        comparable=contact.comparable,
+        instance=contact.instance,
         call_id=request.call_id,
         cseq=request.cseq,
         path=path,
@@ -151,24 +180,27 @@ def _bound(
         since=now,
         expires_at=now + min(asked, longest),
     )
-    if len(old) == 1 and old[0].target == target and old[0].contact == contact.uri:
+    if len(old) == 1 and old[0].target == target and old[0].contact == contact.address.uri:
         new = new._replace(since=old[0].since)
         return tuple(new if one is old[0] else one for one in bindings)
     return (new, *rest)
 
 
-def way(uri: SipUri, path: tuple[bytes, ...], request: Message, flow: Flow) -> tuple[Target, Target | None]:
+def way(
+    uri: SipUri, path: tuple[bytes, ...], request: Message, flow: Flow, taken: Collection[Address] = ()
+) -> tuple[Target, Target | None]:
     """Where a registered Contact is reached, and where instead when its stream is gone.
 
     Over a stream: over that stream. Otherwise at its Contact, unless the PBX signs with another address than it comes
-    from, which is how one behind NAT looks, or gives our own: then where its REGISTER came from.
+    from, which is how one behind NAT looks, or gives one that is `taken`: then where its REGISTER came from. Otherwise
+    a call would come back to us as a new one, or a carrier's own call would be sent to a carrier at our expense.
     """
     here = Target(flow.transport, flow.host, flow.port, flow.sent_by, flow.local, line=flow.line)
     hop: Target = here
     if flow.host == request.via.address:
         hop = next_hop(path[0][1:-1] if path else uri.to_bytes(), here)
         ours = b"[%b]:%d" if ":" in hop.host else b"%b:%d"
-        if ours % (hop.host.encode(), hop.port) == flow.sent_by:
+        if ours % (hop.host.encode(), hop.port) == flow.sent_by or (hop.host, hop.port) in taken:
             hop = here
     if not flow.reliable:
         return hop, None

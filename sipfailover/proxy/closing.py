@@ -8,6 +8,12 @@ from sipfailover.proxy.watch import Watch
 from sipfailover.routing import Answered, Outcome, Rejected, Silent, Unreachable, Verdict
 from sipfailover.wire import Message, parse_reasons, value_of
 
+REASONS_MAX = 4
+"""Reason lines of an answer that are read, and reasons in each that are kept: two are usual, SIP and Q.850."""
+REASON_BYTES_MAX = 1_024
+"""A longer line of them is passed over: a datagram of such lines took 11 ms, and filled the history."""
+TEXT_SHOWN = 80
+
 
 def close(
     core: Core, watch: Watch, call: Call, attempt: Attempt, outcome: Outcome, message: Message | None,
@@ -67,8 +73,11 @@ def _reason(outcome: Outcome, message: Message | None) -> str:
     if message is None:
         return outcome.reason if isinstance(outcome, Unreachable) else ""
     said = [phrase(message)]
-    for line in message.lines(b"reason"):
-        for one in parse_reasons(value_of(line)):
-            parts = (one.protocol.decode(), str(one.cause or ""), one.text.decode("utf-8", "replace"))
+    for line in message.lines(b"reason")[:REASONS_MAX]:
+        if len(line) > REASON_BYTES_MAX:
+            continue
+        for one in parse_reasons(value_of(line))[:REASONS_MAX]:
+            text = one.text.decode("utf-8", "replace")[:TEXT_SHOWN]
+            parts = (one.protocol[:TEXT_SHOWN].decode(), str(one.cause or ""), text)
             said.append(f"({' '.join(part for part in parts if part)})")
     return " ".join(said).strip()

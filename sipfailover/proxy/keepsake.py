@@ -18,6 +18,7 @@ from sipfailover.proxy.call import Attempt, Call
 from sipfailover.proxy.leg import Leg
 from sipfailover.transaction import Transaction
 from sipfailover.wire import OWNED, compose
+from sipfailover.wire.uri import SipUri
 
 CALL, ANSWER, TRY, BYE, PBX = "call/", "answer/", "try/", "bye/", "pbx/"
 """What the keys begin with. Behind it: the number of the call, for three; our tag; the name of the PBX, quoted."""
@@ -275,7 +276,7 @@ def traits(leg: Leg) -> tuple[object, ...]:
 
 
 # -- out of records ---------------------------------------------------------------------------------------------------
-# They raise ValueError or TypeError for what no maker of ours has made.
+# They raise ValueError, TypeError or WireError for what no maker of ours has made.
 
 
 def to_call(record: bytes) -> CallRecord:
@@ -306,12 +307,13 @@ def to_bindings(record: bytes, offset: float) -> Bindings:
     found = []
     for one in json.loads(record):
         kept = BindingRecord(*one)
+        contact = _raw(kept.contact)
         flow, target = to_target(kept.flow), to_target(kept.target)
         fallback = None if kept.fallback is None else to_target(kept.fallback)
         assert isinstance(flow, Flow)
         found.append(
             Binding(
-                _raw(kept.aor), _raw(kept.contact), _raw(kept.instance), _raw(kept.call_id), kept.cseq,
+                _raw(kept.aor), contact, SipUri.parse(contact).comparable(), _raw(kept.instance), _raw(kept.call_id), kept.cseq,
                 tuple(_raw(hop) for hop in kept.path), flow, target, fallback,
                 kept.since + offset, kept.expires_at + offset,
             )

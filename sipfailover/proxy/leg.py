@@ -254,6 +254,8 @@ def next_hop(uri: bytes, reached: Target) -> Target:
         return reached
     if there.version != here.version or there.is_unspecified or there.is_multicast:
         return reached
+    if there.version == 4 and there.is_reserved:
+        return reached  # 240.0.0.0/4, to which nothing is sent, and in it 255.255.255.255, which is everybody
     if (here.is_global and not there.is_global) or (there.is_loopback and not here.is_loopback):
         return reached
     return _elsewhere(reached, str(there), port)

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from sipfailover.flow import Flow, Send, Target
 from sipfailover.proxy import keepsake
-from sipfailover.proxy.bindings import EXPIRES_MIN, Bindings, TooBrief, alive, bind, of, without_stream
+from sipfailover.proxy.bindings import EXPIRES_MIN, Address, Bindings, TooBrief, alive, bind, of, without_stream
 from sipfailover.proxy.call import Clock
 from sipfailover.proxy.commands import Forget, Keep
 from sipfailover.proxy.core import Core
@@ -192,7 +192,7 @@ class Registrar:
         core, registrant = self.core, line.registrant
         assert registrant is not None
         try:
-            bindings = bind(alive(registrant.bindings, now), request, flow, registrant.longest, now)
+            bindings = bind(alive(registrant.bindings, now), request, flow, registrant.longest, now, self._taken())
         except TooBrief as error:
             core.respond(tx, error.status, headers=((b"min-expires", b"%d" % EXPIRES_MIN),), now=now)
             return
@@ -203,6 +203,12 @@ class Registrar:
             headers.append((b"date", date.encode()))
         core.respond(tx, 200, headers=headers, now=now)
         self._moved(line, registrant, bindings, "it said goodbye", now)
+
+    def _taken(self) -> set[Address]:
+        """Where no PBX is: our listeners, and where the carriers are now."""
+        core = self.core
+        found = {(target.host, target.port) for line in core.trunks for target in line.trunk.targets}
+        return found | {(listen.host, listen.port) for listen in core.settings.listen}
 
     def _realm(self, request: Message) -> bytes:
         """The realm for this PBX: the domain that it registers at, or the realm of the carrier that has this domain. It

@@ -100,9 +100,12 @@ def _untried(call: Call, core: Core, tried: set[str], now: float, *, overflow: b
 
 
 def next_address(call: Call, attempt: Attempt, outcome: Outcome) -> Rung | None:
-    """Another address of the same trunk, where this one gave no service; None if another address would not help."""
+    """Another address of the same trunk, where this one gave no service; None if another address would not help.
+
+    That our machine has no way to this address (`local`) says nothing of the way to the next one.
+    """
     match outcome:
-        case Silent() | Unreachable(local=False, ringing=False) | Rejected(status=503, ringing=False):
+        case Silent() | Unreachable(ringing=False) | Rejected(status=503, ringing=False):
             line = attempt.line
         case _:
             return None

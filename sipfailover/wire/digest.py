@@ -12,7 +12,13 @@ from typing import NamedTuple
 
 from sipfailover.errors import WireError
 from sipfailover.wire.fields import QUOTE, SHOWN, end_of_quoted, is_token, quote, split_commas, unquote
-from sipfailover.wire.limits import MAX_CHALLENGE_BYTES, MAX_CHALLENGES, MAX_LINE_BYTES, MAX_NONCE_COUNT
+from sipfailover.wire.limits import (
+    MAX_CHALLENGE_BYTES,
+    MAX_CHALLENGES,
+    MAX_CHALLENGES_BYTES,
+    MAX_LINE_BYTES,
+    MAX_NONCE_COUNT,
+)
 from sipfailover.wire.message import Message, value_of
 
 HASHES: dict[bytes, str] = {
@@ -147,15 +153,19 @@ def challenges(response: Message) -> list[tuple[bytes, Challenge]]:
     """All challenges of a response that we could answer: (header of the answer in lower case, challenge), in order.
 
     Other schemes and unknown algorithms are passed over, and so is what cannot be read (RFC 8760 §2.4), unless
-    nothing else is left: then raises WireError with the first reason. No more than `MAX_CHALLENGES` are read.
+    nothing else is left: then raises WireError with the first reason. No more than `MAX_CHALLENGES` are read, and
+    `MAX_CHALLENGES_BYTES`.
     """
     found: list[tuple[bytes, Challenge]] = []
     broken: WireError | None = None
-    read = 0
+    read, left = 0, MAX_CHALLENGES_BYTES
     for name, line in response.fields:
         header = ANSWERED_BY.get(name)
         if header is None or read >= MAX_CHALLENGES:
             continue
+        left -= len(line)
+        if left < 0:
+            break
         try:
             schemes = _split(value_of(line))
         except WireError as error:

@@ -18,7 +18,7 @@ from sipfailover.errors import WireError
 from sipfailover.wire.compose import Header
 from sipfailover.wire.digest import HASHES, check_value, digest, octets, parameters
 from sipfailover.wire.fields import SHOWN, quote, split_commas, unquote
-from sipfailover.wire.limits import MAX_ANSWERS, MAX_NONCE_COUNT, MAX_NONCES_COUNTED
+from sipfailover.wire.limits import MAX_ANSWER_BYTES, MAX_ANSWERS, MAX_NONCE_COUNT, MAX_NONCES_COUNTED
 from sipfailover.wire.message import Message, value_of
 
 OFFERED = (b"SHA-256", b"MD5")
@@ -62,7 +62,9 @@ class Answer(NamedTuple):
 
     @classmethod
     def parse(cls, value: bytes) -> "Answer":
-        """Raises WireError (400) for what is no Digest answer, or lacks something that it needs."""
+        """Raises WireError (400) for what is no Digest answer, is too long for one, or lacks what it needs."""
+        if len(value) > MAX_ANSWER_BYTES:
+            raise WireError(f"answer of {len(value)} bytes, over {MAX_ANSWER_BYTES}")
         check_value(value)
         scheme, _, rest = value.partition(b" ")
         if scheme.lower() != b"digest":

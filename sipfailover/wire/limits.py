@@ -26,6 +26,10 @@ MAX_SECONDS = 2**31 - 1
 MAX_CHALLENGES = 16
 """Challenges of one 401 or 407 that are read, whatever their scheme; those below are passed over."""
 
+MAX_CHALLENGES_BYTES = 16_384
+"""All lines of the challenges of one answer. What is longer is passed over with those below it: a datagram full of them
+took 7 ms. Real ones have some 200 bytes each."""
+
 MAX_CHALLENGE_BYTES = 2_048
 """Realm, nonce and opaque of one challenge together: what we would have to send back in every request."""
 
@@ -40,6 +44,10 @@ MAX_NONCE_COUNT = 0xFFFFFFFF
 
 MAX_ANSWERS = 4
 """Authorization lines of one request that are read: a PBX that speaks to us and to a carrier may show both."""
+
+MAX_ANSWER_BYTES = 2_048
+"""One Authorization value. Those that telephones write have some 300, and anybody may send one: longer ones are not
+taken apart."""
 
 MAX_NONCES_COUNTED = 1_024
 """Nonces of ours whose count is remembered, which only right passwords make. Beyond it all that are as old as the one

@@ -87,16 +87,35 @@ class SipUri(NamedTuple):
             self.headers,
         )
 
+    def comparable(self) -> "Comparable":
+        """What two URIs are compared by. Made once by who compares with many: it takes a URI of 8 kB 1 ms."""
+        return Comparable(
+            (
+                self.scheme, _plain(self.user), _plain(self.password or b""), self.port, _plain_host(self.host),
+                *_sorted_headers(self.headers),
+            ),
+            _param_table(self.params),
+        )  # fmt: skip
+
     def same_as(self, other: "SipUri") -> bool:
         """True if the two are equivalent (§19.1.4; IPv6 addresses by value, RFC 5954 §4.2)."""
-        return (
-            self.scheme == other.scheme
-            and _plain(self.user) == _plain(other.user)
-            and _plain(self.password or b"") == _plain(other.password or b"")
-            and self.port == other.port
-            and _same_host(self.host, other.host)
-            and _same_params(self.params, other.params)
-            and _sorted_headers(self.headers) == _sorted_headers(other.headers)
+        return self.comparable().same_as(other.comparable())
+
+
+class Comparable(NamedTuple):
+    """A sip or sips URI as §19.1.4 compares it."""
+
+    fixed: tuple[object, ...]
+    """What must be equal: everything but the parameters."""
+    params: dict[bytes, bytes | None]
+
+    def same_as(self, other: "Comparable") -> bool:
+        """True if the two are equivalent: no parameter of both differs, and none of `NEVER_ALONE` is in one only."""
+        if self.fixed != other.fixed:
+            return False
+        one, two = self.params, other.params
+        return all(one[name] == two[name] for name in one.keys() & two.keys()) and all(
+            (name in one) == (name in two) for name in NEVER_ALONE
         )
 
 
@@ -220,22 +239,14 @@ def _plain(text: bytes) -> bytes:
     return b"".join(plain)
 
 
-def _same_host(one: bytes, other: bytes) -> bool:
-    if one.lower() == other.lower():
-        return True
-    if one[:1] != b"[" or other[:1] != b"[":
-        return False
+def _plain_host(host: bytes) -> bytes:
+    """In lower case; IPv6 in one spelling, where it is one."""
+    if host[:1] != b"[":
+        return host.lower()
     try:
-        return IPv6Address(bare(one)) == IPv6Address(bare(other))
+        return b"[%b]" % str(IPv6Address(bare(host))).encode()
     except AddressValueError:
-        return False
-
-
-def _same_params(one: bytes, other: bytes) -> bool:
-    first, second = _param_table(one), _param_table(other)
-    return all(first[name] == second[name] for name in first.keys() & second.keys()) and not (
-        NEVER_ALONE & (first.keys() ^ second.keys())
-    )
+        return host.lower()
 
 
 def _param_table(params: bytes) -> dict[bytes, bytes | None]:

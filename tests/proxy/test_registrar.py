@@ -710,9 +710,41 @@ def test_it_moves_to_another_address_and_is_known_and_called_there() -> None:
 
 
 def test_a_contact_at_somebody_elses_address_makes_nobody_else_the_pbx() -> None:
-    book = registered(office(), contact="sip:100@198.51.100.1:5060")
-    assert book.engine.core.admission.who(MAIN.host, MAIN.port) == book.line("main").peer
-    assert book >> received(BACKUP, invite(host="203.0.113.1:5060")) << send(BACKUP, 100) << send(MAIN, "INVITE")
+    somebody = flow("somebody else", "198.51.100.99")
+    book = registered(office(), contact="sip:100@198.51.100.99:5060")
+    assert book.engine.core.admission.who(somebody.host, somebody.port) is None
+    assert book >> received(BACKUP, invite(host="203.0.113.1:5060")) << send(BACKUP, 100) << send(somebody, "INVITE")
+
+
+@pytest.mark.parametrize("where", ["198.51.100.1:5060", "203.0.113.1", "192.0.2.1:5060", "192.0.2.1:5080"])
+@pytest.mark.parametrize("on_the_way", [False, True])
+def test_a_contact_or_a_path_at_a_carriers_address_or_ours_is_not_believed(where: str, on_the_way: bool) -> None:
+    """A call that comes in would go out to a carrier at our expense, in no book; or come back to us as a new one."""
+    headers = ((b"path", b"<sip:%b;lr>" % where.encode()),) if on_the_way else ()
+    contact = CONTACT if on_the_way else f"sip:+41900123456@{where}"
+    text = "pbx: {username: '100', password: geheim}\nlisten: [udp 192.0.2.1:5060, udp 192.0.2.1:5080]\n"
+    engine = Engine(settings(f"{text}monitor: {{options_every: 1h}}\ntrunks:{TRUNKS}"), Chance(1), 0.0)
+    book = Registry(engine)
+    assert book >> resolved("main", target(MAIN)) >> resolved("backup", target(BACKUP))
+    registered(book, contact=contact, headers=headers)
+    assert engine.core.admission.who(MAIN.host, MAIN.port) == book.line("main").peer
+    assert calling_in(book, HOME, has(uri=contact.encode()))
+    assert book >> received(HOME, answer(486)) << send(HOME, "ACK") << send(MAIN, 486)
+
+
+@pytest.mark.parametrize("path", [b"<tel:+41443210000>", b"<sip:proxy.example:0;lr>", b"<sip:a@>"])
+def test_a_path_that_is_no_way_is_refused(path: bytes) -> None:
+    """It would stand in the Request-URI of every call, where the PBX does not know itself."""
+    book = office()
+    headers = ((b"path", path),)
+    assert book >> received(HOME, register(headers=headers)) << send(HOME, 401)
+    assert book >> received(HOME, again(cseq=2, headers=headers)) << send(HOME, 400)
+    assert story(book) == "Not registered yet"
+
+
+@pytest.mark.parametrize("contact", ["sip:100@255.255.255.255", "sip:100@240.1.2.3:5060"])
+def test_a_contact_at_everybodys_address_is_called_where_it_came_from(contact: str) -> None:
+    assert calling_in(registered(office(), contact=contact), HOME, has(uri=contact.encode()))
 
 
 def test_behind_nat_it_is_called_where_it_came_from() -> None:

@@ -40,7 +40,9 @@ from tests.proxy.office import (
     THIRD,
     Office,
     calling,
+    doubt,
     down,
+    evidence,
     has,
     office,
     sent,
@@ -79,6 +81,21 @@ def test_the_first_address_is_dead_the_second_says_503_and_the_third_takes_the_c
         >> received(EDGES[2], answer(200))
     )  # fmt: skip
     assert book.line("main").trunk.health.state is State.UP
+    book.done()
+
+
+def test_an_address_to_which_we_have_no_way_says_nothing_of_the_next_one() -> None:
+    """A machine without a route to one network of the carrier, or to one telephone of several."""
+    book = several(2)
+    doubt(book)
+    assert (
+        calling(book, EDGES[0])
+        >> lost(target(EDGES[0]), "local: no route")
+        << send(EDGES[1], "INVITE")
+        << recorded(AttemptEnded, number=1, outcome="unreachable", reason="no route", verdict="next address")
+    )
+    assert evidence(book) == "nothing"
+    assert book >> received(EDGES[1], answer(486)) << send(EDGES[1], "ACK") << send(PBX, 486)
     book.done()
 
 

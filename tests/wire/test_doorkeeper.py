@@ -313,6 +313,16 @@ def test_eight_kilobytes_of_nastiness_take_less_than_5_ms(piece: bytes) -> None:
         assert best < 0.005, f"{best * 1000:.1f} ms"
 
 
+@pytest.mark.parametrize("piece", [b"\\a", b'\\"', b"x"])
+def test_a_datagram_full_of_answers_of_a_stranger_takes_less_than_2_ms(piece: bytes) -> None:
+    """Nobody is asked for a password before this is read, and each of a flood is."""
+    door = Doorkeeper(SECRET)
+    full = b'Digest username="100", nonce="n", uri="u", response="x", realm="' + piece * (8000 // len(piece)) + b'"'
+    asked = request(*[full] * MAX_ANSWERS, *[b"Digest " + b"a=b," * 1000] * MAX_ANSWERS)
+    best = min(timed(door, asked) for _ in range(5))
+    assert best < 0.002, f"{best * 1000:.1f} ms"
+
+
 def timed(door: Doorkeeper, asked: Message) -> float:
     start = time.perf_counter()
     with suppress(WireError):
