@@ -48,6 +48,7 @@ def test_check_says_what_the_file_means(cli, tmp_path: Path, capsys: pytest.Capt
         "  emergency 112, 117, 118, 142, 143, 144, 145, 147",
         "  status    http://127.0.0.1:8080/",
         "  history   not kept",
+        "  calls     in progress are lost by a restart: set history.file, or history.calls_file",
         "  log       info, text",
     ]
     assert err == ""

@@ -313,8 +313,8 @@ def to_bindings(record: bytes, offset: float) -> Bindings:
         assert isinstance(flow, Flow)
         found.append(
             Binding(
-                _raw(kept.aor), contact, SipUri.parse(contact).comparable(), _raw(kept.instance), _raw(kept.call_id), kept.cseq,
-                tuple(_raw(hop) for hop in kept.path), flow, target, fallback,
+                _raw(kept.aor), contact, SipUri.parse(contact).comparable(), _raw(kept.instance),
+                _raw(kept.call_id), kept.cseq, tuple(_raw(hop) for hop in kept.path), flow, target, fallback,
                 kept.since + offset, kept.expires_at + offset,
             )
         )  # fmt: skip
