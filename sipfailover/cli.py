@@ -116,11 +116,20 @@ def _probe(settings: "Settings", trunks: tuple[str, ...], call: str, caller: str
     if call and (why := preflight.objection(call, settings)):
         raise typer.BadParameter(why)
     fancy = sys.stdout.isatty() and (sys.stdout.encoding or "").lower().startswith("utf") and not as_json
-    write = (lambda line: None) if as_json else typer.echo
+    write = (lambda line: None) if as_json else _write_while_read
     sections = preflight.probe(settings, preflight.Wish(trunks, call, caller), write, fancy)
     told = preflight.as_json(sections)
-    typer.echo(json.dumps(told, indent=2, ensure_ascii=False) if as_json else preflight.summary(sections))
+    _write_while_read(json.dumps(told, indent=2, ensure_ascii=False) if as_json else preflight.summary(sections))
     return 0 if told["good"] else EXIT_FAILED
+
+
+def _write_while_read(text: str) -> None:
+    """Print, also when nobody reads it any more (`| head`): a check goes on to its end, which removes what it
+    registered."""
+    try:
+        typer.echo(text)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @profiles_app.callback(invoke_without_command=True)

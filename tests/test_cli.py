@@ -39,13 +39,14 @@ def test_check_says_what_the_file_means(cli, tmp_path: Path, capsys: pytest.Capt
         "a.yaml: good",
         "  PBX       pbx: udp 192.168.10.5:5060",
         "  listen    udp 0.0.0.0:5060, tcp 0.0.0.0:5060",
-        "  trunk 1   main: udp 192.0.2.1 (port from DNS, else 5060); "
-        "OPTIONS every 10s, Down after 3 failed, Up after 3 good",
-        "  trunk 2   backup: udp 192.0.2.2 (port from DNS, else 5060); "
-        "OPTIONS every 10s, Down after 3 failed, Up after 3 good",
+        "  trunk 1   main: udp 192.0.2.1:5060; OPTIONS every 10s, Down after 3 failed, Up after 3 good",
+        "  account   main: none, the carrier knows our address",
+        "  trunk 2   backup: udp 192.0.2.2:5060; OPTIONS every 10s, Down after 3 failed, Up after 3 good",
+        "  account   backup: none, the carrier knows our address",
         "  failover  next trunk after 4s without an answer or 12s without ringing; give up after 25s; "
         "back after 10m without a fault",
         "  emergency 112, 117, 118, 142, 143, 144, 145, 147",
+        "  inbound   while no PBX answers, calls that come in get 503",
         "  status    http://127.0.0.1:8080/",
         "  history   not kept",
         "  calls     in progress are lost by a restart: set history.file, or history.calls_file",

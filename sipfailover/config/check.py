@@ -118,7 +118,7 @@ def listeners_are_addresses(settings: Settings) -> Iterator[Finding]:
     for i, listen in enumerate(settings.listen):
         if not is_address(listen.host):
             text = f"'{listen.host}' is not an IP address of this machine: write for example udp 192.168.10.6:5060"
-            yield Finding(("listen", i), text)
+            yield Finding(("listen", i), text, compared=(("listen", i),))
 
 
 def transports_are_served(settings: Settings) -> Iterator[Finding]:
@@ -227,6 +227,12 @@ def accounts_are_whole(settings: Settings) -> Iterator[Finding]:
         elif trunk.register and trunk.password is None:
             text = f"there is no password: '{trunk.name}' cannot answer when the carrier asks for one"
             yield Finding(("trunks", i, "username"), text, warning=True)
+        elif trunk.password is not None and not (trunk.username or trunk.auth_username):
+            yield Finding(("trunks", i, "password"), "has no effect without a username", warning=True)
+        if not trunk.register:
+            for key in ("clear_old_registrations", "unregister_at_stop"):
+                if getattr(trunk, key):
+                    yield Finding(("trunks", i, key), "has no effect without registering", warning=True)
 
 
 def pbxs_can_be_reached(settings: Settings) -> Iterator[Finding]:

@@ -51,6 +51,8 @@ def forms_can_be_written(settings: Settings) -> Iterator[Finding]:
     """A form needs its prefixes."""
     numbering = settings.numbering
     national, abroad = ("numbering", "national_prefix"), ("numbering", "international_prefix")
+    if not numbering.country_code and any(form != "keep" for _, form in _forms(settings)):
+        yield Finding(("numbering", "country_code"), "is empty, but needed to write numbers in a form")
     for path, form in _forms(settings):
         if form in ("national", "international") and not numbering.international_prefix:
             text = f"{form} needs an international_prefix in the section numbering, for numbers abroad"

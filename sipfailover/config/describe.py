@@ -6,7 +6,7 @@ from typing import Any
 from sipfailover.config.model import Settings
 from sipfailover.config.tls import described
 from sipfailover.config.trunk import TrunkSettings
-from sipfailover.config.words import SIP_PORT, SIPS_PORT, TEXT_OR_NUMBER, Address, spell
+from sipfailover.config.words import SIP_PORT, SIPS_PORT, TEXT_OR_NUMBER, Address, is_address, spell
 from sipfailover.profiles import in_use, names
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -17,7 +17,8 @@ def describe(settings: Settings) -> Iterator[str]:
     if settings.site:
         yield f"site      {settings.site}"
     for pbx in settings.pbx:
-        yield f"PBX       {pbx.name}: {pbx}"
+        form = "" if pbx.number_format == "keep" else f"; numbers as {pbx.number_format}"
+        yield f"PBX       {pbx.name}: {pbx}{form}"
     where = f", known outside as {settings.public_address}" if settings.public_address else ""
     yield f"listen    {', '.join(str(listen) for listen in settings.listen)}{where}"
     if settings.tls.certificate_file and (whose := described(settings.tls.certificate_file)):
@@ -25,6 +26,9 @@ def describe(settings: Settings) -> Iterator[str]:
         yield f"tls       our certificate is {whose}{asked}"
     for trunk in sorted(settings.trunks, key=lambda trunk: trunk.tier):
         yield f"trunk {trunk.tier:<3} {_trunk(settings, trunk)}"
+        yield f"account   {trunk.name}: {_account(trunk)}"
+        if numbers := "; ".join(_numbers(trunk)):
+            yield f"numbers   {trunk.name}: {numbers}"
         if trunk.name in settings.profiles:
             yield f"profile   {trunk.name}: {in_use(settings.profiles[trunk.name])}"
     failover = settings.failover
@@ -36,7 +40,12 @@ def describe(settings: Settings) -> Iterator[str]:
     if failover.next_trunk_on or failover.never_retry:
         also, never = ", ".join(failover.next_trunk_on), ", ".join(failover.never_retry)
         yield f"outcomes  next trunk also on: {also or 'nothing more'}; never retried also: {never or 'nothing more'}"
-    yield f"emergency {', '.join(settings.emergency.numbers) or 'no numbers'}"
+    emergency = settings.emergency
+    first = f"; first over {', then '.join(emergency.first)}" if emergency.first else ""
+    yield f"emergency {', '.join(emergency.numbers) or 'no numbers'}{first}"
+    overflow = settings.inbound.overflow
+    instead = f"calls that come in go to {overflow} over a trunk" if overflow else "calls that come in get 503"
+    yield f"inbound   while no PBX answers, {instead}"
     yield f"status    http://{settings.status.listen}/" if settings.status.listen else "status    off"
     history = settings.history
     yield f"history   {history.file}, kept for {spell(history.keep)}" if history.file else "history   not kept"
@@ -52,7 +61,8 @@ def describe(settings: Settings) -> Iterator[str]:
 def _trunk(settings: Settings, trunk: TrunkSettings) -> str:
     monitor = settings.monitor_for(trunk)
     port = SIPS_PORT if trunk.transport == "tls" else SIP_PORT
-    host = str(Address(trunk.host, trunk.port)) if trunk.port else f"{trunk.host} (port from DNS, else {port})"
+    known = trunk.port or (port if is_address(trunk.host) else None)
+    host = str(Address(trunk.host, known)) if known else f"{trunk.host} (port from DNS, else {port})"
     if trunk.transport == "tls":
         names = dict.fromkeys(name for name in (trunk.domain, trunk.host) if name)
         host += f", with a certificate for {trunk.tls.server_name or ' or '.join(names)}"
@@ -61,6 +71,39 @@ def _trunk(settings: Settings, trunk: TrunkSettings) -> str:
         f"{trunk.name}: {trunk.transport} {host}{channels}; OPTIONS every {spell(monitor.options_every)}, "
         f"Down after {monitor.down_after} failed, Up after {monitor.up_after} good"
     )
+
+
+def _account(trunk: TrunkSettings) -> str:
+    """Who we are there, and whether we register."""
+    if not trunk.username:
+        return "none, the carrier knows our address"
+    domain = f" at {trunk.domain}" if trunk.domain else ""
+    other = f", auth_username {trunk.auth_username}" if trunk.auth_username else ""
+    whose = f"{trunk.username}{domain}{other}"
+    if trunk.register:
+        return f"registers as {whose}, for {spell(trunk.register_expires)}"
+    return f"{whose}, not registered: the carrier knows our address"
+
+
+def _numbers(trunk: TrunkSettings) -> Iterator[str]:
+    """How numbers are written and which may be shown, as far as it is not "as they come"."""
+    forms = {
+        "called": trunk.called_format or trunk.number_format,
+        "caller": trunk.caller_format or trunk.number_format,
+        "coming in": trunk.inbound_format or trunk.number_format,
+    }
+    forms["identity headers"] = trunk.identity_format or forms["caller"]
+    if len(set(forms.values())) > 1:
+        yield ", ".join(f"{what} {form}" for what, form in forms.items())
+    elif trunk.number_format != "keep":
+        yield f"all {trunk.number_format}"
+    if trunk.allowed_caller_ids:
+        others = f", {trunk.caller_id} instead of others" if trunk.caller_id else ""
+        yield f"shows {', '.join(map(str, trunk.allowed_caller_ids))}{others}"
+    elif trunk.caller_id:
+        yield f"shows every caller, {trunk.caller_id} after a 403"
+    for pair in trunk.ddi:
+        yield f"{pair.carrier} here are {pair.house} in the house"
 
 
 def json_schema() -> dict[str, Any]:

@@ -27,6 +27,7 @@ MISSING = {
     "name": "is missing: give the trunk a short name, as in 'name: main'",
     "host": "is missing: write a host name or an IP address",
 }
+ONE_VALUE = "takes one value, not a section or a list"
 
 
 def explain(tree: Tree, error: "ErrorDetails", root: type[BaseModel] = Settings) -> Problem:
@@ -60,24 +61,26 @@ def _unknown(path: Path, root: type[BaseModel]) -> str:
     key, known = str(path[-1]), _known_keys(path[:-1], root)
     if root is Settings and (key in LATER or (key == "numbers" and path[:-1] != ("emergency",))):
         return f"'{key}' is not part of this version: remove it"
+    elsewhere = _sections_with(key, str(path[0]), root)
+    if elsewhere:
+        return f"unknown setting '{key}' here, it belongs under '{elsewhere[0]}'"
     hint = nearest(key, known)
     if hint:
         return f"unknown setting '{key}'{hint}"
-    elsewhere = _sections_with(key, root)
-    if elsewhere:
-        return f"unknown setting '{key}' here, it belongs under '{elsewhere[0]}'"
     return f"unknown setting '{key}', known here: {', '.join(known)}"
 
 
 def _sentence(error: "ErrorDetails", path: Path, written: str | None, root: type[BaseModel]) -> str:
     kind, context = error["type"], error.get("ctx", {})
     shown = "" if written is None else f"'{written}'"
+    if kind != "missing" and written == "":
+        return "has no value: write one or remove the line"
     if kind == "value_error" and "${" in shown:  # the sentence would show what the variable hides
         return f"what {shown} stands for cannot be used here"
     if kind == "value_error":
         return str(context["error"])
-    if kind != "missing" and written == "":
-        return "has no value: write one or remove the line"
+    if kind == "literal_error" and written is None:
+        return ONE_VALUE
     if kind == "literal_error":
         allowed = [word.strip("'") for word in str(context["expected"]).replace(" or ", ", ").split(", ")]
         return f"{shown} is not known{nearest(written or '', allowed) or ', allowed: ' + ', '.join(allowed)}"
@@ -99,7 +102,7 @@ def _sentence(error: "ErrorDetails", path: Path, written: str | None, root: type
     if kind in ("tuple_type", "list_type"):
         return "must be a list: begin each entry with '- '"
     if kind in ("string_type", "int_type", "float_type", "bool_type", "int_parsing", "float_parsing"):
-        return "takes one value, not a section or a list" if written is None else f"{shown} cannot be read"
+        return ONE_VALUE if written is None else f"{shown} cannot be read"
     return f"{shown} cannot be used: {error['msg']}"
 
 
@@ -149,9 +152,15 @@ def _section_of(annotation: Any) -> type[BaseModel] | None:
     return None
 
 
-def _sections_with(key: str, root: type[BaseModel]) -> list[str]:
-    return [
-        name
-        for name, field in root.model_fields.items()
-        if (inner := _section_of(field.annotation)) is not None and key in keys_of(inner)
-    ]
+def _sections_with(key: str, near: str, root: type[BaseModel]) -> list[str]:
+    """Where a key is known, as in `trunks: identity` and `trunks`; first what is below the section `near`, then the
+    outer sections."""
+    outer = {name: inner for name, field in root.model_fields.items() if (inner := _section_of(field.annotation))}
+    nested = {
+        f"{name}: {below}": inner
+        for name, section in outer.items()
+        for below in keys_of(section)
+        if (inner := section_of(section, below))
+    }
+    found = [name for name, section in (outer | nested).items() if key in keys_of(section)]
+    return sorted(found, key=lambda name: not name.startswith(f"{near}: "))

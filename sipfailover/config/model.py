@@ -23,6 +23,7 @@ from sipfailover.config.words import (
     Host,
     Name,
     Network,
+    OneLine,
     OwnAddress,
     PublicHost,
     Seconds,
@@ -55,7 +56,7 @@ class Pbx(Section):
     """Certificates, with transport: tls."""
     networks: Annotated[tuple[Network, ...], BeforeValidator(as_list)] = ()
     """More addresses and networks that are this PBX, as in 192.168.10.0/28. Default: none."""
-    username: Text = ""
+    username: OneLine = ""
     """With this name and the password the PBX registers with us, and calls reach it where it registered from. A PBX
     that was made for the carrier keeps the name that the carrier gave it. Default: none, it does not register."""
     password: Secret | None = None

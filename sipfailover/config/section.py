@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
-from sipfailover.config.words import Outcome, Whole, as_list, lower
+from sipfailover.config.words import Outcome, Whole, as_list, lower, one_line
 
 Transport = Annotated[Literal["udp", "tcp", "tls"], BeforeValidator(lower)]
 Port = Annotated[Whole, Field(ge=1, le=65535)]
-Secret = Annotated[SecretStr, Field(min_length=1, max_length=1024)]
+Secret = Annotated[SecretStr, Field(min_length=1, max_length=1024), BeforeValidator(one_line)]
 Outcomes = Annotated[tuple[Outcome, ...], BeforeValidator(as_list)]
 
 

@@ -89,6 +89,8 @@ def read_secret(path: FilePath) -> str:
         raise ValueError(f"{path} is not UTF-8 text") from error
     if not secret:
         raise ValueError(f"{path} is empty")
+    if len(secret.splitlines()) > 1:
+        raise ValueError(f"{path} has several lines: a secret is one")
     return secret
 
 

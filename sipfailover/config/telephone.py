@@ -68,14 +68,18 @@ def number(value: object) -> object:
     text = value.translate(_FOR_THE_EYE)
     if _NUMBER.fullmatch(text):
         return text
-    hint = f": write +{text[2:]}" if text.startswith("00") and text.isdecimal() else ", for example +41443210000"
+    hint = ", for example +41443210000"
+    if text.startswith("0") and text.isdecimal():
+        hint = f": write +{text[2:]}" if text.startswith("00") else f": write +41{text[1:]} (41: your country code)"
     raise ValueError(f"'{value}' is not an international number{hint}")
 
 
 def numbers(value: object) -> object:
     """One number, or a range whose end is written with the digits that differ: `+41443210000-19`."""
-    if not isinstance(value, str):
+    if isinstance(value, Numbers):
         return value
+    if not isinstance(value, str):
+        raise ValueError("takes a number or a range of numbers, for example +41443210000-19")
     text = value.strip()
     match = _RANGE.fullmatch(text)
     first = number(match[1] if match else text)
@@ -100,8 +104,10 @@ def _begins_a_range(before: str) -> bool:
 
 def prefix(value: object) -> object:
     """`00 -> +`: what the number begins with, an arrow, what stands there instead. Either side may be empty."""
-    if not isinstance(value, str):
+    if isinstance(value, Prefix):
         return value
+    if not isinstance(value, str):
+        raise ValueError('takes rules in quotation marks, as in "00 -> +"')
     begins, arrow, becomes = (part.strip() for part in value.partition("->"))
     if not arrow:
         raise ValueError(f"'{value}' has no arrow: write what the number begins with, ->, and what it becomes")
@@ -113,8 +119,11 @@ def prefix(value: object) -> object:
 
 def ddi(value: object) -> object:
     """A mapping from numbers of the carrier to numbers of the house, as a list of pairs."""
+    if isinstance(value, tuple):
+        return value  # pairs already
     if not isinstance(value, dict):
-        return value
+        example = "+41315550000-9: +41443210000-9"
+        raise ValueError(f"takes the carrier's numbers, a colon and those of the house, below it: {example}")
     pairs: list[Ddi] = []
     for carrier, house in value.items():
         left, right = numbers(str(carrier)), numbers(house)

@@ -12,6 +12,7 @@ from sipfailover.config.words import (
     Host,
     Name,
     Network,
+    OneLine,
     Seconds,
     Text,
     Whole,
@@ -142,12 +143,12 @@ class TrunkSettings(Section):
     domain: Host | None = None
     """The carrier's SIP domain, when it differs from the host that we send to: in the account's address and in the
     addresses of calls. Default: the host."""
-    username: Text = ""
+    username: OneLine = ""
     """The account's name: in the address that we register, and for the password unless auth_username is given.
     Default: none."""
-    auth_username: Text = ""
+    auth_username: OneLine = ""
     """The name that goes with the password, when the carrier has another one for it. Default: the username."""
-    realm: Text = ""
+    realm: OneLine = ""
     """The only realm that gets the password. Default: whoever challenges us at the carrier's address."""
     password: Secret | None = None
     """The account's password; better ${NAME} or password_file than the password itself. Default: none."""

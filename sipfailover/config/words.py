@@ -107,8 +107,18 @@ def host(value: object) -> object:
     if re.fullmatch(r"[\d.]+", text):
         raise ValueError(f"'{value}' is not an IP address")
     if len(text) > 253 or not all(_LABEL.fullmatch(label) for label in text.removesuffix(".").split(".")):
-        raise ValueError(f"'{value}' is neither an IP address nor a host name")
+        raise ValueError(f"'{value}' is neither an IP address nor a host name{_as_dns_has_it(text)}")
     return text
+
+
+def _as_dns_has_it(text: str) -> str:
+    """How a name with letters beyond ASCII is written: SIP and certificates know that form alone."""
+    try:
+        written = text.encode("idna").decode()
+    except UnicodeError:
+        return ""
+    known = written != text and all(_LABEL.fullmatch(label) for label in written.removesuffix(".").split("."))
+    return f": write {written}" if known else ""
 
 
 def public_host(value: object) -> object:
@@ -180,8 +190,6 @@ def own_address(value: object) -> object:
         if not is_address(address.host):
             raise ValueError(f"'{address.host}' is not an IP address of this machine: write for example 127.0.0.1:8080")
         return address
-    if isinstance(value, list | tuple) and len(value) == 2:
-        return Address(str(value[0]), int(value[1]))
     raise ValueError("write address and port, for example 127.0.0.1:8080, or off")
 
 
@@ -268,6 +276,13 @@ def text_of(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def one_line(value: object) -> object:
+    """Text that goes into a line of SIP. The message does not show it: it may be a password."""
+    if isinstance(value, str) and any(sign < " " or sign == "\x7f" for sign in value):
+        raise ValueError("has a line break, a tab or another control character: write it on one line")
+    return value
+
+
 TEXT_OR_NUMBER = {"type": ["string", "integer"]}
 DURATION_SCHEMA = {
     "anyOf": [{"type": "string", "pattern": r"^(\d+(\.\d+)?(ms|s|m|h|d)\s*)+$"}, {"const": 0}],
@@ -278,6 +293,7 @@ Seconds = Annotated[float, BeforeValidator(duration), WithJsonSchema(DURATION_SC
 YesNo = Annotated[bool, BeforeValidator(yes_or_no), WithJsonSchema({"enum": [True, False, "yes", "no", "on", "off"]})]
 Whole = Annotated[int, BeforeValidator(whole_number)]
 Text = Annotated[str, BeforeValidator(text_of), WithJsonSchema(TEXT_OR_NUMBER)]
+OneLine = Annotated[Text, BeforeValidator(one_line)]
 Host = Annotated[str, BeforeValidator(host), WithJsonSchema({"type": "string"})]
 PublicHost = Annotated[str, BeforeValidator(public_host), WithJsonSchema({"type": "string"})]
 Name = Annotated[

@@ -401,11 +401,14 @@ class Engine:
         if flow.host not in self._strangers and len(self._strangers) < STRANGERS_TOLD_MAX:
             self._strangers.add(flow.host)
             first = data[:60].partition(b"\r")[0].decode("latin-1")
+            hint = "if it is your PBX, write its address under pbx"
+            if any(line.registrant is not None and not line.trunk.targets for line in self.core.pbxs):
+                hint = "if it is your PBX, it has to register before it calls, or needs its address under pbx"
             self.core.log(
                 "warning",
                 f"messages from {flow.host} are ignored: it is neither a PBX nor a trunk",
                 first=first,
-                hint="if it is your PBX, write its address under pbx",
+                hint=hint,
             )
 
 

@@ -17,6 +17,7 @@ from sipfailover.proxy.watch import LOCAL, WORDS, Watch
 from sipfailover.transaction import Input, Transaction
 from sipfailover.trunk import (
     ANSWER_WITHIN,
+    OUR_REGISTRATION,
     Ask,
     Evidence,
     InboundSeen,
@@ -309,7 +310,7 @@ class Registering:
         if evidence.status == 503 and sign is not None:
             sign = Sign.RETRY_AFTER if evidence.retry_after else Sign.PROBE_503
         if sign is not None and evident:
-            destination = "REGISTER" if sign is Sign.CALL_FAULT else ""
+            destination = OUR_REGISTRATION if sign is Sign.CALL_FAULT else ""
             seen = Evidence(sign, what, destination, evidence.retry_after, evidence.sent_at)
             silent = line.silent
             self.watch.observe(line, seen, now)

@@ -4,6 +4,7 @@ from .addresses import ASKED_EVERY as ASKED_EVERY
 from .addresses import Addresses as Addresses
 from .answers import Input as Input
 from .answers import judge as judge
+from .evidence import OUR_REGISTRATION as OUR_REGISTRATION
 from .evidence import Change as Change
 from .evidence import Evidence as Evidence
 from .evidence import HealthRules as HealthRules

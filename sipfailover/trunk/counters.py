@@ -7,7 +7,7 @@ monotonic.
 from collections import deque
 from dataclasses import replace
 
-from sipfailover.trunk.evidence import EVIDENCE_KEPT, Evidence, HealthRules, duration, many
+from sipfailover.trunk.evidence import EVIDENCE_KEPT, OUR_REGISTRATION, Evidence, HealthRules, duration, many
 from sipfailover.trunk.judgement import DROPS, FAULTS, REFUSALS, SLOWNESS, Series
 
 CALLS_REMEMBERED = 900.0
@@ -118,7 +118,9 @@ def count_quick_check(counters: Counters, evidence: Evidence, now: float) -> Non
     counters.probes_failed += 1
     counters.probe_failing = True
     _failed(counters, evidence, now)
-    counters.why = f"{asked_after}then {evidence.what}"
+    said, bracket, reason = evidence.what.partition(" (")
+    known = bracket and f"({reason}" in asked_after  # a reason may be long, and is told once
+    counters.why = f"{asked_after}then {said if known else evidence.what}"
 
 
 def forget_probes(counters: Counters, _evidence: Evidence, _now: float) -> None:
@@ -171,7 +173,8 @@ def count_fault(counters: Counters, evidence: Evidence, now: float) -> None:
     _call_failed(counters, evidence, now)
     failures = list(counters.faults.values())
     if len(failures) == 1:
-        counters.why = f"a call failed with {what}"
+        failed = "our registration failed: " if evidence.destination == OUR_REGISTRATION else "a call failed with "
+        counters.why = failed + what
     else:
         kinds = " and ".join(dict.fromkeys(kind for _, kind in failures))
         within = duration(now - failures[0][0])

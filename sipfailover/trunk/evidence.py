@@ -9,6 +9,8 @@ from enum import IntEnum
 
 EVIDENCE_KEPT = 8
 """Rows of evidence behind one change. Older ones are in the ledger, as attempts and probes."""
+OUR_REGISTRATION = "REGISTER"
+"""Stands where the number called does, for a fault code to a registration."""
 SHOWN, HIDDEN = 5, 4
 """Of a number called, evidence shows so many characters at most, and never the last ones."""
 

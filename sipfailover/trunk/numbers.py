@@ -160,17 +160,28 @@ def replace_prefix(text: bytes, rules: tuple[PrefixRule, ...]) -> bytes:
     return text
 
 
+CLIR_CODES = (b"*31#", b"#31#")
+"""Dialled before a number to hide the caller, or to show it, for one call. Whoever did so and needs help needs help."""
+
+
 def emergency_spellings(numbers: Iterable[str], plan: NumberPlan) -> dict[bytes, bytes]:
     """Every spelling of the emergency numbers → the number as it must go out.
 
     numbers: `emergency.numbers`. Known are they themselves, and they behind the outside line, the national prefix, or
-    the country code with a plus or the international prefix: 0112, +41112, 0041112, 00041112.
+    the country code with a plus or the international prefix: 0112, +41112, 0041112, 00041112. All of these also behind
+    the code that hides or shows the caller (*31#112), and with the # that ends dialling on some telephones.
     """
     out, code = plan.outside_line, plan.country_code
     abroad = plan.international_prefix + code
     prefixes = (b"+" + code, abroad, out + abroad, out + plan.national_prefix, plan.national_prefix, out, b"")
     bare = [number.encode() for number in numbers]
-    return {prefix + number: number for prefix in prefixes for number in bare}
+    return {
+        clir + prefix + number + end: number
+        for clir in (b"", *CLIR_CODES)
+        for prefix in prefixes
+        for number in bare
+        for end in (b"", b"#")
+    }
 
 
 def bare_emergency(number: bytes, spellings: Mapping[bytes, bytes]) -> bytes | None:

@@ -152,11 +152,13 @@ class Probe:
         return self.sent_at is not None and sent_at >= self.sent_at
 
     def hurry(self, now: float, health: Health) -> None:
-        """Health has changed or a call has failed: ask as soon as the present state wants it, in doubt at once."""
+        """Health has changed or a call has failed: ask as soon as the present state wants it, in doubt at once; but not
+        sooner than `FAST` after an answer, or three 503 within three round trips would be an outage."""
         if self.quick and self.sent_at is not None:
             return
         if health.in_doubt:
-            self.next_at = min(self.next_at, now)
+            soonest = (self.ended_at or now) + min(self.rules.every, FAST) if self.status else now
+            self.next_at = min(self.next_at, max(now, soonest))
         else:
             self.next_at = min(self.next_at, now + self.interval(health))
 

@@ -228,9 +228,11 @@ def _trunk_families(view: EngineView) -> Iterator[Metric]:
         tier.add_metric(name, trunk.tier)
         calls.add_metric(name, trunk.calls_now)
         no_answer.add_metric(name, trunk.no_answer_within)
-    pbx_up = _gauge("pbx_up", "1 unless the PBX is Down.", labels=("pbx",))
+    pbx_up = _gauge(
+        "pbx_up", "1 while calls can go to the PBX: not Down, and registered if it has to.", labels=("pbx",)
+    )
     for pbx in view.pbxs:
-        pbx_up.add_metric([pbx.name], pbx.health != "Down")
+        pbx_up.add_metric([pbx.name], pbx.carries_new_calls)
     yield from (up, state, carries, active, tier, calls, no_answer, pbx_up)
 
 

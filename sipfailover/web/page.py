@@ -80,6 +80,8 @@ class Page:
 def sign(trunk: TrunkView) -> tuple[str, str]:
     """(shape, word) of a card: what people ordered, where that differs from `enabled`, else what was observed."""
     if trunk.order == "enabled":
+        if not (trunk.tier or trunk.carries_new_calls) and trunk.registration.startswith("Not registered"):
+            return "suspect", "Not registered"  # a PBX of which nothing was observed cannot be Up
         return trunk.health.lower(), trunk.health
     return "off", trunk.order.capitalize()
 

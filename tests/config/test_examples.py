@@ -9,10 +9,11 @@ import yaml
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from sipfailover.config import Settings, load
+from sipfailover.config import Settings, describe, load
 from sipfailover.config.explain import keys_of, section_of
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+README = EXAMPLES.parent / "README.md"
 CONFIGURATIONS = sorted(path.name for path in EXAMPLES.glob("*.yaml") if path.name != "compose.yaml")
 ENVIRONMENT = {
     "ALPHATEL_PASSWORD": "a", "BETAVOIP_PASSWORD": "b", "STATUS_TOKEN": "c", "SWISSCOM_PASSWORD": "d",
@@ -51,6 +52,21 @@ def test_the_practice_has_both_carriers_from_their_profiles(folder: Path) -> Non
     shown = {"+41443210007": backup.ddi[0].carrier, "+41315550007": backup.ddi[0].house}
     assert ("+41315550007" in shown["+41443210007"], "+41443210007" in shown["+41315550007"]) == (True, True)
     assert set(settings.profiles) == {"swisscom", "peoplefone"}
+
+
+def test_check_tells_back_what_the_practice_wrote(folder: Path) -> None:
+    told = list(describe(load(str(folder / "swisscom-and-peoplefone.yaml"), ENVIRONMENT)))
+    assert told == [
+        line.removeprefix("  ").replace("/etc/sipfailover", str(folder)) for line in printed("swisscom-and-peoplefone")
+    ]
+
+
+def printed(name: str) -> list[str]:
+    """What the README shows of `check` for this example, without the first line."""
+    shown = README.read_text().partition(f"$ sipfailover check -c {name}.yaml\n")[2].partition("```")[0]
+    first, *lines = shown.splitlines()
+    assert first == f"{name}.yaml: good"
+    return lines
 
 
 def test_the_smallest_example_has_twelve_lines() -> None:

@@ -33,7 +33,7 @@ def test_what_can_be_written(text: str, meant: When, window: tuple[float, float]
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "no time for a return"),
+        ("", "has no value: write one or remove the line"),
         ("night", "no time for a return"),
         ("02:00", "no time for a return"),
         ("02:60-05:00", "no clock shows"),

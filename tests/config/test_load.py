@@ -484,3 +484,80 @@ def test_a_pbx_s_form_is_judged_like_a_trunk_s() -> None:
     assert told(text) == [
         "1:35 pbx.0.number_format: national needs an international_prefix in the section numbering, for numbers abroad"
     ]
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("diversion: drop", "unknown setting 'diversion' here, it belongs under 'trunks: identity'"),
+        ("ca_file: x.pem", "unknown setting 'ca_file' here, it belongs under 'trunks: tls'"),
+        ("overflow: +41791234567", "unknown setting 'overflow' here, it belongs under 'inbound'"),
+        ("pasword: x", "unknown setting 'pasword', did you mean 'password'?"),
+        ("channels:", "has no value: write one or remove the line"),
+        ("register_expires: ''", "has no value: write one or remove the line"),
+        ("number_format: [e164]", "takes one value, not a section or a list"),
+        ("ddi: [+41315550000-9]", "takes the carrier's numbers, a colon and those of the house, below it: +41315550000-9: +41443210000-9"),
+        ("called_prefixes: {'00': '+'}", 'takes rules in quotation marks, as in "00 -> +"'),
+        ("allowed_caller_ids: {+41315550000: x}", "takes a number or a range of numbers, for example +41443210000-19"),
+    ],
+)  # fmt: skip
+def test_what_stands_wrong_in_a_trunk_is_told_once_and_in_our_words(written: str, expected: str) -> None:
+    (problem,) = problems(f"pbx: 192.168.10.5\ntrunks:\n  - name: main\n    host: 192.0.2.1\n    {written}\n")
+    assert problem.text == expected
+
+
+def test_a_name_beyond_ascii_is_told_as_dns_has_it() -> None:
+    (problem,) = problems("pbx: 192.168.10.5\ntrunks: [{name: a, host: sip.zürich.example}]\n")
+    assert (
+        problem.text == "'sip.zürich.example' is neither an IP address nor a host name: write sip.xn--zrich-kva.example"
+    )
+
+
+def test_a_national_number_is_told_with_its_country_code() -> None:
+    (problem,) = problems(GOOD + "inbound: {overflow: 0791234567}\n")
+    assert problem.text == "'0791234567' is not an international number: write +41791234567 (41: your country code)"
+
+
+def test_an_address_in_pieces_is_none() -> None:
+    (problem,) = problems(GOOD + "status: {listen: [a, b]}\n")
+    assert problem.text == "write address and port, for example 127.0.0.1:8080, or off"
+
+
+def test_a_listener_without_an_address_is_told_once() -> None:
+    assert [p.text for p in problems(GOOD + "listen: [{transport: tcp}]\n")] == [
+        "is missing: write a host name or an IP address"
+    ]
+
+
+def test_account_settings_without_an_account_are_told() -> None:
+    text = "pbx: 192.168.10.5\ntrunks: [{name: a, host: 192.0.2.1, password: x, unregister_at_stop: yes}, {name: b, host: 192.0.2.2}]\n"
+    assert [w.partition(": ")[2] for w in warned(text)][-2:] == [
+        "has no effect without a username",
+        "has no effect without registering",
+    ]
+
+
+def test_forms_need_a_country_code() -> None:
+    text = "pbx: {host: 192.168.10.5, number_format: e164}\n" + TRUNKS + "numbering:\n  country_code:\n"
+    assert [p.text for p in problems(text)] == ["is empty, but needed to write numbers in a form"]
+    assert settings(GOOD + "numbering: {country_code: ''}\n").numbering.country_code == ""
+
+
+def test_a_secret_file_with_several_lines_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "pw").write_text("geheim\nund mehr\n")
+    (tmp_path / "a.yaml").write_text(
+        "pbx: 192.168.10.5\ntrunks: [{name: a, host: 192.0.2.1, username: u, password_file: pw}]\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        load(str(tmp_path / "a.yaml"))
+    (problem,) = caught.value.problems
+    assert problem.text == f"{tmp_path / 'pw'} has several lines: a secret is one"
+
+
+@pytest.mark.parametrize("key", ["username", "auth_username", "realm", "password"])
+def test_what_goes_into_a_line_of_sip_is_one_line(key: str) -> None:
+    text = f'pbx: 192.168.10.5\ntrunks: [{{name: a, host: 192.0.2.1, {key}: "geheim\\r\\nX: y"}}]\n'
+    (problem,) = problems(text)
+    assert problem.path == f"trunks.0.{key}"
+    assert problem.text.startswith("has a line break, a tab or another control character")
+    assert "geheim" not in problem.text

@@ -172,7 +172,7 @@ def test_check_says_whom_certificates_are_for(ca: Authority, tmp_path: Path) -> 
     (own,) = [line for line in lines if line.startswith("tls ")]
     assert own.startswith("tls       our certificate is for we.example, *.we.example, until 2")
     assert own.endswith(", asks for theirs")
-    (trunk,) = [line for line in lines if "main:" in line]
+    (trunk,) = [line for line in lines if line.startswith("trunk 1   main:")]
     assert (
         "tls sip.carrier.example (port from DNS, else 5061), with a certificate for carrier.example or sip.ca" in trunk
     )

@@ -4,6 +4,7 @@ import datetime
 import json
 import re
 import ssl
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from tests.transport.ends import closed_port, udp_peer
 MAIN, BACKUP = "127.0.71.7", "127.0.72.8"
 """Loopback addresses that are not neighbours."""
 TRUNK = "{name: %s, host: %s, port: %d%s}"
+ROOT = Path(__file__).parents[2]
 ACCOUNT = ', username: u, auth_username: u4711, password: "${SECRET}", domain: carrier.example'
 
 
@@ -118,6 +120,22 @@ def test_a_whole_check(town: Town) -> None:
     assert town.main.methods() == ["OPTIONS", "REGISTER", "REGISTER", "REGISTER"], "nothing that costs money"
     assert town.main.bound == set()
     assert "secret" not in out
+
+
+def test_a_check_whose_reader_left_goes_on_to_its_end(town: Town) -> None:
+    town.check()
+    file = town.folder / "a.yaml"
+    command = [sys.executable, "-m", "sipfailover", "check", "-c", file, "--probe"]
+    town.main.heard.clear()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == f"{file}: good\n".encode()
+        process.stdout.close()
+        assert b"Traceback" not in process.stderr.read()
+        assert process.wait(30) == 0
+    assert town.main.methods()[-1] == "REGISTER"
+    assert town.main.bound == set(), "removed again"
 
 
 def test_json_has_the_same(town: Town) -> None:

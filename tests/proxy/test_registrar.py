@@ -615,7 +615,13 @@ def test_a_call_goes_out_from_where_it_registered_unasked_and_its_credentials_st
 
 def test_a_call_before_it_registers_is_a_strangers() -> None:
     book = office()
-    assert book >> received(HOME, invite(host="192.168.10.5:5060")) << sends_nothing()
+    book.engine.receive(HOME, invite(host="192.168.10.5:5060"), book.now)
+    (said,) = book.engine.take()
+    assert isinstance(said, Log)
+    assert said.text.startswith("messages from 192.168.10.5 are ignored")
+    assert said.fields["hint"] == (
+        "if it is your PBX, it has to register before it calls, or needs its address under pbx"
+    )
 
 
 def test_options_are_answered_and_asked_at_the_contact() -> None:

@@ -402,7 +402,7 @@ def test_a_caller_who_shows_the_trunks_own_number_already_has_nothing_else_to_sh
 # -- numbers of emergency calls ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dialled", ["112", "0112", "+41112", "0041112"])
+@pytest.mark.parametrize("dialled", ["112", "0112", "+41112", "0041112", "*31#112", "#31#0112", "112#"])
 def test_an_emergency_number_goes_out_bare_and_the_caller_is_shown(dialled: str) -> None:
     book = fussy()
     hidden = invite(dialled, headers=((b"privacy", b"id"),))

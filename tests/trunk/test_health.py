@@ -320,6 +320,19 @@ def test_a_fault_in_trial_doubles_the_hold_down_up_to_the_cap() -> None:
     assert health.why == "a call failed with 503 Service Unavailable; relapse 4, so it stays out for at least 30 min"
 
 
+def test_a_refused_registration_is_not_told_as_a_call() -> None:
+    health = fresh(HealthRules())
+    health.observe(Evidence(Sign.CALL_FAULT, "401 Unauthorized to REGISTER", "REGISTER"), 0.0)
+    assert health.why == "our registration failed: 401 Unauthorized to REGISTER"
+
+
+def test_a_reason_is_told_once() -> None:
+    health = fresh(HealthRules())
+    health.observe(Evidence(Sign.PROBE_FAILED, "certificate has expired"), 0.0)
+    health.observe(Evidence(Sign.PROBES_SILENT, "5 OPTIONS within 1 s had no answer (certificate has expired)"), 1.0)
+    assert health.why == "1 check failed (certificate has expired); then 5 OPTIONS within 1 s had no answer"
+
+
 def test_relapses_are_forgotten_with_health() -> None:
     health = fresh(HealthRules(down_after=1, up_after=1, stable_for=10.0))
     now = 0.0

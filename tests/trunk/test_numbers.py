@@ -242,7 +242,7 @@ def test_it_is_known_without_an_outside_line_too(number: str, prefix: bytes) -> 
     "text",
     [
         b"", b"1", b"11", b"1120", b"1414", b"1450", b"14500", b"+411170000", b"0117000000", b"0041443210117",
-        b"+49112", b"0049112", b"112@evil", b"0000112", b"1-1", b"sos", b"*112", b"112#", b"0" * 100 + b"112", b"11 2",
+        b"+49112", b"0049112", b"112@evil", b"0000112", b"1-1", b"sos", b"*112", b"0" * 100 + b"112", b"11 2",
     ],
 )  # fmt: skip
 def test_numbers_that_begin_or_end_alike_are_no_calls_for_help(text: bytes) -> None:

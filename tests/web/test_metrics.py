@@ -11,7 +11,7 @@ from sipfailover.proxy.facts import AttemptEnded, CallEnded, ProbeEnded, Registr
 from sipfailover.web import Metrics
 from sipfailover.web.metrics import REROUTES_REMEMBERED_MAX
 from tests.web.office import Office
-from tests.web.picture import ACCOUNT, BACKUP, MAIN, NOW, failed_over, picture, wall
+from tests.web.picture import ACCOUNT, BACKUP, MAIN, NOW, PBX, failed_over, picture, wall
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -95,6 +95,11 @@ def test_trunks_are_read_from_the_engine_at_the_scrape() -> None:
     assert value(samples, "last_failover_timestamp_seconds") == wall(NOW - 187).timestamp()
     assert value(samples, "calls") == 2
     assert value(samples, "transactions") == 7
+
+
+def test_a_pbx_that_has_not_registered_is_not_up() -> None:
+    view = picture(pbxs=(replace(PBX, carries_new_calls=False, registration="Not registered yet"),))
+    assert value(read(Metrics(version="1", loop="uvloop"), view), "pbx_up", pbx="pbx") == 0
 
 
 def test_a_registration_shows_how_it_stands_and_what_became_of_it() -> None:

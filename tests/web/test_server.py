@@ -221,6 +221,16 @@ async def test_the_page_renders_every_picture(client: Client, office: Office, vi
     assert (await client.get("/")).status == 200
 
 
+async def test_a_pbx_that_has_not_registered_is_not_shown_as_up(client: Client, office: Office) -> None:
+    office.view = picture(
+        pbxs=(replace(PBX, name="office", carries_new_calls=False, registration="Not registered yet"),)
+    )
+    page = await (await client.get("/")).text()
+    card = page[page.index("<h3>office</h3>") :]
+    assert "<strong>Not registered</strong>" in card
+    assert "<strong>Up</strong>" not in card
+
+
 async def test_everything_the_page_needs_is_served_here(client: Client) -> None:
     page = await (await client.get("/")).text()
     links = [part.split('"')[0] for part in page.split('href="')[1:]]
