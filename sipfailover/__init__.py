@@ -25,8 +25,10 @@ The map, from the wire up. Imports point down this list only; a test holds it.
                (requests in a call), `stray` (answers that come too late), `outside` (OPTIONS to us), `watch` (probes,
                health), `experience` (what calls show of a trunk), `blame` (is it us, is it the number?),
                `registering` (with carriers), `keepalive` (empty packets for the NATs), `registrar` (PBXs that
-               register with us), `bindings` (where those are)
-`ledger`       the evidence, in SQLite, written by one thread that no call waits for
+               register with us), `bindings` (where those are); `keepsake` (what outlives the process, as records),
+               `restoring` (calls again), `rollcall` (are both ends still there?)
+`ledger`       the evidence, in SQLite, written by one thread that no call waits for; `journal`, the calls that must
+               outlive us
 `web`          page, status, metrics and health over HTTP: pure functions of one frozen picture (`proxy.view`)
 `simulator`    telephones, carriers and networks in virtual time, with their own SIP; the demo; and rehearsals:
                `scenario` (what goes wrong), `rehearsal` (it is lived through), `rules` (what must hold), `figures`
@@ -42,8 +44,8 @@ Where is …? Timer B: `transaction/invite_client`. Why did it fail over: `routi
 interval: `trunk/probe`, its default in `config/model`. When do we register again: `trunk/lease`. Why may a PBX not
 register: `proxy/registrar`. For how long is an address avoided: `trunk/addresses`. How is a name looked up:
 `transport/lookup`. Who is shown as the caller: `trunk/identity`. A connection that is open and yet dead:
-`proxy/wedged`. Which answer wins: `routing/best`. A TCP stream cut in pieces: `wire/framing`. What is stored:
-`ledger/schema.sql`.
+`proxy/wedged`. What is left after `kill -9`: `proxy/keepsake`. Which answer wins: `routing/best`. A TCP stream cut in
+pieces: `wire/framing`. What is stored: `ledger/schema.sql`.
 """
 
 __version__ = "0.1.0"

@@ -20,8 +20,8 @@ from sipfailover.chance import Chance
 from sipfailover.config import Settings, describe
 from sipfailover.errors import TransportError
 from sipfailover.flow import Flow, Send, Target
-from sipfailover.ledger import Ledger
-from sipfailover.proxy import Drop, Engine, Log, Record
+from sipfailover.ledger import TIDY_EVERY, Journal, Ledger
+from sipfailover.proxy import Drop, Engine, Forget, Keep, Log, Record
 from sipfailover.transport import Expiry, Pool, Resolver, Tls, peers_of
 from sipfailover.web import Metrics, WebServer
 
@@ -52,6 +52,7 @@ class App:
         self.expiry = Expiry(self.tls, self._say)
         self.metrics = Metrics(version=__version__, loop=loop_name, certificates=self._certificates)
         self.ledger = Ledger(settings.history.file, wall, keep=settings.history.keep)
+        self.journal = Journal(settings.history.calls_file_used)
         self.pool = Pool(
             loop,
             received=self._received,
@@ -72,6 +73,7 @@ class App:
         self._looked_at = 0.0
         self._lag = 0.0
         self._lag_timer: asyncio.TimerHandle | None = None
+        self._tidy_timer: asyncio.TimerHandle | None = None
         self._certificates_timer: asyncio.TimerHandle | None = None
 
     # -- start and end ------------------------------------------------------------------------------------------------
@@ -83,6 +85,7 @@ class App:
         for listen in self.settings.listen:
             self.pool.listen(listen.transport, listen.host, listen.port)
         self.ledger.start()
+        self._restore()
         self.resolver.start(peers_of(self.settings))
         self._settled()
         await self._start_web()
@@ -93,6 +96,19 @@ class App:
         for warning in self.settings.warnings:
             self.log.warning(str(warning))
         self.log.info("ready", version=__version__, loop=self.loop_name, page=self.web.url if self.web else "off")
+
+    def _restore(self) -> None:
+        """Go on with the calls of an earlier process. Only now: with our addresses bound, there is no other one."""
+        now = time.monotonic()
+        records = self.journal.open(now)
+        if self.journal.is_on:
+            self.engine.restore(records, now)
+            self._settled()
+            self._tidy()
+
+    def _tidy(self) -> None:
+        self.journal.tidy(time.monotonic())
+        self._tidy_timer = self.loop.call_later(TIDY_EVERY, self._tidy)
 
     async def _start_web(self) -> None:
         listen, token = self.settings.status.listen, self.settings.status.token
@@ -122,7 +138,7 @@ class App:
     async def stop(self) -> None:
         """Close everything."""
         await self._leave()
-        for timer in (self._alarm, self._lag_timer, self._certificates_timer):
+        for timer in (self._alarm, self._lag_timer, self._tidy_timer, self._certificates_timer):
             if timer is not None:
                 timer.cancel()
         self.resolver.close()
@@ -131,6 +147,7 @@ class App:
         await self.pool.closed()
         if self.web is not None:
             await self.web.stop()
+        self.journal.close()
         await self.loop.run_in_executor(None, self.ledger.close)
 
     async def _leave(self) -> None:
@@ -186,6 +203,10 @@ class App:
         for command in self.engine.take():
             if isinstance(command, Send):
                 self.pool.send(command.to, command.data)
+            elif isinstance(command, Keep):
+                self.journal.keep(command.records, command.instead_of)
+            elif isinstance(command, Forget):
+                self.journal.forget(command.key)
             elif isinstance(command, Record):
                 self._record(command)
             elif isinstance(command, Drop):
@@ -229,7 +250,8 @@ class App:
         self._certificates_timer = self.loop.call_later(CERTIFICATES_EVERY, self._look_at_certificates)
 
     def _warnings(self) -> list[str]:
-        return [*map(str, self.settings.warnings), *self.expiry.warnings(self.loop.time())]
+        calls = [f"Calls would not survive a restart: {self.journal.problem}"] if self.journal.problem else []
+        return [*map(str, self.settings.warnings), *calls, *self.expiry.warnings(self.loop.time())]
 
     def _certificates(self) -> list[tuple[str, str, float]]:
         held = self.tls.held(self.loop.time())

@@ -494,3 +494,58 @@ def test_a_signal_ends_it_with_exit_code_0_and_a_last_line(tmp_path: Path, numbe
         assert process.wait(10) == 0
     assert "ended" in lines[-1]
     assert any(f"loop={'asyncio' if missing else 'uvloop'}" in line for line in lines)
+
+
+# ---- calls and restarts
+
+
+def test_a_call_goes_on_after_the_service_was_restarted(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with town(tmp_path) as here:
+            leg = here.call()
+            await until(lambda: leg.acked_at, "answered")
+            await here.app.stop()
+            here.app = App(parse(here.text), here.loop, "asyncio")
+            await here.app.start()
+            status = await here.status()
+            assert [(one["state"], one["trunk"]) for one in status["calls"]["shown"]] == [("answered", "main")]
+            assert here.app.engine.core.lines["main"].trunk.calls_now == 1
+            here.hang_up(leg)
+            await until(lambda: here.main.legs[0].ended_at, "hung up at the carrier")
+            assert (await here.status())["calls"]["now"] == 0
+            assert not here.phone.trouble
+            assert not here.main.trouble
+
+    play(asyncio.new_event_loop, story)
+    assert rows(tmp_path / "history.db", "SELECT run, result, trunk, ended_by FROM calls WHERE run = 2") == [
+        (2, "answered", "main", "caller")
+    ]
+    assert b"call/1 [" not in (tmp_path / "calls.journal").read_bytes().splitlines()[-1]
+
+
+def test_a_calls_file_that_cannot_be_used_is_told_and_calls_go_on(tmp_path: Path) -> None:
+    text = SETTINGS.replace("%(history)s", "%(history)s, calls_file: %(calls)s")
+
+    async def story() -> None:
+        async with town(tmp_path, text=text, calls=tmp_path) as here:
+            leg = here.call()
+            await until(lambda: leg.acked_at, "answered")
+            (told,) = [one for one in (await here.status())["warnings"] if "restart" in one]
+            assert "left alone" in told
+            here.hang_up(leg)
+            await until(lambda: here.main.legs[0].ended_at, "hung up at the carrier")
+
+    play(asyncio.new_event_loop, story)
+
+
+def test_without_a_history_nothing_is_kept(tmp_path: Path) -> None:
+    text = SETTINGS.replace("history: {file: %(history)s}", "")
+
+    async def story() -> None:
+        async with town(tmp_path, text=text) as here:
+            leg = here.call()
+            await until(lambda: leg.acked_at, "answered")
+            assert not here.app.engine.core.keeping
+
+    play(asyncio.new_event_loop, story)
+    assert list(tmp_path.iterdir()) == []

@@ -49,6 +49,7 @@ def test_check_says_what_the_file_means(cli, tmp_path: Path, capsys: pytest.Capt
         "  inbound   while no PBX answers, calls that come in get 503",
         "  status    http://127.0.0.1:8080/",
         "  history   not kept",
+        "  calls     in progress are lost by a restart: set history.file, or history.calls_file",
         "  log       info, text",
     ]
     assert err == ""

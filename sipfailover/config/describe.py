@@ -49,6 +49,12 @@ def describe(settings: Settings) -> Iterator[str]:
     yield f"status    http://{settings.status.listen}/" if settings.status.listen else "status    off"
     history = settings.history
     yield f"history   {history.file}, kept for {spell(history.keep)}" if history.file else "history   not kept"
+    calls = history.calls_file_used
+    yield (
+        f"calls     go on after a restart, by {calls}"
+        if calls
+        else "calls     in progress are lost by a restart: set history.file, or history.calls_file"
+    )
     yield f"log       {settings.log.level}, {settings.log.format}"
 
 

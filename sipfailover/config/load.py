@@ -185,7 +185,7 @@ def _open_to_all_text(file: FilePath) -> str:
     return f"everybody on this machine may read the secrets in {file}: chmod o-r {file}"
 
 
-FILES = {"history": ("file",), "tls": ("certificate_file", "key_file", "client_ca_file")}
+FILES = {"history": ("file", "calls_file"), "tls": ("certificate_file", "key_file", "client_ca_file")}
 """Sections → keys that name files."""
 PEER_FILES = ("ca_file", "certificate_file", "key_file")
 """The same of the section `tls` of a trunk or PBX."""

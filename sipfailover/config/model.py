@@ -5,6 +5,7 @@ is judged by `check`. A trunk's own section is in `trunk`. The docstring under a
 schema` and in the documentation.
 """
 
+import os
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
@@ -226,6 +227,14 @@ class History(Section):
     """An SQLite file, made when missing. Relative to this file. Default: nothing is kept."""
     keep: Annotated[Seconds, Field(ge=3600, le=3660 * 86400)] = 400 * 86400.0
     """How long records are kept, 1h to ten years. Default 400d."""
+    calls_file: Text | None = None
+    """A file for the calls in progress, so that they go on after a restart or a crash; on a local disk. Relative to
+    this file. Default: calls.journal beside file; without file, calls do not outlive the service."""
+
+    @property
+    def calls_file_used(self) -> str | None:
+        """Where calls in progress are kept; None: nowhere."""
+        return self.calls_file or (os.path.join(os.path.dirname(self.file), "calls.journal") if self.file else None)
 
 
 class Log(Section):

@@ -8,9 +8,13 @@
     ledger.flush(seconds) -> bool     # waits until what was recorded is written (tests, tools)
     ledger.close()                    # writes the rest, waits CLOSE_SECONDS at most
 
+    Journal(path: str | None)         # the calls that must outlive us, beside it: see `journal`
+
 `store` is the file (schema, versions, damage), `ledger` the thread in front of it, `queries` reads.
 """
 
+from .journal import TIDY_EVERY as TIDY_EVERY
+from .journal import Journal as Journal
 from .ledger import Ledger as Ledger
 from .queries import last_calls as last_calls
 from .queries import last_registration_changes as last_registration_changes

@@ -2,6 +2,8 @@
 
 from .commands import Command as Command
 from .commands import Drop as Drop
+from .commands import Forget as Forget
+from .commands import Keep as Keep
 from .commands import Log as Log
 from .commands import Record as Record
 from .commands import Send as Send

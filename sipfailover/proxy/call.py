@@ -1,5 +1,6 @@
 """A call and its attempts, as the engine keeps them: values, no behaviour. Times are seconds, monotonic."""
 
+from dataclasses import dataclass
 from enum import IntEnum
 
 from sipfailover.flow import PeerKey
@@ -48,10 +49,27 @@ class Clock(IntEnum):
     """A trunk wants to be asked, or its health has a deadline."""
     REGISTER = 108
     """A registration wants to be renewed, or has a deadline."""
+    ROLL_CALL = 111
+    """It is time to ask the ends of some calls whether they are still there."""
     KEEP_ALIVE = 109
     """The NAT on the way to a trunk wants to see a packet."""
     UNREGISTER = 110
     """A registration of a PBX with us runs out."""
+
+
+@dataclass(slots=True)
+class Presence:
+    """What is known of whether the two ends of a call are still there. See `rollcall`."""
+
+    next_at: float
+    """When to ask again."""
+    restored_at: float | None = None
+    """It came from an earlier process; None: it began here."""
+    caller: str = ""
+    """What the calling side said last: see `rollcall.SAID`; empty while its answer is awaited."""
+    called: str = ""
+    silent: int = 0
+    """Times in a row that neither answered."""
 
 
 class Attempt:
@@ -99,10 +117,11 @@ class Call:
         "a", "addresses", "answered_at", "attempt", "attempts", "b", "called", "caller", "direction", "emergency",
         "faulted",
         "finals", "first_choice", "give_up", "give_up_at", "invite_key", "keys", "line", "number", "overflowed",
-        "progress", "request", "ringing_at", "round", "said", "source", "started_at", "tried", "uri",
+        "presence", "progress", "request", "ringing_at", "round", "said", "source", "started_at", "traits", "tried",
+        "uri",
     )  # fmt: skip
 
-    def __init__(self, number: int, direction: str, source: Line, request: Message, a: Leg, now: float) -> None:
+    def __init__(self, number: int, direction: str, source: Line, request: Message | None, a: Leg, now: float) -> None:
         self.number = number
         self.direction = direction
         self.source = source
@@ -147,6 +166,10 @@ class Call:
         self.give_up_at = 0.0
         self.keys: list[bytes] = []
         """Keys of all its legs that can be found."""
+        self.traits: tuple[object, ...] = ()
+        """What its record says that may change: see `keepsake.traits`."""
+        self.presence: Presence | None = None
+        """How its two ends answered the roll call; None before the first."""
 
     @property
     def rerouted(self) -> bool:

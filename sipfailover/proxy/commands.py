@@ -22,6 +22,24 @@ class Drop:
 
 
 @dataclass(slots=True)
+class Keep:
+    """Store these records so that they outlive the process, before anything that follows is done; and take others out
+    with the same stroke. If that cannot be done, calls go on, and would not survive a restart."""
+
+    records: tuple[tuple[str, bytes], ...]
+    """(key without spaces, record without line feeds). A record takes the place of an older one with its key."""
+    instead_of: tuple[str, ...] = ()
+    """Keys of records that are not needed any more."""
+
+
+@dataclass(slots=True)
+class Forget:
+    """This record is not needed any more. There is no hurry: to find it in the next process would do no harm."""
+
+    key: str
+
+
+@dataclass(slots=True)
 class Record:
     """Keep this fact: the ledger stores it, metrics count it. Losing it costs evidence, never a call."""
 
@@ -37,4 +55,4 @@ class Log:
     fields: dict[str, object]
 
 
-Command = Send | Drop | Record | Log
+Command = Send | Drop | Record | Log | Keep | Forget

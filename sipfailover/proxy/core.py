@@ -4,18 +4,19 @@ The engine owns the tables; calls, attempts and legs refer to each other by key 
 can be printed and nothing is kept alive by a circle.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sipfailover.chance import Chance
 from sipfailover.config import Settings
 from sipfailover.flow import Target
-from sipfailover.proxy.call import Attempt, Call, Progress
-from sipfailover.proxy.commands import Command, Log, Record
+from sipfailover.proxy import keepsake
+from sipfailover.proxy.call import Attempt, Call, Clock, Progress
+from sipfailover.proxy.commands import Command, Forget, Keep, Log, Record
 from sipfailover.proxy.facts import CallEnded, Fact
 from sipfailover.proxy.leg import Leg
 from sipfailover.proxy.line import Line, pbx_lines, trunk_lines
 from sipfailover.routing import Admission
-from sipfailover.transaction import Layer, TimerQueue, Transaction
+from sipfailover.transaction import Layer, Timer, TimerQueue, Transaction
 from sipfailover.trunk import emergency_spellings, number_plan
 from sipfailover.wire import Message, compose
 
@@ -29,6 +30,9 @@ RESULTS = {486: "busy", 600: "busy", 408: "no answer", 480: "no answer", 487: "c
 """Final status → result of a call."""
 TRUNK_FAILED, PBX_FAILED = "trunk failed", "PBX failed"
 """Results of calls that nothing could carry, out and in: what a carrier owes us must not count our own PBX."""
+
+CALLS_LOOKED_AT_EVERY = 60.0
+"""Seconds, at most, between two looks at whom the roll call asks, while there are answered calls."""
 
 
 class Core:
@@ -52,6 +56,12 @@ class Core:
         self.call_count = 0
         self.legs: dict[bytes, Leg] = {}
         """`Leg.key` → leg: every dialog in which a request may come."""
+        self.keeping = False
+        """Whether calls are stored so that they outlive this process. Otherwise records would be made for nobody."""
+        self.epoch: Callable[[float], float] = lambda at: at
+        """`now` as seconds since 1970."""
+        self.roll_timer: Timer | None = None
+        """Runs while there are answered calls."""
         self.draining = False
         self.debug = settings.log.level == "debug"
         self.emergency_numbers = emergency_spellings(settings.emergency.numbers, number_plan(settings.numbering))
@@ -98,16 +108,53 @@ class Core:
             call.keys.append(key)
         self.legs[key] = leg
 
+    def keep(self, call: Call, now: float, more: tuple[tuple[str, bytes], ...] = ()) -> None:
+        """Have an answered call outlive this process, as it stands now. `more`: what is stored with it. On the path."""
+        if self.keeping:
+            self.out.append(Keep((self.call_kept(call, now), *more), (f"{keepsake.TRY}{call.number}",)))
+
+    def keep_try(self, call: Call, attempt: Attempt, now: float) -> None:
+        """Have the next process end an attempt in good order, which nobody could go on with. On the path."""
+        tx = self.layer.servers.get(call.invite_key) if self.keeping else None
+        if tx is not None:
+            record = keepsake.try_record(call, attempt, tx, self.epoch, now)
+            self.out.append(Keep(((f"{keepsake.TRY}{call.number}", record),)))
+
+    def call_kept(self, call: Call, now: float) -> tuple[str, bytes]:
+        """The key and the record of an answered call. On the path."""
+        assert call.b is not None
+        call.traits = (*keepsake.traits(call.a), *keepsake.traits(call.b))
+        return (f"{keepsake.CALL}{call.number}", keepsake.call_record(call, self.epoch, now))
+
+    def answer_kept(self, call: Call, tx: Transaction, data: bytes) -> tuple[tuple[str, bytes], ...]:
+        """The record of the 2xx that answers its INVITE, for `keep`."""
+        if not self.keeping:
+            return ()
+        return ((f"{keepsake.ANSWER}{call.number}", keepsake.answer_record(call.number, tx, data)),)
+
+    def keep_changed(self, call: Call, now: float) -> None:
+        """Store it again if what its record says has changed enough."""
+        if call.traits and call.b is not None:
+            traits = (*keepsake.traits(call.a), *keepsake.traits(call.b))
+            if traits != call.traits:
+                self.keep(call, now)
+
     def remove(self, leg: Leg) -> None:
         """This dialog is over."""
+        if leg.kept:
+            self.out.append(Forget(leg.kept))
+            leg.kept = ""
         for timer in (leg.again, leg.give_up):
             if timer is not None:
                 timer.stop()
         leg.again = leg.give_up = None
         self.legs.pop(leg.key, None)
 
-    def end(self, call: Call, status: int, ended_by: str, now: float, result: str = "") -> None:
-        """A call is over: tell it, and forget it. Legs that still wait for something are kept by who removes them."""
+    def end(
+        self, call: Call, status: int, ended_by: str, now: float, result: str = "", *, at: float | None = None
+    ) -> None:
+        """A call is over: tell it, and forget it. Legs that still wait for something are kept by who removes them.
+        `at`: when it ended, if that was not just now."""
         if call.progress is Progress.OVER:
             return
         answered = call.answered_at is not None
@@ -122,9 +169,13 @@ class Core:
             leg = self.legs.get(key)
             if leg is not None and leg.call == call.number:
                 self.remove(leg)
+        if call.traits:
+            self._unkeep(call)
+        elif self.keeping:
+            self.out.append(Forget(f"{keepsake.TRY}{call.number}"))
         self.record(
             CallEnded(
-                at=now,
+                at=now if at is None else at,
                 call=call.number,
                 direction=call.direction,
                 caller=call.caller,
@@ -142,6 +193,27 @@ class Core:
                 emergency=call.emergency,
             )
         )
+
+    def _unkeep(self, call: Call) -> None:
+        """It need not outlive this process any more; its BYEs under way must, until they are answered."""
+        byes = []
+        for key in call.keys:
+            leg = self.legs.get(key)
+            if leg is not None:
+                line = call.source if leg.caller else call.line
+                leg.kept = keepsake.BYE + leg.local_tag.decode("latin-1")
+                byes.append((leg.kept, keepsake.bye_record(leg, line.name if line is not None else "")))
+        gone = (f"{keepsake.CALL}{call.number}", f"{keepsake.ANSWER}{call.number}")
+        self.out.append(Keep(tuple(byes), gone))
+
+    def look_at_calls(self, seconds: float, now: float) -> None:
+        """Have the roll call look after the calls in so many seconds, or sooner if that is planned already."""
+        timer = self.roll_timer
+        if timer is not None:
+            if timer.due <= now + seconds:
+                return
+            timer.stop()
+        self.roll_timer = self.timers.start(seconds, now, Clock.ROLL_CALL, self)
 
     def line_at(self, target: Target) -> Line | None:
         """The trunk or PBX that a TLS peer is, or that is known at this address."""

@@ -1,6 +1,7 @@
 """The engine: everything between bytes in and bytes out, without a socket, a clock or a task (DESIGN.md §2.2).
 
     engine = Engine(settings, Chance(), now)
+    engine.restore(records, now)               # what an earlier one has kept; this one keeps, too
     engine.resolved("main", targets, now)      # the shell tells where trunks and PBXs are
     engine.receive(flow, data, now)            # one message came
     engine.lost(where, reason, now)            # something could not be delivered
@@ -12,7 +13,7 @@ Time is seconds on one monotonic clock. Nothing here waits, and no error of a pe
 answered, or dropped and counted. This room receives and hands on; the rooms beside it decide and act.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from sipfailover.chance import Chance
@@ -31,6 +32,8 @@ from sipfailover.proxy.ladder import DRAIN_RETRY_AFTER, Ladder
 from sipfailover.proxy.line import Line
 from sipfailover.proxy.registering import Registering, Registers
 from sipfailover.proxy.registrar import Registrar
+from sipfailover.proxy.restoring import Restoring
+from sipfailover.proxy.rollcall import RollCall, RollCalled
 from sipfailover.proxy.stray import Stray
 from sipfailover.proxy.view import EngineView
 from sipfailover.proxy.watch import Asked, AskedOther, Watch
@@ -42,6 +45,8 @@ from sipfailover.wire import Message, compose
 CALLS_MAX = 20_000
 """Calls in progress. A further one is refused with 503, which costs its caller a redial and nobody else anything."""
 BUSY_RETRY_AFTER = (b"retry-after", b"5")
+EPOCH_HOLDS = 1.0
+"""Seconds for which the difference between our clock and the time of day is believed to stay the same."""
 STRANGERS_TOLD_MAX = 256
 """Strange addresses that the log has told of. Further ones are only counted."""
 
@@ -63,6 +68,9 @@ class Engine:
         self.inside = Inside(core, self.watch)
         self.stray = Stray(core, self.inside)
         self.ladder = Ladder(core, self.watch, self.inside, self.stray)
+        self.rollcall = RollCall(core, self.inside)
+        if wall is not None:
+            core.epoch = _epoch(wall)
         self._strangers: set[str] = set()
         self._clocks: dict[int, Callable[..., None]] = {
             Clock.NO_ANSWER: self.ladder.ring,
@@ -75,9 +83,16 @@ class Engine:
             Clock.WATCH: lambda line, _clock, now: self.watch.wake(line, now),
             Clock.REGISTER: lambda line, _clock, now: self.registering.wake(line, now),
             Clock.KEEP_ALIVE: lambda line, _clock, now: self.keepalive.wake(line, now),
+            Clock.ROLL_CALL: lambda _core, _clock, now: self.rollcall.wake(now),
             Clock.UNREGISTER: lambda line, _clock, now: self.registrar.wake(line, now),
         }
         self.watch.start(now)
+
+    def restore(self, records: Iterable[tuple[str, bytes]], now: float) -> None:
+        """Begin with what an earlier engine has kept (`Keep`): its answered calls go on. From now on ours are kept, so
+        that the next one has them. Once, before anything is received."""
+        self.core.keeping = True
+        Restoring(self.core, self.inside, self.registrar, self.rollcall).restore(records, now)
 
     # -- inputs -------------------------------------------------------------------------------------------------------
 
@@ -254,6 +269,8 @@ class Engine:
                     self.registering.follow(user.line, now)
         elif isinstance(user, AskedOther):
             self.watch.heard_other(tx, user, what, message, now)
+        elif isinstance(user, RollCalled):
+            self.rollcall.heard(tx, user, what, message, now)
         elif isinstance(user, Registers):
             self.registering.heard(tx, user, what, message, now)
         elif what is Input.REQUEST and message is not None and flow is not None and source is not None:
@@ -393,6 +410,19 @@ class Engine:
                 first=first,
                 hint=hint,
             )
+
+
+def _epoch(wall: Callable[[float], datetime]) -> Callable[[float], float]:
+    """`wall` as seconds since 1970, for every answered call: how the two clocks differ is looked up once a second."""
+    offset, until = 0.0, float("-inf")
+
+    def epoch(at: float) -> float:
+        nonlocal offset, until
+        if at >= until:
+            offset, until = wall(at).timestamp() - at, at + EPOCH_HOLDS
+        return at + offset
+
+    return epoch
 
 
 def _phrase(error: WireError) -> bytes:

@@ -62,8 +62,8 @@ class CallEnded:
     """Seconds the caller waited for the first 18x or 2xx."""
     answered_at: float | None
     ended_by: str
-    """`caller` (also before the answer), `called`, `sipfailover` (with the reason in the log), or empty when it was
-    refused."""
+    """`caller` (also before the answer), `called`, `sipfailover` (with the reason in the log), `unseen` (neither end
+    knew anything of it any more when they were asked: it ended at `at` or before), or empty when it was refused."""
     call_id: str
     """Call-ID as the calling side knows it."""
 

@@ -11,7 +11,9 @@ from sipfailover.flow import Send, Target
 from sipfailover.proxy import experience
 from sipfailover.proxy.answers import answer_inside
 from sipfailover.proxy.call import Call, Clock
+from sipfailover.proxy.commands import Forget
 from sipfailover.proxy.core import REQUESTS, Core
+from sipfailover.proxy.keepsake import ANSWER
 from sipfailover.proxy.leg import Leg
 from sipfailover.proxy.line import Line
 from sipfailover.proxy.referral import remember, translate
@@ -112,6 +114,9 @@ class Inside:
         relayed = Relayed(request.method, leg.key, partner.key, tx.key, b"", line, _exchange(line))
         tx.user = relayed
         self._send(relayed, request, leg, partner, now)
+        call = self.core.calls.get(leg.call)
+        if call is not None:
+            self.core.keep_changed(call, now)
 
     def _line(self, leg: Leg) -> Line | None:
         """The trunk or PBX at the other end of this leg; None when the call is over."""
@@ -163,7 +168,7 @@ class Inside:
         leg = core.legs.get(relayed.leg)
         if what is Input.LOST and relayed.method == INVITE and tx.state is PROCEEDING:
             return  # the peer has it, and its answer needs nothing that was lost
-        if what is Input.LOST and leg is not None and not relayed.fallback and self._other_way(leg, tx.to):
+        if what is Input.LOST and leg is not None and not relayed.fallback and self.other_way(leg, tx.to):
             relayed.fallback = True
             core.layer.request(tx.key[0], relayed.method, tx.data, leg.to, relayed, now)
             return
@@ -203,6 +208,8 @@ class Inside:
                     return
             if relayed.method in WITH_CONTACT and b"contact" in message.first:
                 leg.aim(message)
+                if leg.call in core.calls:
+                    core.keep_changed(core.calls[leg.call], now)
         if server is None or server.request is None:
             return  # nobody asks any more
         data = answer_inside(server, origin, message)
@@ -266,7 +273,7 @@ class Inside:
                 del self.invites[key]
 
     @staticmethod
-    def _other_way(leg: Leg, lost: Target) -> bool:
+    def other_way(leg: Leg, lost: Target) -> bool:
         """True if the leg has, or takes now, another address than the one where something was lost."""
         if leg.to == lost and leg.fallback is not None:
             leg.to, leg.fallback = leg.fallback, None
@@ -274,14 +281,14 @@ class Inside:
 
     # -- 2xx and ACK --------------------------------------------------------------------------------------------------
 
-    def answer(self, leg: Leg, tx: Transaction, status: int, data: bytes, now: float) -> None:
-        """Send a 2xx to an INVITE, and again until its ACK comes (§13.3.1.4)."""
+    def answer(self, leg: Leg, tx: Transaction, status: int, data: bytes, now: float, *, left: float = LIFE) -> None:
+        """Send a 2xx to an INVITE, and again until its ACK comes (§13.3.1.4). `left`: seconds to wait for that."""
         core = self.core
         core.layer.respond(tx, status, data, now)
         leg.answer, leg.answer_key = data, tx.key
         leg.interval = T1
         leg.again = core.timers.start(T1, now, Clock.ANSWER_AGAIN, leg)
-        leg.give_up = core.timers.start(LIFE, now, Clock.NO_ACK, leg)
+        leg.give_up = core.timers.start(left, now, Clock.NO_ACK, leg)
 
     def ring(self, leg: Leg, clock: Clock, now: float) -> None:
         """A 2xx is not acknowledged yet."""
@@ -289,6 +296,12 @@ class Inside:
         if clock is Clock.NO_ACK:
             call = core.calls.get(leg.call)
             partner = core.legs.get(leg.partner)
+            if leg.restored and partner is not None:
+                # Perhaps the ACK came to the process before us, and the peer does not care to repeat it. If it never
+                # came, the called side gives up by itself; and the roll call asks both.
+                self._quiet(leg)
+                partner.ack_cseq = partner.success_cseq
+                return
             core.log("warning", f"call {leg.call}: the answer was never acknowledged, so it is ended", leg=str(leg))
             self.hang_up(leg, now)
             if partner is not None:
@@ -309,11 +322,7 @@ class Inside:
         leg = core.legs.get(ack.to_tag + b";" + ack.from_tag)
         if leg is None or ack.call_id != leg.call_id or ack.cseq != leg.uas_cseq:
             return
-        if leg.again is not None:
-            leg.again.stop()
-        if leg.give_up is not None:
-            leg.give_up.stop()
-        leg.answer, leg.again, leg.give_up = b"", None, None
+        self._quiet(leg)
         tx = core.layer.servers.get(leg.answer_key)
         if tx is not None:
             core.layer.arrived(tx)
@@ -326,6 +335,15 @@ class Inside:
         )
         beginning += shown(partner)
         self._acknowledge(partner, rewrite(ack, beginning))
+
+    def _quiet(self, leg: Leg) -> None:
+        """The 2xx of this leg is not repeated any more."""
+        if leg.answer and leg.call and self.core.keeping:
+            self.core.out.append(Forget(f"{ANSWER}{leg.call}"))
+        for timer in (leg.again, leg.give_up):
+            if timer is not None:
+                timer.stop()
+        leg.answer, leg.again, leg.give_up = b"", None, None
 
     def _acknowledge(self, leg: Leg, data: bytes) -> None:
         leg.ack, leg.ack_cseq = data, leg.uac_cseq
@@ -341,6 +359,11 @@ class Inside:
         """The peer repeats its 2xx: our ACK was lost, or the caller has not acknowledged yet."""
         if leg.ack and leg.ack_cseq == message.cseq:
             self.core.out.append(Send(leg.to, leg.ack))
+        elif leg.restored and message.cseq > leg.ack_cseq and leg.key not in self.invites:
+            partner = self.core.legs.get(leg.partner)
+            if partner is None or not partner.answer:  # of an INVITE that the process before us had sent on
+                leg.success_cseq = message.cseq
+                self._acknowledge_alone(leg)
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
@@ -356,21 +379,18 @@ class Inside:
         experience.hung_up(self.watch, call, leg.caller, now)
         core.end(call, 200, "caller" if leg.caller else "called", now)
 
-    def hang_up(self, leg: Leg, now: float, bye: Message | None = None) -> None:
-        """Send BYE on a leg, and before it the ACK that its 2xx still waits for. `bye`: what to carry over."""
+    def hang_up(self, leg: Leg, now: float, bye: Message | None = None, *, line: Line | None = None) -> None:
+        """Send BYE on a leg, and before it the ACK that its 2xx still waits for. `bye`: what to carry over; `line`:
+        where it goes, if its call is not there to tell."""
         core = self.core
         pending = self.invites.get(leg.key)
         if pending is not None:
             self._interrupt(pending, now)
         if leg.ack_cseq != leg.success_cseq:
             self._acknowledge_alone(leg)
-        line = self._line(leg)
+        line = line or self._line(leg)
         relayed = Relayed(BYE, b"", leg.key, None, b"", line, _exchange(line), bye)
-        for timer in (leg.again, leg.give_up):
-            if timer is not None:
-                timer.stop()
-        leg.again = leg.give_up = None
-        leg.answer = b""
+        self._quiet(leg)
         leg.call = 0  # from now on it is nobody's: `core.end` leaves it until the BYE is answered
         core.legs[leg.key] = leg
         self._send_bye(relayed, leg, now)

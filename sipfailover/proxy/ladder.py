@@ -12,7 +12,7 @@ from sipfailover.proxy import experience, forks
 from sipfailover.proxy.answers import REDIRECTED, answer_for
 from sipfailover.proxy.call import OUTBOUND, Attempt, Call, Clock, Progress
 from sipfailover.proxy.closing import close
-from sipfailover.proxy.core import CALLS, PBX_FAILED, TRUNK_FAILED, Core, phrase
+from sipfailover.proxy.core import CALLS, CALLS_LOOKED_AT_EVERY, PBX_FAILED, TRUNK_FAILED, Core, phrase
 from sipfailover.proxy.inside import Inside
 from sipfailover.proxy.invitation import begin, invitation, offer
 from sipfailover.proxy.leg import Leg
@@ -127,6 +127,7 @@ class Ladder:
         branch = attempt.branch = core.chance.branch()
         data = invitation(request, leg, branch, attempt.exchange, core)
         clock = attempt.line.trunk.no_answer(patience(call, attempt.line, core).no_answer)
+        core.keep_try(call, attempt, now)
         core.layer.request(branch, INVITE, data, leg.reached, attempt, now, t1=clock.t1)
         attempt.clock = core.timers.start(clock.bound, now, Clock.NO_ANSWER, attempt)
 
@@ -251,7 +252,10 @@ class Ladder:
         call.keys = [a.key, b.key]
         call.request, call.attempt, call.finals = None, None, []
         if tx is not None:
-            self.inside.answer(a, tx, message.status, answer_for(tx, a, message), now)
+            data = answer_for(tx, a, message)
+            core.look_at_calls(CALLS_LOOKED_AT_EVERY, now)
+            core.keep(call, now, core.answer_kept(call, tx, data))
+            self.inside.answer(a, tx, message.status, data, now)
         if call.rerouted:
             core.log("info", f"call {call.number} was rerouted to {call.trunk}", after=_after(call))
 

@@ -23,9 +23,9 @@ class Leg:
 
     __slots__ = (
         "ack", "ack_cseq", "again", "answer", "answer_key", "behind_nat", "call", "call_id", "caller", "contact",
-        "credentials", "cseq", "dropped", "fallback", "give_up", "interval", "kept_out", "lines", "local", "local_tag",
-        "partner", "reached", "refers", "remote", "remote_cseq", "remote_tag", "routes", "success_cseq", "target", "to",
-        "uac_cseq", "uas_cseq",
+        "credentials", "cseq", "dropped", "fallback", "give_up", "interval", "kept", "kept_out", "lines", "local",
+        "local_tag", "partner", "reached", "refers", "remote", "remote_cseq", "remote_tag", "restored", "routes",
+        "success_cseq", "target", "to", "uac_cseq", "uas_cseq",
     )  # fmt: skip
 
     def __init__(self, call: int, call_id: bytes, local_tag: bytes, reached: Target, contact: bytes) -> None:
@@ -85,6 +85,10 @@ class Leg:
         """Key of the leg on the other side."""
         self.caller = False
         """True for the leg of the side that made the call."""
+        self.restored = False
+        """An earlier process began it: what was under way then, nobody here remembers."""
+        self.kept = ""
+        """Key of the record of its BYE, while that has no answer."""
 
     @property
     def key(self) -> bytes:

@@ -11,10 +11,13 @@ Whatever else a stranger says is met with silence, as everywhere.
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from urllib.parse import quote
 
 from sipfailover.flow import Flow, Send, Target
+from sipfailover.proxy import keepsake
 from sipfailover.proxy.bindings import EXPIRES_MIN, Address, Bindings, TooBrief, alive, bind, of, without_stream
 from sipfailover.proxy.call import Clock
+from sipfailover.proxy.commands import Forget, Keep
 from sipfailover.proxy.core import Core
 from sipfailover.proxy.count import Count
 from sipfailover.proxy.line import Line, Registrant
@@ -277,10 +280,19 @@ class Registrar:
                 left = without_stream(registrant.bindings, where.connection)
                 self._moved(line, registrant, left, "its connection is gone", now)
 
+    def restore(self, line: Line, bindings: Bindings, now: float) -> None:
+        """An earlier process has left these."""
+        if line.registrant is not None:
+            self._moved(line, line.registrant, bindings, "", now)
+
     def _moved(self, line: Line, registrant: Registrant, bindings: Bindings, why: str, now: float) -> None:
         """A PBX has these bindings now. `why`: it has none any more."""
         core, before = self.core, registrant.bindings
         registrant.bindings = bindings
+        if core.keeping:
+            key = keepsake.PBX + quote(line.name)
+            record = (key, keepsake.bindings_record(bindings, core.epoch, now))
+            core.out.append(Keep((record,)) if bindings else Forget(key))
         if before and not bindings:
             registrant.left_at, registrant.left = now, why
             core.log("warning", f"PBX {line.name} is not registered any more", why=why)

@@ -109,6 +109,26 @@ class Layer:
             tx.data = data
             step(tx, what, None, now)
 
+    def answered(
+        self, key: Key, merge_key: tuple[bytes, bytes, int], to: Target, data: bytes, now: float, left: float
+    ) -> Transaction:
+        """An INVITE that an earlier process has answered with this 2xx: copies of it are no new calls (RFC 6026 §7.1).
+        `left`: seconds that are left of timer L."""
+        tx = Transaction(self, invite_server.TABLE, invite_server.ACCEPTED, key, to, T1)
+        tx.data = data
+        self.servers[key] = tx
+        self.merged[merge_key] = key
+        tx.merge_key = merge_key
+        tx.end = self.timers.start(left, now, Input.TIMER_L, tx)
+        return tx
+
+    def refused(self, key: Key, to: Target, data: bytes, now: float) -> None:
+        """Answer an INVITE that an earlier process was given with this failure, until its ACK comes."""
+        tx = Transaction(self, invite_server.TABLE, invite_server.PROCEEDING, key, to, T1)
+        self.servers[key] = tx
+        tx.data = data
+        step(tx, Input.SEND_FAILURE, None, now)
+
     def arrived(self, tx: Transaction) -> None:
         """The 2xx to this INVITE has its ACK. What is left only absorbs what comes again (RFC 6026 §7.1), for 64*T1 of
         every call: it needs neither the request nor the answer, which are most of its memory."""

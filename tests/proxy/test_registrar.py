@@ -13,7 +13,7 @@ import pytest
 
 from sipfailover.chance import Chance
 from sipfailover.flow import Flow, Target
-from sipfailover.proxy import Engine, Log, Send
+from sipfailover.proxy import Command, Engine, Forget, Keep, Log, Send
 from sipfailover.proxy.bindings import BINDINGS_MAX
 from sipfailover.proxy.registrar import AMPLIFICATION_MAX, PROVEN, STRANGERS, TOLD_MAX, UNANSWERED_MAX, WRONG
 from sipfailover.wire import Message, compose
@@ -954,3 +954,84 @@ def test_ten_thousand_damaged_registers_leave_nothing_behind_and_let_nobody_in()
     assert len(registrar._told) <= TOLD_MAX
     assert len(registrar._unanswered) <= UNANSWERED_MAX
     assert len(book.engine.core.layer.servers) == 0
+
+
+# ---- over a restart
+
+
+def restarted(book: Registry, kept: dict[str, bytes], *, away: float = 0.0) -> Registry:
+    """The next process, `away` seconds later, with what the first one has kept."""
+    again = office()
+    again.now = book.now + away
+    engine = Engine(again.engine.core.settings, Chance(2019), again.now, lambda now: EPOCH + timedelta(seconds=now))
+    engine.restore(kept.items(), again.now)
+    again.engine = engine
+    assert again >> resolved("main", target(MAIN)) >> resolved("backup", target(BACKUP))
+    return again
+
+
+def keeping(book: Registry) -> dict[str, bytes]:
+    """Have the engine keep; the dictionary is what is kept at any moment."""
+    kept: dict[str, bytes] = {}
+    take = book.engine.take
+
+    def noted() -> list[Command]:
+        commands = take()
+        for command in commands:
+            if isinstance(command, Keep):
+                kept.update(command.records)
+            elif isinstance(command, Forget):
+                kept.pop(command.key, None)
+        return commands
+
+    book.engine.take = noted  # type: ignore[method-assign]
+    book.engine.restore((), book.now)
+    return kept
+
+
+def test_a_pbx_finds_its_registration_valid_after_a_restart() -> None:
+    book = office()
+    kept = keeping(book)
+    registered(book)
+    before = book.line("house" if "house" in book.engine.core.lines else "pbx").registrant
+    assert before is not None
+    after_it = restarted(book, kept, away=100.0)
+    line = after_it.line("pbx")
+    assert line.registrant is not None
+    assert line.registrant.bindings == before.bindings
+    assert (
+        after_it
+        >> received(MAIN, invite("+41441112233", host="198.51.100.1:5060"))
+        << send(MAIN, 100)
+        << send(HOME, "INVITE", lambda one: one.uri == CONTACT.encode())
+    )
+
+
+def test_a_registration_that_ran_out_meanwhile_is_none() -> None:
+    book = office()
+    kept = keeping(book)
+    registered(book)
+    line = restarted(book, kept, away=301.0).line("pbx")
+    assert line.registrant is not None
+    assert line.registrant.bindings == ()
+
+
+def test_a_registration_over_a_connection_is_reached_at_its_contact_after_a_restart() -> None:
+    book = office()
+    kept = keeping(book)
+    stream = tcp("the PBX by TCP", HOME.host, 7)
+    registered(book, stream, via=f"{HOME.host}:5060", transport="TCP", contact=f"{CONTACT};transport=tcp")
+    line = restarted(book, kept).line("pbx")
+    assert line.registrant is not None
+    (binding,) = line.registrant.bindings
+    assert not isinstance(binding.target, Flow)
+    assert binding.target.peer == ("tcp", HOME.host, 5060, "")
+
+
+def test_who_says_goodbye_is_forgotten_by_the_next_process_too() -> None:
+    book = office()
+    kept = keeping(book)
+    registered(book)
+    assert list(kept) == ["pbx/pbx"]
+    assert book >> received(HOME, again(expires=0, cseq=3, nc=2)) << send(HOME, 200)
+    assert kept == {}

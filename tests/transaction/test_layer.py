@@ -441,3 +441,21 @@ def test_hundred_calls_of_all_kinds_leave_nothing() -> None:
     world.after(200)
     world.assert_empty()
     assert len(world.layer.repeats_in) + len(world.layer.repeats_out) <= 4
+
+
+def test_a_copy_of_an_invite_that_an_earlier_process_answered_is_absorbed() -> None:
+    world = World()
+    tx = world.layer.answered(key(INVITE), (b"call", b"phone", 1), PHONE, b"SIP/2.0 200 OK\r\n\r\n", 0.0, 20.0)
+    world.receive(PHONE, INVITE)
+    world.receive(PHONE, request(b"INVITE", branch=b"z9hG4bKmerged"))
+    assert [(what, given is tx) for _, given, what, _ in world.told] == [(Input.REQUEST, False)]
+    merged = world.told[0][1]
+    assert merged is not None
+    assert merged.merge_key is None  # it is known as the same call, on another way: 482 (§8.2.2.2)
+    assert world.sent == []
+    world.layer.respond(tx, 200, tx.data, 0.0)
+    world.collect()
+    assert world.times(b"SIP/2.0 200") == [0.0]
+    world.respond(merged, 482)
+    world.after(80.0)
+    world.assert_empty()
