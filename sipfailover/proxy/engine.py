@@ -254,7 +254,9 @@ class Engine:
         """Something happened to a transaction: its user is told."""
         user = tx.user
         if what is Input.TIMER_B or what is Input.TIMER_F:
-            self.wedged.unanswered(tx.to)
+            asks = isinstance(user, Asked | AskedOther)
+            if not (asks and user.line.trunk.probe.mute):  # who never answers OPTIONS is not dead for that
+                self.wedged.unanswered(tx.to)
         if isinstance(user, Attempt):
             self.ladder.heard(tx, user, what, message, now)
             self.registering.called(tx, user, what, message, now)

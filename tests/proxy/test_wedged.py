@@ -59,6 +59,13 @@ def test_an_answer_between_them_means_that_it_lives() -> None:
     assert silent_until(book, 2 * WEDGED_AFTER - 2) == []
 
 
+def test_who_never_answers_options_keeps_its_connection() -> None:
+    """A PBX behind NAT that registered over it could not be called any more."""
+    book = watched()
+    book.line("main").trunk.probe.mute = True
+    assert silent_until(book, 2 * WEDGED_AFTER) == []
+
+
 def test_a_connection_that_breaks_is_counted_anew() -> None:
     book = watched()
     assert silent_until(book, WEDGED_AFTER - 1) == []
