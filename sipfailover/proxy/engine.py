@@ -254,9 +254,8 @@ class Engine:
         """Something happened to a transaction: its user is told."""
         user = tx.user
         if what is Input.TIMER_B or what is Input.TIMER_F:
-            asks = isinstance(user, Asked | AskedOther)
-            if not (asks and user.line.trunk.probe.mute):  # who never answers OPTIONS is not dead for that
-                self.wedged.unanswered(tx.to)
+            if not (isinstance(user, Asked | AskedOther) and user.line.trunk.probe.mute):
+                self.wedged.unanswered(tx.to)  # but who never answers OPTIONS is not dead for that
         if isinstance(user, Attempt):
             self.ladder.heard(tx, user, what, message, now)
             self.registering.called(tx, user, what, message, now)
