@@ -253,9 +253,10 @@ class Engine:
     ) -> None:
         """Something happened to a transaction: its user is told."""
         user = tx.user
-        if what is Input.TIMER_B or what is Input.TIMER_F:
-            if not (isinstance(user, Asked | AskedOther) and user.line.trunk.probe.mute):
-                self.wedged.unanswered(tx.to)  # but who never answers OPTIONS is not dead for that
+        if what in (Input.TIMER_B, Input.TIMER_F) and not (
+            isinstance(user, Asked | AskedOther) and user.line.trunk.probe.mute  # no sign of anything, as ever there
+        ):
+            self.wedged.unanswered(tx.to)
         if isinstance(user, Attempt):
             self.ladder.heard(tx, user, what, message, now)
             self.registering.called(tx, user, what, message, now)
