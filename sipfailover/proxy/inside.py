@@ -374,6 +374,8 @@ class Inside:
         partner = core.legs.get(leg.partner)
         if call is None:
             return  # our own BYE is under way on this leg: the two crossed
+        if leg.ack_cseq != leg.success_cseq:
+            self._acknowledge_alone(leg)  # it answered an INVITE and hangs up before the ACK: nobody else sends one now
         if partner is not None:
             self.hang_up(partner, now, request)
         experience.hung_up(self.watch, call, leg.caller, now)

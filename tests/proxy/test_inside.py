@@ -538,6 +538,7 @@ def test_the_carriers_bye_before_the_ack_ends_the_call() -> None:
         book
         >> received(MAIN, inside("BYE", 1, callee=True))
         << send(MAIN, 200)
+        << send(MAIN, "ACK")
         << send(PBX, "BYE")
         >> received(PBX, reply(200, "BYE"))
         >> after(40.0)
