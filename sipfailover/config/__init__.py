@@ -21,6 +21,7 @@ from sipfailover.config.model import ReturnToMain as ReturnToMain
 from sipfailover.config.model import Settings as Settings
 from sipfailover.config.model import Status as Status
 from sipfailover.config.model import Tls as Tls
+from sipfailover.config.notify import Notify as Notify
 from sipfailover.config.section import Section as Section
 from sipfailover.config.telephone import Ddi as Ddi
 from sipfailover.config.telephone import Numbers as Numbers

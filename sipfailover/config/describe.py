@@ -55,6 +55,9 @@ def describe(settings: Settings) -> Iterator[str]:
         if calls
         else "calls     in progress are lost by a restart: set history.file, or history.calls_file"
     )
+    for notify in settings.notify:
+        quiet = f"; from {notify.quiet} only what is critical" if notify.quiet else ""
+        yield f"notify    {notify}: {', '.join(notify.about)}, {notify.at_least} and worse{quiet}"
     yield f"log       {settings.log.level}, {settings.log.format}"
 
 
@@ -130,7 +133,7 @@ def json_schema() -> dict[str, Any]:
             value["anyOf"] = [choice for choice in value.get("anyOf", ()) if choice != {"type": "null"}]
             if not value["anyOf"]:
                 del value["anyOf"]
-            if key in ("password", "token"):
+            if key in ("password", "token", "webhook"):
                 value.pop("anyOf", None)
                 value |= TEXT_OR_NUMBER
             if "$ref" in value:  # pydantic leaves out help that is the same as the section's own

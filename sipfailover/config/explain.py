@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 LATER = frozenset(
     {
-        "capture", "degraded", "drill", "keep_call_details", "keep_calls", "language", "notify", "timezone",
+        "capture", "degraded", "drill", "keep_call_details", "keep_calls", "language", "timezone",
     }
 )  # fmt: skip
 """Settings that are planned and have no effect yet. Accepting them silently would promise what is not there."""

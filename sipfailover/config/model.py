@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
 
 from sipfailover.config.hours import ReturnWhen, When
+from sipfailover.config.notify import Notify
 from sipfailover.config.section import Outcomes, Port, Secret, Section, Transport
 from sipfailover.config.telephone import PhoneNumber
 from sipfailover.config.trunk import Monitor, NumberForm, TrunkSettings, TrunkTls
@@ -38,6 +39,7 @@ from sipfailover.profiles import Applied
 MAX_TRUNKS = 64
 MAX_PBXS = 16
 MAX_LISTENERS = 32
+MAX_NOTIFY = 16
 
 
 class Pbx(Section):
@@ -285,6 +287,8 @@ class Settings(Section):
     """The status page and the metrics."""
     history: History = History()
     """What happened, kept on disk."""
+    notify: Annotated[tuple[Notify, ...], BeforeValidator(as_list), Field(max_length=MAX_NOTIFY)] = ()
+    """Who is told by mail or webhook when something is wrong, and when it is over. Default: nobody."""
     log: Log = Log()
     """The log."""
 

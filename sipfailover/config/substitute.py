@@ -12,7 +12,7 @@ from pathlib import Path as FilePath
 
 from sipfailover.errors import Problem
 
-SECRET_FILES = {"password_file": "password", "token_file": "token"}
+SECRET_FILES = {"password_file": "password", "token_file": "token", "webhook_file": "webhook"}
 """Key that names a file → the key whose value the file holds."""
 MAX_SECRET_BYTES = 4096
 

@@ -103,7 +103,7 @@ class Tree:
 def shows_secret(line: str) -> bool:
     """True when a line sets something like a password to something that is neither a variable nor a file name."""
     words = line.lower().replace("_file", "-")
-    return any(word in words for word in ("pass", "pwd", "token", "secret", "pasw")) and "${" not in words
+    return any(word in words for word in ("pass", "pwd", "token", "secret", "pasw", "webhook")) and "${" not in words
 
 
 def read_tree(text: str, file: str, substitute: Callable[[str], str]) -> Tree:

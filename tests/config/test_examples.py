@@ -17,11 +17,11 @@ README = EXAMPLES.parent / "README.md"
 CONFIGURATIONS = sorted(path.name for path in EXAMPLES.glob("*.yaml") if path.name != "compose.yaml")
 ENVIRONMENT = {
     "ALPHATEL_PASSWORD": "a", "BETAVOIP_PASSWORD": "b", "STATUS_TOKEN": "c", "SWISSCOM_PASSWORD": "d",
-    "PEOPLEFONE_PASSWORD": "e",
+    "PEOPLEFONE_PASSWORD": "e", "MAIL_PASSWORD": "f", "CHAT_WEBHOOK": "https://chat.example/g",
 }  # fmt: skip
 OWN_VALUES = {
     "site", "pbx.host", "pbx.port", "listen", "public_address", "trunks", "status.token", "status.token_file",
-    "history.file",
+    "history.file", "notify",
 }  # fmt: skip
 """Keys of the complete example that show something else than the default; their comments say what that is."""
 

@@ -130,7 +130,7 @@ trunks:
   - port: 99999
 failover: {no_answer_within: 15s, next_trunk_on: [foo]}
 log: {level: inof}
-notify: []
+drill: []
 up_after: 3
 """
     assert told(text) == [
@@ -147,7 +147,7 @@ up_after: 3
         "12:30 failover.no_answer_within: must be shorter than no_ringing_within (12s, its default)",
         "12:51 failover.next_trunk_on.0: 'foo' is not an outcome: write timeout, unreachable, a code (403) or a class (5xx)",
         "13:14 log.level: 'inof' is not known, did you mean 'info'?",
-        "14:1 notify: 'notify' is not part of this version: remove it",
+        "14:1 drill: 'drill' is not part of this version: remove it",
         "15:1 up_after: unknown setting 'up_after' here, it belongs under 'monitor'",
     ]
 
