@@ -21,7 +21,7 @@ from sipfailover.config import Notify, Settings
 from sipfailover.proxy.facts import Fact
 from sipfailover.proxy.view import EngineView
 from sipfailover.trouble import Trouble
-from sipfailover.web.words import Wall
+from sipfailover.web import Wall
 
 LOOK_EVERY = 2.0
 """Seconds between two looks at the picture."""

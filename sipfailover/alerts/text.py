@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sipfailover.alerts.condition import Condition, Severity
 from sipfailover.alerts.incident import BEGAN, EMERGENCY, FLAPPING, RECOVERED, REMINDER, TEST, Incident, Notice
 from sipfailover.proxy.view import EngineView
-from sipfailover.web.words import Wall, clock, lasted, rfc3339, sentence
+from sipfailover.web import Wall, clock, lasted, rfc3339, sentence
 
 SUBJECT_MAX = 160
 """Characters; the rest of a long list of names is cut off."""

@@ -28,5 +28,9 @@ JSON, plain lines), `page` (HTML). `server` holds the sockets, the bounds and th
 from .metrics import Metrics as Metrics
 from .server import WebServer as WebServer
 from .words import Sentence as Sentence
+from .words import Wall as Wall
+from .words import clock as clock
+from .words import lasted as lasted
 from .words import mask as mask
+from .words import rfc3339 as rfc3339
 from .words import sentence as sentence
