@@ -281,6 +281,10 @@ class Settings(Section):
     """Calls that come in while no PBX answers."""
     tls: Tls = Tls()
     """Our own certificate."""
+    drain_within: Annotated[Seconds, Field(ge=0, le=3600)] = 30.0
+    """After SIGTERM, or when it is drained: how long calls that are being set up may take, and where calls in progress
+    would not outlive the service (history.calls_file), those too. 0 to 1h. Whatever stops the service has to wait a
+    little longer. Default 30s."""
     status: Status = Status()
     """The status page and the metrics."""
     history: History = History()
