@@ -214,8 +214,8 @@ class Status(Section):
     """Address and port of the page, or off. It has no password of its own for reading: choose an address that only
     your own network reaches. Default 127.0.0.1:8080."""
     token: Secret | None = None
-    """Who shows this token (Authorization: Bearer TOKEN) sees whole telephone numbers. Better ${NAME} or token_file.
-    Default: nobody does."""
+    """Who shows this token (Authorization: Bearer TOKEN) sees whole telephone numbers, and may reload, drain and order
+    trunks. Better ${NAME} or token_file. Default: nobody does."""
     token_file: Text = ""
     """A file that holds the token. Relative to this file. Default: none."""
 

@@ -6,7 +6,7 @@ from itertools import chain
 
 from sipfailover.proxy.view import AccountView, AddressView, CallView, EngineView, FailoverView, TrunkView
 
-from .words import Show, Wall, mask, rfc3339, sentence
+from .words import Show, Wall, mask, masked_text, rfc3339, sentence
 
 SCHEMA = 1
 LOOP_LAG_MAX = 2.0
@@ -62,6 +62,21 @@ def ready(found: Sequence[Check], *, verbose: bool) -> tuple[int, str]:
     return (503 if failed else 200), "".join(f"{line}\n" for line in chain(shown, (verdict,)))
 
 
+@dataclass(frozen=True, slots=True)
+class ConfigView:
+    """Which configuration is in effect, and what came of the last reload."""
+
+    fingerprint: str
+    loaded_at: float
+    """Seconds, monotonic, as the others."""
+    reload_good: bool = True
+    """False: the last file was refused."""
+    reload_at: float | None = None
+    """None: there was none."""
+    reload_lines: tuple[str, ...] = ()
+    """What it changed, or what is wrong with the file."""
+
+
 def status(
     view: EngineView,
     wall: Wall,
@@ -70,6 +85,7 @@ def status(
     version: str,
     draining: bool = False,
     warnings: Sequence[str] = (),
+    config: ConfigView | None = None,
     show: Show = mask,
 ) -> dict[str, object]:
     """The picture as `/status` gives it: seconds, RFC 3339 times, numbers masked unless `show` says otherwise."""
@@ -95,8 +111,17 @@ def status(
             "why": view.own_line,
             "since": None if view.own_line_since is None else rfc3339(view.own_line_since, wall),
         },
+        "config": None if config is None else _config(config, wall, show),
         "warnings": list(all_warnings(view, warnings)),
     }
+
+
+def _config(config: ConfigView, wall: Wall, show: Show) -> dict[str, object]:
+    last = None
+    if config.reload_at is not None:
+        lines = [line if show is not mask else masked_text(line) for line in config.reload_lines]
+        last = {"time": rfc3339(config.reload_at, wall), "good": config.reload_good, "lines": lines}
+    return {"fingerprint": config.fingerprint, "loaded": rfc3339(config.loaded_at, wall), "last_reload": last}
 
 
 def all_warnings(view: EngineView, further: Sequence[str]) -> tuple[str, ...]:
