@@ -135,7 +135,7 @@ class Actions:
         if now >= self._told_at + REFUSALS_TOLD_EVERY:
             self._told_at = now
             self._say(
-                "warning", "a request over HTTP had not our token", {"from": request.remote, "path": request.path}
+                "warning", "a request over HTTP had not our token", {"source": request.remote, "path": request.path}
             )
 
     # -- what ---------------------------------------------------------------------------------------------------------
@@ -165,10 +165,10 @@ class Actions:
 
     async def _order(self, request: web.Request, deeds: Deeds, body: dict[str, Any]) -> web.Response:
         word = body.get("order")
-        if word not in ORDERS and word != RELEASE:
+        if not isinstance(word, str) or (word not in ORDERS and word != RELEASE):
             words = ", ".join((*ORDERS, RELEASE))
             raise Unacceptable(f"order: {word!r} is none" if word else f"order is missing: one of {words}")
-        return self._ordered(request, deeds, request.match_info["name"], str(word), body)
+        return self._ordered(request, deeds, request.match_info["name"], word, body)
 
     async def _resume(self, request: web.Request, deeds: Deeds, body: dict[str, Any]) -> web.Response:
         return self._ordered(request, deeds, request.match_info["name"], "resume", body)
