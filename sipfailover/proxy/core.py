@@ -5,6 +5,7 @@ can be printed and nothing is kept alive by a circle.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 
 from sipfailover.chance import Chance
 from sipfailover.config import Settings
@@ -31,6 +32,8 @@ RESULTS = {486: "busy", 600: "busy", 408: "no answer", 480: "no answer", 487: "c
 TRUNK_FAILED, PBX_FAILED = "trunk failed", "PBX failed"
 """Results of calls that nothing could carry, out and in: what a carrier owes us must not count our own PBX."""
 
+EPOCH_HOLDS = 1.0
+"""Seconds for which the difference between our clock and the time of day is believed to stay the same."""
 CALLS_LOOKED_AT_EVERY = 60.0
 """Seconds, at most, between two looks at whom the roll call asks, while there are answered calls."""
 
@@ -248,3 +251,16 @@ class Core:
 def phrase(message: Message) -> str:
     """The reason phrase of a response, for sentences."""
     return message.reason.decode("utf-8", "replace").strip()[:80]
+
+
+def epoch_by(wall: Callable[[float], datetime]) -> Callable[[float], float]:
+    """`wall` as seconds since 1970, for every answered call: how the two clocks differ is looked up once a second."""
+    offset, until = 0.0, float("-inf")
+
+    def epoch(at: float) -> float:
+        nonlocal offset, until
+        if at >= until:
+            offset, until = wall(at).timestamp() - at, at + EPOCH_HOLDS
+        return at + offset
+
+    return epoch

@@ -23,7 +23,7 @@ from sipfailover.flow import Flow, Target
 from sipfailover.proxy import outside, picture, reloading
 from sipfailover.proxy.call import Attempt, Clock
 from sipfailover.proxy.commands import Command
-from sipfailover.proxy.core import Core
+from sipfailover.proxy.core import Core, epoch_by
 from sipfailover.proxy.count import Count
 from sipfailover.proxy.inside import Inside, Relayed
 from sipfailover.proxy.invitation import is_emergency
@@ -46,8 +46,6 @@ from sipfailover.wire import Message, compose
 CALLS_MAX = 20_000
 """Calls in progress. A further one is refused with 503, which costs its caller a redial and nobody else anything."""
 BUSY_RETRY_AFTER = (b"retry-after", b"5")
-EPOCH_HOLDS = 1.0
-"""Seconds for which the difference between our clock and the time of day is believed to stay the same."""
 STRANGERS_TOLD_MAX = 256
 """Strange addresses that the log has told of. Further ones are only counted."""
 
@@ -72,7 +70,7 @@ class Engine:
         self.rollcall = RollCall(core, self.inside)
         self.reloading = Reloading(core, self.watch, self.registering, self.registrar, self.keepalive)
         if wall is not None:
-            core.epoch = _epoch(wall)
+            core.epoch = epoch_by(wall)
         self._strangers: set[str] = set()
         self._clocks: dict[int, Callable[..., None]] = {
             Clock.NO_ANSWER: self.ladder.ring,
@@ -434,19 +432,6 @@ class Engine:
                 first=first,
                 hint=hint,
             )
-
-
-def _epoch(wall: Callable[[float], datetime]) -> Callable[[float], float]:
-    """`wall` as seconds since 1970, for every answered call: how the two clocks differ is looked up once a second."""
-    offset, until = 0.0, float("-inf")
-
-    def epoch(at: float) -> float:
-        nonlocal offset, until
-        if at >= until:
-            offset, until = wall(at).timestamp() - at, at + EPOCH_HOLDS
-        return at + offset
-
-    return epoch
 
 
 def _phrase(error: WireError) -> bytes:
