@@ -29,7 +29,8 @@ WITH_THE_REST = "cannot be so while what needs a restart is as it is now"
 class Reloader:
     """The configuration in effect, and the way to another one.
 
-    `wanted`, `settings`: what the file says, and what is in effect: the same but for what needs a restart.
+    `settings`: what is in effect, which is what the file says but for what needs a restart. `stream`: where the log
+    goes, if that is ours to change.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Reloader:
         record: Callable[[Fact], None],
         settled: Callable[[], None],
         say: Callable[[str, str, dict[str, object]], None],
+        stream: log.Stream | None = None,
     ) -> None:
         self.settings = settings
         self.web: WebServer | None = None
@@ -55,6 +57,7 @@ class Reloader:
         self._record = record
         self._settled = settled
         self._say = say
+        self._stream = stream
         self._one_at_a_time = asyncio.Lock()
         self._waiting: tuple[str, ...] = ()
         self._loaded_at = time.monotonic()
@@ -89,13 +92,20 @@ class Reloader:
         return ConfigView(self._fingerprint, self._loaded_at, last.good, last.at, last.lines)
 
     @property
+    def problem(self) -> str:
+        """Why the file as it was last read is not in effect; empty if it is."""
+        if self._last is None or self._last.good:
+            return ""
+        more = len(self._last.lines) - 1
+        return f"the file is refused, and what ran before is still in effect: {self._last.lines[0]}" + (
+            f" (and {more} more)" if more else ""
+        )
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """What the operator should know of it."""
-        refused: tuple[str, ...] = ()
-        if self._last is not None and not self._last.good:
-            refused = (f"The file was refused, and what ran before is still in effect: {self._last.lines[0]}",)
         left = tuple(f"{sentence[0].upper()}{sentence[1:]}." for sentence in self._engine.left)
-        return (*refused, *(f"Not in effect yet: {line}" for line in self._waiting), *left)
+        return (*(f"Not in effect yet: {line}" for line in self._waiting), *left)
 
     def _put_into_effect(self, wanted: Settings, who: str) -> Reloaded:
         now = time.monotonic()
@@ -130,8 +140,8 @@ class Reloader:
         self._resolver.change(peers_of(settings), changes.anew)
         self._settled()
         self._ledger.keep_for(settings.history.keep)
-        if settings.log != before.log:
-            log.set_up(settings.log.level, settings.log.format)
+        if settings.log != before.log and self._stream is not None:
+            log.set_up(settings.log.level, settings.log.format, stream=self._stream)
         if self.web is not None:
             self.web.configure(settings.site, token_of(settings))
 

@@ -116,9 +116,10 @@ def test_a_bad_file_is_refused_and_the_old_one_stays(factory: Factory, tmp_path:
             assert here.app.settings is before
             shown = await here.status()
             assert shown["config"]["last_reload"]["good"] is False
-            assert (await here.warnings())[0].startswith(
-                "The file was refused, and what ran before is still in effect: "
-            )
+            (trouble,) = shown["troubles"]
+            assert trouble["what"] == "configuration"
+            assert "the file is refused, and what ran before is still in effect: " in trouble["text"]
+            assert trouble["text"].endswith("(and 1 more)")
             assert "geheim" not in str(shown)
             assert await here.metric("sipfailover_config_last_reload_successful") == 0
             here.write()
