@@ -1,6 +1,7 @@
 """Reload and drain of the whole service on real sockets: HUP, POST, good, bad and missing files; both event loops."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -396,6 +397,16 @@ def test_hup_with_a_good_a_bad_and_no_file(tmp_path: Path) -> None:
         service.process.send_signal(signal.SIGHUP)
         service.said("reloaded: failover.no_answer_within 300ms → 500ms: from the next call on")
         assert "wink" not in service.said("reloaded")
+        service.process.send_signal(signal.SIGTERM)
+        assert service.process.wait(10) == 0
+
+
+def test_another_form_of_the_log_holds_at_once(tmp_path: Path) -> None:
+    with Running(tmp_path) as service:
+        service.file.write_text(service.text + "log: {format: json}\n")
+        service.process.send_signal(signal.SIGHUP)
+        log = service.said('"event": "reloaded: log.format text → json: at once"')
+        assert json.loads(log.splitlines()[-1])["level"] in ("info", "warning")
         service.process.send_signal(signal.SIGTERM)
         assert service.process.wait(10) == 0
 
