@@ -76,7 +76,9 @@ class Remote:
             data = response.read(ANSWER_MAX)
         except (OSError, HTTPException) as error:
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise RemoteError(f"no service answers at {self.url} ({why}). Does it run?") from error
+            raise RemoteError(
+                f"no service answers at {self.url} ({why}). Does it run? With another status.listen than the file has now, name it: --url"
+            ) from error
         finally:
             connection.close()
         try:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -231,6 +232,13 @@ def test_orders_over_http_move_calls_and_are_in_the_history(factory: Factory, tm
             assert (status, answer["order"], bool(answer["until"])) == (200, "maintenance", True)
             leg = here.call()
             await until(lambda: leg.acked_at, "answered over the backup")
+            main = (await here.status())["trunks"][0]
+            assert (main["order"], main["ordered"]["who"], main["ordered"]["why"]) == (
+                "draining", "anna (127.0.0.1)", "new fibre",
+            )  # fmt: skip
+            assert main["ordered"]["until"] == answer["until"]
+            (told,) = [one for one in await here.warnings() if "as ordered" in one]
+            assert re.fullmatch(r"main: draining, as ordered for .* more, by anna \(127\.0\.0\.1\): new fibre", told)
             assert (await here.status())["active_trunk"] == "backup"
             await here.post(path, order="resume", who="anna")
             await here.post("/api/v1/trunks/backup/order", order="use", **{"for": "300ms"})
@@ -467,7 +475,10 @@ def test_verbs_that_cannot_be_done_say_what_to_do(tmp_path: Path) -> None:
         service.process.wait(10)
         done = service.verb("drain")
         assert done.returncode == 1
-        assert f"no service answers at http://127.0.0.1:{service.ports['page']} (Connection refused)" in done.stderr
+        assert (
+            f"no service answers at http://127.0.0.1:{service.ports['page']} (Connection refused). Does it run?"
+            in done.stderr
+        )
         done = service.verb("drain", "--pid", str(service.process.pid))
         assert (done.returncode, "does the service run?" in done.stderr) == (1, True)
         service.write((f"listen: 127.0.0.1:{service.ports['page']}", "listen: off"))

@@ -147,6 +147,11 @@ def _line(trunk: TrunkView, now: float, wall: Wall) -> dict[str, object]:
     return {
         "name": trunk.name,
         "order": trunk.order,
+        "ordered": {
+            "until": None if trunk.order_until is None else rfc3339(trunk.order_until, wall),
+            "who": trunk.order_who,
+            "why": trunk.order_why,
+        },
         "state": trunk.health.lower(),
         "since": rfc3339(trunk.since, wall),
         "why": trunk.why,

@@ -435,14 +435,14 @@ def test_an_order_moves_new_calls_at_once_and_the_last_trunk_is_not_taken_away_s
 
 def test_an_order_ends_by_itself_and_is_told_with_who_and_why() -> None:
     book = measured()
-    book.engine.order("main", Order.OFF, book.now, book.now + 60.0, "anna", "fibre works")
+    book.engine.order("main", Order.OFF, book.now, book.now + 0.6, "anna", "fibre works")
     assert book.engine.watch.active == "backup"
     acts = [fact for fact in facts(book) if isinstance(fact, OperatorActed)]
-    assert acts == [OperatorActed(book.now, "anna", "off", "main", "fibre works", book.now + 60.0)]
+    assert acts == [OperatorActed(book.now, "anna", "off", "main", "fibre works", book.now + 0.6)]
     begun = book.now
-    assert book >> after(59.0)
+    assert book >> after(0.5)
     assert book.engine.watch.active == "backup"
-    assert book >> after(1.1)
+    assert book >> after(0.2)
     assert book.engine.watch.active == "main"
     (end,) = [fact for fact in facts(book) if isinstance(fact, OperatorActed) and fact.at > begun]
     assert (end.who, end.action, end.why, end.until) == ("", "enabled", "its time is over", None)
