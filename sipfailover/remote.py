@@ -76,9 +76,8 @@ class Remote:
             data = response.read(ANSWER_MAX)
         except (OSError, HTTPException) as error:
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise RemoteError(
-                f"no service answers at {self.url} ({why}). Does it run? With another status.listen than the file has now, name it: --url"
-            ) from error
+            hint = "Does it run? If status.listen has changed since it started, say where it is: --url"
+            raise RemoteError(f"no service answers at {self.url} ({why}). {hint}") from error
         finally:
             connection.close()
         try:
