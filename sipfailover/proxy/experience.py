@@ -36,7 +36,7 @@ def closed(watch: Watch, call: Call, attempt: Attempt, outcome: Outcome, evidenc
             evidence = replace(evidence, destination=call.caller or call.called)
     watch.observe(line, evidence, now)
     if isinstance(outcome, NoRinging):
-        line.trunk.setup.observe(outcome.after)
+        line.trunk.setup.observe(outcome.after, rang=False)
     if isinstance(outcome, Answered):
         _answered(watch, call, line, now)
     reached = attempt.ringing_at is not None or isinstance(outcome, Answered)

@@ -344,6 +344,8 @@ class Watch:
         self.core.log(level, f"{line.role} {line.name} is {after}", was=before, why=change.why)
         if line.role == "trunk":
             self._choose_active(now, f"{line.name} is {after}: {change.why}")
+            if self.core.settings.failover.hedge and change.after in (State.SUSPECT, State.DOWN):
+                self.core.timers.start(0.0, now, Clock.IN_DOUBT, line)  # now, but not in the middle of what goes on
 
     def _choose_active(self, now: float, why: str) -> None:
         fit = [line.trunk for line in self.core.trunks if line.trunk.carries_new_calls]
