@@ -64,6 +64,8 @@ class Rules:
         self._sent: dict[tuple[bytes, bytes], tuple[float, bytes, bytes]] = {}
         """(Call-ID, CSeq number) of an INVITE that we sent → when, branch, mark."""
         self._answered: set[tuple[bytes, bytes]] = set()
+        self._acknowledged: set[tuple[bytes, bytes]] = set()
+        """INVITEs of ours whose answer was acknowledged at least once."""
         self._rang: dict[bytes, bytes] = {}
         """Mark → Call-ID of the attempt at which it rings."""
         self._over: set[bytes] = set()
@@ -104,6 +106,7 @@ class Rules:
             if key in self._sent and key not in self._answered:
                 self._break(f"ACK left before its INVITE was answered: {_first(data)}", now)
             self._owed.pop((b"ack", key), None)
+            self._remember(self._acknowledged, key, now)
         elif method in (b"BYE", b"CANCEL"):
             self._remember(self._over, _field(data, b"Call-ID"), now)
             if method == b"BYE":
@@ -240,7 +243,8 @@ class Rules:
             self._under_way(mark, now).pop(call_id, None)
         elif mark and good and call_id not in self._over:
             self._owe(b"alone", (mark, call_id), now)
-        self._owe(b"ack", key, now + LIFE + 1.0 if good else now, later=good)
+        if not (call_id in self._hung_up and key in self._acknowledged):  # else BYE has ended what said it again
+            self._owe(b"ack", key, now + LIFE + 1.0 if good else now, later=good)
         if good and mark:
             self._owe(b"2xx", call_id, now + LIFE + 2.0, later=True)
 
