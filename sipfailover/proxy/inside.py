@@ -14,7 +14,7 @@ from sipfailover.proxy.call import Call, Clock
 from sipfailover.proxy.commands import Forget
 from sipfailover.proxy.core import REQUESTS, Core
 from sipfailover.proxy.keepsake import ANSWER
-from sipfailover.proxy.leg import Leg
+from sipfailover.proxy.leg import Leg, leg_of
 from sipfailover.proxy.line import Line
 from sipfailover.proxy.referral import remember, translate
 from sipfailover.proxy.watch import Watch
@@ -190,6 +190,8 @@ class Inside:
             return
         if message.status == 100:
             return
+        if what is Input.SUCCESS and relayed.method == INVITE and leg is None:
+            self._acknowledge_alone(leg_of(message, tx.to))  # our BYE overtook it, and is answered already
         if what is Input.SUCCESS and leg is not None:
             if relayed.exchange is not None:
                 relayed.exchange.accepted(message)

@@ -26,10 +26,10 @@ class Leg:
     """One dialog, early or confirmed. `key` is how a request inside it is found."""
 
     __slots__ = (
-        "ack", "ack_cseq", "acks", "again", "answer", "answer_key", "behind_nat", "call", "call_id", "caller", "contact",
-        "credentials", "cseq", "dropped", "fallback", "give_up", "interval", "kept", "kept_out", "lines", "local",
-        "local_tag", "partner", "reached", "refers", "remote", "remote_cseq", "remote_tag", "restored", "routes",
-        "success_cseq", "target", "to", "uac_cseq", "uas_cseq",
+        "ack", "ack_cseq", "acks", "again", "answer", "answer_key", "behind_nat", "call", "call_id", "caller",
+        "contact", "credentials", "cseq", "dropped", "fallback", "give_up", "interval", "kept", "kept_out", "lines",
+        "local", "local_tag", "partner", "reached", "refers", "remote", "remote_cseq", "remote_tag", "restored",
+        "routes", "success_cseq", "target", "to", "uac_cseq", "uas_cseq",
     )  # fmt: skip
 
     def __init__(self, call: int, call_id: bytes, local_tag: bytes, reached: Target, contact: bytes) -> None:
@@ -224,6 +224,16 @@ class Leg:
     def __repr__(self) -> str:
         side = "caller" if self.caller else "called"
         return f"<Leg of call {self.call}, {side} side, Call-ID {self.call_id.decode('latin-1')}, at {self.to}>"
+
+
+def leg_of(message: Message, reached: Target) -> Leg:
+    """The dialog of a 2xx to an INVITE of ours of which nothing else is known any more: enough to acknowledge it, and
+    to hang up."""
+    leg = Leg(0, message.call_id, message.from_tag, reached, b"")
+    leg.local = value_of(message.first[b"from"])
+    leg.answered_by(message)
+    leg.cseq = leg.uac_cseq = message.cseq
+    return leg
 
 
 def route_set(message: Message) -> tuple[bytes, ...]:

@@ -9,7 +9,7 @@ Only trunks and PBXs are listened to, so a stranger cannot make us send anything
 from sipfailover.flow import Flow, Send, Target
 from sipfailover.proxy.core import Core
 from sipfailover.proxy.inside import Inside
-from sipfailover.proxy.leg import Leg
+from sipfailover.proxy.leg import leg_of
 from sipfailover.transaction import Input
 from sipfailover.wire import Message, compose, value_of
 
@@ -49,10 +49,7 @@ class Stray:
         if known is not None:
             self.inside.acknowledge_again(known, message)
             return
-        leg = Leg(0, message.call_id, message.from_tag, reached, b"")
-        leg.local = value_of(message.first[b"from"])
-        leg.answered_by(message)
-        leg.cseq = leg.uac_cseq = message.cseq
+        leg = leg_of(message, reached)
         core.log(
             "info",
             "a late answer is acknowledged and hung up",
