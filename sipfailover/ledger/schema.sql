@@ -45,7 +45,7 @@ CREATE TABLE attempts (
     outcome          TEXT    NOT NULL,
     status           INTEGER NOT NULL,   -- final SIP status, 0 when there was none
     reason           TEXT    NOT NULL,
-    verdict          TEXT    NOT NULL,   -- relayed | next trunk | next address | own number | gave up
+    verdict          TEXT    NOT NULL,   -- relayed | next trunk | next address | own number | gave up | hedged | overtaken
     sent_ms          INTEGER NOT NULL,
     ringing_after_ms INTEGER,
     ended_after_ms   INTEGER NOT NULL,
@@ -112,3 +112,8 @@ ALTER TABLE trunk_changes ADD COLUMN direction TEXT NOT NULL DEFAULT 'outbound';
 
 -- Calls for help, 0 | 1: those that one looks at first.
 ALTER TABLE calls ADD COLUMN emergency INTEGER NOT NULL DEFAULT 0;
+
+-- version 5
+
+-- Why it began, where that was not simply its turn: "hedge: ...", with the clock.
+ALTER TABLE attempts ADD COLUMN why TEXT NOT NULL DEFAULT '';
