@@ -40,6 +40,8 @@ def reason(core: Core, call: Call, attempt: Attempt, now: float) -> str:
     if bound is None or attempt.over or call.decided or (now >= call.give_up_at and not call.emergency):
         return ""
     heard, trunk = _heard(attempt), attempt.line.trunk
+    if trunk.overtaken.full(now) and not call.emergency:
+        return ""  # this call shows what the silence of those before it was
     allowed = hedge.may_begin(
         heard,
         trunk.health.state,

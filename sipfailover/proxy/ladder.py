@@ -159,6 +159,8 @@ class Ladder:
         """It rings, or is answered: if another one is under way, that is not wanted any more."""
         other = call.beside(attempt)
         if other is not None:
+            if attempt is call.rival:
+                experience.overtaken(call, other, now)
             self._drop(call, other, hedging.OVERTAKEN, now, hedging.ELSEWHERE)
             call.attempt, call.rival, call.line = attempt, None, attempt.line
 

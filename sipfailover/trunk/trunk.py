@@ -12,6 +12,7 @@ from sipfailover.trunk.addresses import Addresses
 from sipfailover.trunk.evidence import HealthRules, State
 from sipfailover.trunk.health import Health
 from sipfailover.trunk.inbound import Inbound
+from sipfailover.trunk.overtaken import Overtaken
 from sipfailover.trunk.probe import Probe, ProbeRules
 from sipfailover.trunk.roundtrip import NoAnswer, RoundTrip
 from sipfailover.trunk.setup_time import SetUpTime
@@ -42,8 +43,8 @@ class Trunk:
     """A carrier line. `tier`: 1 is the first choice. `no_answer_within`: seconds, the configured bound."""
 
     __slots__ = (
-        "addresses", "calls_now", "channels", "health", "inbound", "name", "no_answer_within", "note", "order", "probe",
-        "resolve_why", "roundtrip", "setup", "talks", "talks_in", "tier", "tls_why",
+        "addresses", "calls_now", "channels", "health", "inbound", "name", "no_answer_within", "note", "order",
+        "overtaken", "probe", "resolve_why", "roundtrip", "setup", "talks", "talks_in", "tier", "tls_why",
     )  # fmt: skip
 
     def __init__(
@@ -63,6 +64,8 @@ class Trunk:
         self.probe = Probe(probe_rules, chance, now)
         self.roundtrip = RoundTrip()
         self.setup = SetUpTime()
+        self.overtaken = Overtaken()
+        """Where another trunk was faster."""
         self.inbound = Inbound(now)
         """How calls come in over it: shown, and moves no call."""
         self.talks, self.talks_in = Talks(DROPPED_WITHIN), Talks(DROPPED_WITHIN)

@@ -229,7 +229,7 @@ def engine_families(view: EngineView, wall: Wall) -> Iterator[Metric]:
         yield _gauge("last_failover_timestamp_seconds", "When that was last, Unix time.", wall(last.at).timestamp())
     hedges = _counter(
         "hedges",
-        "Second attempts beside one at a trunk in doubt, by who rang or answered first.",
+        "Second attempts beside one at a trunk in doubt, by who was faster.",
         labels=("trunk", "won"),
     )
     for key, number in view.hedges.items():
