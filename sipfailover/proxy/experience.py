@@ -81,9 +81,14 @@ def overtaken(call: Call, attempt: Attempt, now: float) -> None:
     attempt.line.trunk.overtaken.lost(call.called, now - attempt.sent_at, attempt.sent_at)
 
 
-def late(watch: Watch, line: Line, now: float) -> None:
-    """An INVITE that was given up has an answer after all: the trunk is there."""
-    watch.observe(line, line.trunk.probe.alive(now), now)
+def heard(watch: Watch, attempt: Attempt, now: float) -> None:
+    """The first answer to an INVITE. If it was given up before: the trunk is there after all."""
+    attempt.heard = True
+    trunk, trip = attempt.line.trunk, now - attempt.sent_at
+    if trip <= trunk.no_answer_within:
+        trunk.roundtrip.observe(trip, call=True)
+    if attempt.over:
+        watch.observe(attempt.line, trunk.probe.alive(now), now)
 
 
 def called(watch: Watch, source: Line, now: float) -> None:

@@ -14,7 +14,7 @@ from sipfailover.proxy.call import NEXT_TRUNK, OUTBOUND, OWN_NUMBER, Attempt, Ca
 from sipfailover.proxy.closing import close
 from sipfailover.proxy.core import CALLS, CALLS_LOOKED_AT_EVERY, PBX_FAILED, TRUNK_FAILED, Core, phrase
 from sipfailover.proxy.inside import Inside
-from sipfailover.proxy.invitation import begin, invitation, offer
+from sipfailover.proxy.invitation import begin, invitation, offer, overflow
 from sipfailover.proxy.leg import Leg
 from sipfailover.proxy.line import Line
 from sipfailover.proxy.rung import next_rung, next_trunk, patience, second_trunk
@@ -78,21 +78,11 @@ class Ladder:
             self._fail(call, self._final(call), now)
             return
         if rung.overflow and not call.overflowed:
-            self._overflow(call)
+            overflow(self.core, call, _after(call))
         if rung.round != call.round:
             call.round = rung.round
             call.tried = {said.trunk for said in call.said if said.status}
         self._try(call, rung, now)
-
-    def _overflow(self, call: Call) -> None:
-        """No PBX takes the call: it goes out again."""
-        number = self.core.settings.inbound.overflow
-        assert number is not None
-        call.overflowed = True
-        call.tried.clear()
-        call.uri = b"sip:%b@overflow.invalid" % number.encode()
-        why = _after(call) or "no PBX can be asked"
-        self.core.log("warning", f"call {call.number} finds no PBX and goes to {number}", why=why)
 
     def _try(self, call: Call, rung: Rung, now: float, *, beside: Attempt | None = None, why: str = "") -> None:
         """Send the INVITE to one line, shaped for it, and start its clock. `beside`: what it hedges, and `why`."""
@@ -188,13 +178,7 @@ class Ladder:
     def heard(self, tx: Transaction, attempt: Attempt, what: Input, message: Message | None, now: float) -> None:
         """The client transaction of an attempt has something to tell."""
         if message is not None and not attempt.heard:
-            attempt.heard = True
-            trunk = attempt.line.trunk
-            trip = now - attempt.sent_at
-            if trip <= trunk.no_answer_within:
-                trunk.roundtrip.observe(trip, call=True)
-            if attempt.over:
-                experience.late(self.watch, attempt.line, now)
+            experience.heard(self.watch, attempt, now)
         if what is Input.PROVISIONAL or what is Input.SUCCESS:
             assert message is not None
             (self._provisional if what is Input.PROVISIONAL else self._success)(attempt, message, now)
@@ -308,10 +292,7 @@ class Ladder:
         attempt.line.trunk.calls_now += 1  # `_close` gives the attempt's own channel back
         answered = Answered(message.status)
         self._close(call, attempt, answered, message, self._judge(answered, attempt, call), "relayed", now)
-        for key in call.keys:
-            if key not in (a.key, b.key) and (leg := core.legs.get(key)) is not None:
-                core.remove(leg)
-        call.keys = [a.key, b.key]
+        forks.keep(core, call, a, b)
         call.request, call.attempt, call.finals, call.put_off = None, None, [], ()
         if tx is not None:
             data = answer_for(tx, a, message)

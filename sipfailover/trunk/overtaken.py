@@ -2,7 +2,7 @@
 
 Such an attempt was cancelled before its clock had run out, so it is evidence of nothing. But if that were all, hedging
 would hide a trunk that is broken: callers would wait a little, every time, and nobody would ever say Down. So after
-three in a row the next call has its whole time there. If it fails, it speaks for those before it as well; if it rings
+two in a row the next call has its whole time there. If it fails, it speaks for those before it as well; if it rings
 or is answered in any way that counts, they are forgotten: the trunk is slow, and slow is not broken.
 """
 
@@ -11,8 +11,9 @@ from dataclasses import replace
 
 from sipfailover.trunk.evidence import Evidence, Sign, duration
 
-IN_A_ROW = 3
-"""One call in twenty is as slow as that by chance, three in a row one in eight thousand."""
+IN_A_ROW = 2
+"""One call in twenty is as slow as that by chance, two in a row are one in four hundred. With more, a trunk that is
+broken would be found later: it takes three calls to different numbers until it is Down."""
 WITHIN = 600.0
 """Seconds for which a suspicion is kept."""
 

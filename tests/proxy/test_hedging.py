@@ -549,6 +549,39 @@ def test_who_was_slower_is_not_blamed_and_who_won_has_the_credit() -> None:
     assert book.line("main").trunk.addresses.known[0].answers is not False
 
 
+def test_after_two_in_a_row_a_call_has_its_time_and_if_it_fails_it_speaks_for_them() -> None:
+    book = doubtful()
+    for number in (1, 2):
+        called = f"+4144321002{number}"
+        assert book >> received(PBX, invite(called)) << send(PBX, 100) << send(MAIN, "INVITE")
+        assert book >> received(MAIN, answer(100)) >> after(RINGS + 0.001) << send(BACKUP, "INVITE")
+        assert book >> received(BACKUP, answer(200)) << send(PBX, 200) << send(MAIN, "CANCEL")
+        assert book >> received(MAIN, answer(487, to="INVITE")) << send(MAIN, "ACK")
+        assert book >> received(PBX, ack()) << send(BACKUP, "ACK")
+    assert (book.line("main").trunk.health.state, evidence(book)) == (State.SUSPECT, "nothing")
+    assert book >> received(PBX, invite("+41443210023")) << send(PBX, 100) << send(MAIN, "INVITE")
+    assert book >> received(MAIN, answer(100)) >> after(5.9) << sends_nothing()
+    assert book >> after(0.101) << send(BACKUP, "INVITE") << send(MAIN, "CANCEL")
+    assert book.line("main").trunk.health.state is State.DOWN
+
+
+def test_after_two_in_a_row_a_call_that_rings_clears_them() -> None:
+    book = doubtful()
+    overtaken = book.line("main").trunk.overtaken
+    for number in (1, 2):
+        overtaken.lost(f"+4100{number}", 0.8, book.now)
+    assert calling(book) >> after(0.3) << sends_nothing()
+    assert book >> received(MAIN, answer(180)) << send(PBX, 180)
+    assert not overtaken.full(book.now)
+
+
+def test_an_emergency_call_shows_nothing_to_anybody() -> None:
+    book = doubtful()
+    for number in (1, 2):
+        book.line("main").trunk.overtaken.lost(f"+4100{number}", 0.8, book.now)
+    assert calling(book, called="112") >> after(ANSWERS) << send(BACKUP, "INVITE")
+
+
 def test_a_late_first_answer_of_who_was_slower_teaches_its_round_trip() -> None:
     book = hedged(doubtful())
     assert book >> received(BACKUP, answer(180)) << send(PBX, 180)
