@@ -4,6 +4,8 @@ from math import inf
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sipfailover.proxy import AttemptEnded, CallEnded
 from sipfailover.proxy.hedging import ELSEWHERE
@@ -27,6 +29,8 @@ from tests.kit import (
     sends_nothing,
     target,
 )
+from tests.kit.leftovers import leftovers
+from tests.kit.playbook import matches
 from tests.proxy.office import (
     BACKUP,
     MAIN,
@@ -59,9 +63,9 @@ def measure(book: Office, *names: str) -> Office:
     return book
 
 
-def doubtful(more: str = ON, **settings: Any) -> Office:
+def doubtful(more: str = ON, **others: Any) -> Office:
     """Main is measured, and Suspect."""
-    book = measure(office(more, **settings), "main")
+    book = measure(office(more, **others), "main")
     doubt(book)
     assert book.line("main").trunk.health.state is State.SUSPECT
     return book
@@ -676,3 +680,63 @@ def test_what_was_hedged_is_in_the_picture() -> None:
     assert (call.trunk, call.rerouted) == ("backup", True)
     assert book >> received(BACKUP, answer(486)) << send(BACKUP, "ACK") << send(PBX, 486)
     assert book.engine.view(book.now).hedges == {("main", "second"): 1}
+
+
+# -- whatever they say, in whatever order -------------------------------------------------------------------------
+
+SAYS = st.tuples(
+    st.sampled_from([MAIN, MAIN, BACKUP, BACKUP, THIRD, PBX]),
+    st.sampled_from([100, 180, 183, 199, 200, 403, 404, 486, 500, 503, 603]),
+    st.sampled_from([0.0, 0.0, 0.03, 0.05, 0.45, 0.9, 2.1]),
+)
+"""Who says what, after how many seconds; the PBX only ever cancels."""
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(SAYS, max_size=14), st.booleans())
+def test_at_most_two_at_a_time_one_once_it_rings_and_nothing_is_left(talk: list[Any], emergency: bool) -> None:
+    book = measure(doubtful(trunks=("main", "backup", "third")), "backup", "third")
+    doubt(book, "backup")
+    _do(book, received(PBX, invite("112" if emergency else "+41443210019")))
+    for who, status, seconds in talk:
+        _do(book, after(seconds))
+        if who is PBX:
+            _do(book, received(PBX, cancel()))
+        elif sent(book, who, "INVITE"):
+            _do(book, received(who, answer(status, to="INVITE")))
+    if sent(book, PBX, 200) and any(message.cseq_method == b"INVITE" for message in sent(book, PBX, 200)):
+        _do(book, received(PBX, ack()))
+        _do(book, received(PBX, bye()))
+    _do(book, after(400.0))
+    told = {message.status for message in map(Message, _to(book, PBX)) if _is_final(message)}
+    assert len(told) == 1
+    assert leftovers(book.engine) == []
+    assert channels(book) == (0, 0, 0)
+
+
+def _do(book: Office, step: Any) -> None:
+    """Whatever comes of it, as long as the engine keeps its promises."""
+    rang = any(matches(data, status) for data in _to(book, PBX) for status in (180, 183))
+    offered = len({Message(data).call_id for peer in (MAIN, BACKUP, THIRD) for data in _invites(book, peer)})
+    step.do(book)
+    book.collect()
+    for call in book.engine.core.calls.values():
+        if call.ringing_at is not None and call.answered_at is None:
+            assert call.rival is None or call.emergency
+        assert call.rival is None or (call.attempt is not None and call.rival.line is not call.attempt.line)
+    after_it = len({Message(data).call_id for peer in (MAIN, BACKUP, THIRD) for data in _invites(book, peer)})
+    if rang and not any(b"112@" in data for data in _invites(book, MAIN)):
+        assert after_it == offered, "offered again after ringing"
+    book._out.clear()
+
+
+def _to(book: Office, peer: Any) -> list[bytes]:
+    return [data for where, data in book.sent if where.peer == peer.peer and not data.startswith(b"OPTIONS")]
+
+
+def _invites(book: Office, peer: Any) -> list[bytes]:
+    return [data for data in _to(book, peer) if data.startswith(b"INVITE ")]
+
+
+def _is_final(message: Message) -> bool:
+    return message.status >= 200 and message.cseq_method == b"INVITE"
