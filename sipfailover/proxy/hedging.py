@@ -22,7 +22,7 @@ def arm(core: Core, attempt: Attempt, now: float) -> None:
     stop(attempt)
     bound = _bound(attempt) if attempt.line.role == "trunk" else None
     if bound is not None and attempt.clock is not None:
-        due = _since(attempt) + bound
+        due = _since(attempt) + bound + hedge.MARGIN
         if due < attempt.clock.due:
             attempt.hedge = core.timers.start(max(0.0, due - now), now, Clock.HEDGE, attempt)
 

@@ -17,6 +17,9 @@ from sipfailover.trunk import State, duration
 
 AT_ONCE_MAX = 2
 """Attempts of one call at the same time."""
+MARGIN = 0.01
+"""Seconds on top of what is usual. Where every answer takes the same time, it must not be a race between an answer and
+our clock; and an answer may lie in our own socket for some milliseconds."""
 LAST_WORD = 2.0
 """Seconds. Longer than any answer is under way, shorter than a caller notices before a busy tone."""
 IN_DOUBT = frozenset({State.SUSPECT, State.DOWN})
@@ -46,7 +49,7 @@ class Usual(NamedTuple):
 
 
 def patience(heard: Heard, usual: Usual) -> float | None:
-    """Seconds after the INVITE from which silence is unusual; None: there is no hedge."""
+    """Seconds after the INVITE until which silence is usual; None: there is no hedge."""
     if heard is Heard.NOTHING:
         return usual.first_answer
     return usual.ringing if heard is Heard.TRYING else None
@@ -54,7 +57,8 @@ def patience(heard: Heard, usual: Usual) -> float | None:
 
 def may_begin(heard: Heard, state: State, *, unusual: bool, desperate: bool, under_way: int) -> bool:
     """True if a second attempt may begin beside one. `state`: of its trunk; `unusual`: it has been silent for longer
-    than `patience`; `desperate`: its trunk was Down when it began; `under_way`: attempts of this call, with it."""
+    than `patience` and MARGIN; `desperate`: its trunk was Down when it began; `under_way`: how many attempts this call
+    has, with it."""
     return unusual and heard is not Heard.RINGING and state in IN_DOUBT and not desperate and under_way < AT_ONCE_MAX
 
 
