@@ -28,11 +28,10 @@ class Stray:
         if message.cseq_method != INVITE or not self._is_ours(message, flow):
             return
         leg = self.core.legs.get(message.from_tag + b";" + message.to_tag)
-        if leg is not None:
+        if leg is not None and what is not Input.FAILURE:
             if what is Input.SUCCESS:
                 self.inside.acknowledge_again(leg, message)  # of a call that goes on
-            return
-        if what is Input.SUCCESS:
+        elif what is Input.SUCCESS:
             self.answered_in_vain(message, flow, now)
         elif what is Input.FAILURE:
             self.core.out.append(Send(flow, self._hop_by_hop(b"ACK", message)))

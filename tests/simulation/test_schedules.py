@@ -61,6 +61,7 @@ FOUND: dict[tuple[int, bool], str] = {
     (883, False): "the same towards the office",
     (882, True): "the 2xx to a re-INVITE that came after the answer to our BYE was not acknowledged",
     (982, False): "the same in an emergency call",
+    (30078, True): "a re-INVITE was lost, as the port said, and the 491 that came all the same was not acknowledged",
     (3754, True): "the same between two hedged calls",
 }
 """(seed, with hedging) → what was wrong in that world."""
