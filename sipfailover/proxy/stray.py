@@ -28,7 +28,7 @@ class Stray:
         if message.cseq_method != INVITE or not self._is_ours(message, flow):
             return
         leg = self.core.legs.get(message.from_tag + b";" + message.to_tag)
-        if leg is not None and what is not Input.FAILURE:
+        if leg is not None and (what is not Input.FAILURE or message.cseq <= leg.success_cseq):
             if what is Input.SUCCESS:
                 self.inside.acknowledge_again(leg, message)  # of a call that goes on
         elif what is Input.SUCCESS:
