@@ -60,6 +60,8 @@ class Clock(IntEnum):
     """The NAT on the way to a trunk wants to see a packet."""
     UNREGISTER = 110
     """A registration of a PBX with us runs out."""
+    LEFT = 112
+    """It is time to look whether a line that left the file has calls still."""
     HEDGE = 120
     """A trunk has been silent for longer than it usually is: a second attempt may begin beside this one."""
     IN_DOUBT = 121
