@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 
 from sipfailover import __version__, log
+from sipfailover.alerts import Alerts
 from sipfailover.chance import Chance
 from sipfailover.config import Settings, describe
 from sipfailover.errors import TransportError
@@ -95,6 +96,14 @@ class App:
         self.metrics = Metrics(
             version=__version__, loop=loop_name, certificates=self._certificates, troubles=self.troubles
         )
+        self.alerts = Alerts(
+            settings,
+            wall,
+            view=lambda: self.engine.view(time.monotonic()),
+            troubles=self.troubles.now,
+            expiring=lambda: self.expiry.warnings(self.loop.time()),
+            page=lambda: self.web.url if self.web else "",
+        )
         self.loop_name = loop_name
         self._drain_ends_at = float("inf")
         self._reloads: set[asyncio.Task[Reloaded]] = set()
@@ -123,6 +132,7 @@ class App:
         self.resolver.start(peers_of(self.settings))
         self._settled()
         await self._start_web()
+        self.alerts.start()
         self.started.set()
         self._look()
         self._look_at_certificates()
@@ -176,6 +186,7 @@ class App:
     async def stop(self) -> None:
         """Close everything."""
         await self._leave()
+        await self.alerts.close()
         for timer in (self._alarm, self._lag_timer, self._tidy_timer, self._certificates_timer):
             if timer is not None:
                 timer.cancel()
@@ -324,6 +335,7 @@ class App:
     def _record(self, fact: Fact) -> None:
         self.metrics.record(fact)
         self.ledger.record(fact)
+        self.alerts.record(fact)
 
     def _write(self, command: Log) -> None:
         getattr(self.log, command.level)(command.text, **command.fields)
@@ -343,6 +355,7 @@ class App:
         """Whatever may go wrong here while calls go on."""
         troubles = Troubles()
         troubles.watch("history", "History", lambda: self.ledger.problem)
+        troubles.watch("messages", "Messages", lambda: self.alerts.problem)
         troubles.watch("calls file", "Calls would not survive a restart", lambda: self.journal.problem)
         if (stream := self._stream) is not None:
             troubles.watch("log", "The log", lambda: stream.problem)

@@ -48,6 +48,8 @@ ConfigOption = Annotated[
 
 profiles_app = typer.Typer(rich_markup_mode=None, add_completion=False)
 app.add_typer(profiles_app, name="profiles", epilog=EPILOG)
+notify_app = typer.Typer(rich_markup_mode=None, add_completion=False, help="Messages by mail and webhook.")
+app.add_typer(notify_app, name="notify", epilog=EPILOG)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="For programs: all of it as JSON.")]
 
@@ -275,6 +277,24 @@ def reload(config: ConfigOption = None, url: UrlOption = None, pid: PidOption = 
         raise typer.Exit(EXIT_CONFIG)
     if not answer.get("changes"):
         typer.echo("nothing has changed")
+
+
+@notify_app.command(name="test", epilog=EPILOG)
+def notify_test(config: ConfigOption = None) -> None:
+    """Send a test message to everybody whom the file names under notify, and say how it went."""
+    import asyncio
+
+    from sipfailover.alerts import send_test
+    from sipfailover.config import find_file, load
+
+    settings = load(find_file(config))
+    if not settings.notify:
+        typer.echo("the file names nobody under notify", err=True)
+        raise typer.Exit(EXIT_FAILED)
+    found = asyncio.run(send_test(settings))
+    for name, problem in found:
+        typer.echo(f"{name}: {problem or 'delivered'}", err=bool(problem))
+    raise typer.Exit(EXIT_FAILED if any(problem for _, problem in found) else 0)
 
 
 @app.command(epilog=EPILOG)

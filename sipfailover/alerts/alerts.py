@@ -13,10 +13,10 @@ import structlog
 
 from sipfailover.alerts import outbox
 from sipfailover.alerts.condition import Severity, conditions
-from sipfailover.alerts.incident import BEGAN, RECOVERED, TEST, Incidents, Notice
+from sipfailover.alerts.incident import BEGAN, RECOVERED, Incidents, Notice
 from sipfailover.alerts.outbox import Box, Letter
 from sipfailover.alerts.send import NotDelivered, deliver
-from sipfailover.alerts.text import Words, words
+from sipfailover.alerts.text import trial, words
 from sipfailover.config import Notify, Settings
 from sipfailover.proxy.facts import Fact
 from sipfailover.proxy.view import EngineView
@@ -42,13 +42,12 @@ class Alerts:
         view: Callable[[], EngineView],
         troubles: Callable[[float], Sequence[Trouble]],
         expiring: Callable[[], Iterable[str]],
-        file: str | None,
-        page: str = "",
+        page: Callable[[], str] = str,
     ) -> None:
         self._settings = settings
         self._wall = wall
         self._view, self._troubles, self._expiring = view, troubles, expiring
-        self._file = file
+        file = self._file = settings.history.messages_file_used
         self._page = page
         self._log = structlog.get_logger("sipfailover.alerts")
         kept = outbox.load(file)
@@ -105,7 +104,7 @@ class Alerts:
 
     def _write(self, notice: Notice, view: EngineView) -> None:
         told = words(
-            notice, view, self._wall, site=self._settings.site, page=self._page,
+            notice, view, self._wall, site=self._settings.site, page=self._page(),
             stable_for=self._settings.failover.return_to_main.stable_for,
         )  # fmt: skip
         now = self._wall(view.now)
@@ -196,10 +195,9 @@ def _worse(least: str) -> tuple[str, ...]:
     return names[names.index(least) :]
 
 
-async def send_test(settings: Settings, view: EngineView, wall: Wall) -> list[tuple[str, str]]:
+async def send_test(settings: Settings) -> list[tuple[str, str]]:
     """A test message to every target, at once. Returns (target, "" or why it was not delivered)."""
-    notice = Notice(TEST, view.now, Severity.NOTICE, ())
-    told: Words = words(notice, view, wall, site=settings.site, page="", stable_for=0.0)
+    told = trial(settings.site, datetime.now().astimezone().isoformat(timespec="seconds"))
     found = []
     for target, name in zip(settings.notify, names(settings.notify), strict=True):
         try:

@@ -81,13 +81,22 @@ def _emergency(notice: Notice, view: EngineView, wall: Wall, stable_for: float) 
     return notice.text.replace("A call to", "EMERGENCY CALL to"), "", "Make sure that help was reached."
 
 
-def _test(notice: Notice, view: EngineView, wall: Wall, stable_for: float) -> tuple[str, str, str]:
-    return "This is a test message", "Somebody has asked for it with `sipfailover notify test`.", "Nothing to do."
-
-
 _WRITERS = {
-    BEGAN: _began, RECOVERED: _recovered, REMINDER: _reminder, FLAPPING: _flapping, EMERGENCY: _emergency, TEST: _test,
+    BEGAN: _began, RECOVERED: _recovered, REMINDER: _reminder, FLAPPING: _flapping, EMERGENCY: _emergency,
 }  # fmt: skip
+
+
+def trial(site: str, time: str) -> Words:
+    """What is sent when somebody wants to know whether it arrives. `time`: RFC 3339."""
+    return Words(
+        TEST,
+        Severity.NOTICE,
+        time,
+        f"[{site or 'sipfailover'}] This is a test message",
+        effect="None: somebody wants to know whether messages arrive.",
+        cause="It was asked for with `sipfailover notify test`.",
+        next="Nobody needs to do anything.",
+    )
 
 
 def _headline(condition: Condition, notice: Notice, view: EngineView, wall: Wall) -> str:

@@ -242,7 +242,15 @@ class History(Section):
     @property
     def calls_file_used(self) -> str | None:
         """Where calls in progress are kept; None: nowhere."""
-        return self.calls_file or (os.path.join(os.path.dirname(self.file), "calls.journal") if self.file else None)
+        return self.calls_file or self._beside("calls.journal")
+
+    @property
+    def messages_file_used(self) -> str | None:
+        """Where messages wait that could not be delivered yet; None: they do not outlive a restart."""
+        return self._beside("messages.json")
+
+    def _beside(self, name: str) -> str | None:
+        return os.path.join(os.path.dirname(self.file), name) if self.file else None
 
 
 class Log(Section):

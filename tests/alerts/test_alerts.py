@@ -32,14 +32,16 @@ class Office:
     def __init__(self, folder: Path, *targets: dict[str, Any]) -> None:
         self.view = picture()
         self.settings = Settings.model_validate(
-            {"pbx": "192.0.2.5", "trunks": [{"name": "main", "host": "198.51.100.7"}], "notify": list(targets)}
+            {
+                "pbx": "192.0.2.5",
+                "trunks": [{"name": "main", "host": "198.51.100.7"}],
+                "notify": list(targets),
+                "history": {"file": str(folder / "history.db")},
+            }
         )
-        self.file = str(folder / "alerts.json")
 
     def alerts(self) -> Alerts:
-        return Alerts(
-            self.settings, wall, view=self._view, troubles=lambda now: (), expiring=self._expiring, file=self.file,
-        )  # fmt: skip
+        return Alerts(self.settings, wall, view=self._view, troubles=lambda now: (), expiring=self._expiring)
 
     def _view(self) -> EngineView:
         return replace(self.view, now=time.monotonic())
@@ -162,7 +164,7 @@ def test_quiet_hours_end_when_they_end(quiet: str, now: str, due: str) -> None:
 async def test_a_test_message_says_of_each_target_how_it_went(tmp_path: Path) -> None:
     async with webhook() as hook:
         office = Office(tmp_path, {"webhook": hook.url}, {"webhook": "http://127.0.0.1:1/x", "format": "slack"})
-        found = await send_test(office.settings, picture(), wall)
+        found = await send_test(office.settings)
         assert found[0] == ("json to 127.0.0.1", "")
         assert found[1][0] == "slack to 127.0.0.1"
         assert found[1][1]
