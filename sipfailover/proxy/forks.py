@@ -5,6 +5,9 @@ from sipfailover.proxy.core import Core
 from sipfailover.proxy.leg import Leg
 from sipfailover.wire import Message
 
+FORKS_MAX = 32
+"""Callees behind one attempt who may ring. What further ones say before they answer is dropped; an answer is heard."""
+
 
 def pair(core: Core, call: Call, attempt: Attempt, message: Message) -> tuple[Leg, Leg]:
     """The two legs (calling side, called side) of the early or confirmed dialog that a response speaks of.
@@ -24,6 +27,11 @@ def pair(core: Core, call: Call, attempt: Attempt, message: Message) -> tuple[Le
     core.add(b, call)
     attempt.forks[message.to_tag] = b
     return a, b
+
+
+def is_one_too_many(attempt: Attempt, message: Message) -> bool:
+    """Whether a provisional response begins an early dialog beyond FORKS_MAX."""
+    return len(attempt.forks) >= FORKS_MAX and message.to_tag not in attempt.forks
 
 
 def drop(core: Core, attempt: Attempt) -> None:

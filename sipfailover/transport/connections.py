@@ -102,7 +102,7 @@ class Connections:
 
     `lost(where, reason)` tells what was or may be lost; it is called from anywhere, so it must only take a note.
     `known(host)` says whether a PBX or trunk is at this address: some room is kept for these. `keep_alive_every(host,
-    port)`: see `Pool`. `say` writes into the operator's log.
+    port)` and `banned`: see `Pool`. `say` writes into the operator's log.
     """
 
     def __init__(
@@ -117,12 +117,14 @@ class Connections:
         tls: Tls,
         known: Callable[[str], bool] = lambda host: True,
         keep_alive_every: Callable[[str, int], float | None] = lambda host, port: None,
+        banned: Callable[[str], bool] = lambda host: False,
         say: Say = lambda level, text, values: None,
     ) -> None:
         self.loop = loop
         self._keep_alive_every = keep_alive_every
         self.bounds = bounds
         self._known = known
+        self._banned = banned
         self._say = say
         self._tls = tls
         self._opening = Opening(loop, bounds, tls)
@@ -156,6 +158,17 @@ class Connections:
 
     def __len__(self) -> int:
         return len(self._by_number)
+
+    @property
+    def fill(self) -> tuple[tuple[str, int, int], ...]:
+        """(name in `Bounds`, how many there are, how many there may be)."""
+        bounds = self.bounds
+        return (
+            ("accepted", self._accepted.total(), bounds.accepted),
+            ("accepted_per_host", max(self._accepted.values(), default=0), bounds.accepted_per_host),
+            ("handshakes", len(self._handshakes), bounds.handshakes),
+            ("opened", self._opened, bounds.opened),
+        )
 
     def listen(self, transport: str, host: str, port: int) -> Listener:
         """Accept connections from now on. Raises TransportError."""
@@ -275,6 +288,12 @@ class Connections:
         """See `Pool`."""
         return self._keep_alive_every(host, port)
 
+    def idle_close_after(self, connection: Connection) -> float:
+        """Strangers get less, see `Bounds`; who has shown a certificate that we know is none."""
+        flow, bounds = connection.flow, self.bounds
+        stranger = connection.target is None and flow is not None and not flow.line and not self._known(flow.host)
+        return bounds.stranger_idle_close_after if stranger else bounds.idle_close_after
+
     def why(self, connection: Connection, error: OSError | None) -> str:
         """The reason for an end that the loop told; None is an orderly one."""
         target = connection.target
@@ -338,6 +357,7 @@ class Connections:
             self._accepted.total() >= room
             or self._accepted[host] >= bounds.accepted_per_host
             or busy
+            or (not known and self._banned(host))
             or (secure and context is None)
         ):
             self.counters.connections_refused += 1

@@ -34,7 +34,8 @@ class Pool:
     `known(host)`: whether a PBX or trunk is at this address, for which some of the connections are kept.
     `keep_alive_every(host, port)`: seconds of silence after which a connection to this peer is kept alive; 0 for never,
     None for what the bounds say. Asked at most once a sweep for each connection. `tls`: what we show and believe;
-    configured by the owner. `say`: one line for the operator's log.
+    configured by the owner. `banned(host)`: whether connections from a stranger's address are refused. `say`: one line
+    for the operator's log.
 
     Reasons: `refused`, `reset`, `unreachable`, `timeout`, `closed`, `too big`, `buffer full`, `wedged`; with `local: `
     before them where the cause is on this machine: `local: no route`, `local: no udp socket for IPv6`, …; and where TLS
@@ -50,6 +51,7 @@ class Pool:
         settled: Callable[[], None],
         known: Callable[[str], bool] = lambda host: True,
         keep_alive_every: Callable[[str, int], float | None] = lambda host, port: None,
+        banned: Callable[[str], bool] = lambda host: False,
         tls: Tls | None = None,
         say: Say = lambda level, text, values: None,
         bounds: Bounds | None = None,
@@ -73,6 +75,7 @@ class Pool:
             tls=self.tls,
             known=known,
             keep_alive_every=keep_alive_every,
+            banned=banned,
             say=say,
         )
         self._closed = False
@@ -114,6 +117,18 @@ class Pool:
     def kernel_drops(self) -> int:
         """Datagrams that the kernel dropped since the start because we did not read fast enough."""
         return sum(sock.kernel_drops for sock in self._udp)
+
+    @property
+    def behind(self) -> float:
+        """Seconds for which there has been something left to read on some UDP socket: see `UdpSocket.behind`."""
+        return max((sock.behind for sock in self._udp), default=0.0)
+
+    @property
+    def fill(self) -> tuple[tuple[str, int, int], ...]:
+        """(name in `Bounds`, how many there are, how many there may be) of what is kept here."""
+        flows = max((sock.remembered for sock in self._udp), default=0)
+        own = (("flows", flows, self.bounds.flows), ("ways", len(self._ways), self.bounds.ways))
+        return own + self._streams.fill
 
     @property
     def receive_buffer(self) -> int:

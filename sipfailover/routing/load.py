@@ -1,0 +1,129 @@
+"""Load: how many calls may begin while we are behind with our work, and whose. Pure; RFC 7339 has the words for it.
+
+Calls that go on, answers and calls for help are not asked about here. New calls are let in as they come until we are
+`LATE`. Then a rate for all together is set, made smaller while we stay late and larger while we are not, and shared so
+that who wants little gets all of it: what one mad source offers takes nothing from the others (max-min fairness).
+
+    share = the level L with  sum(min(offered, L)) = rate,  never below SHARE_MIN
+"""
+
+LATE = 0.1
+"""Seconds behind from which new calls are refused. A caller does not notice so much, and at twice of it the first
+requests come again (RFC 3261 T1 is 0.5 s), which makes everything worse."""
+CALM = 0.03
+"""Seconds behind below which more are let in again. Between the two nothing changes."""
+SHARE_MIN = 20.0
+"""Calls a second that every source may begin, however late we are. They take a few per cent of one core; if that is
+too much, refusing calls is no remedy."""
+BURST = 0.25
+"""Seconds of its share that a source may use at once."""
+LESS, MORE = 0.8, 1.05
+"""What the rate is multiplied with at each look, late or calm: half of it goes in 0.3 s, and is back in 1.4 s."""
+OVER_AFTER = 0.5
+"""Seconds for which all that is offered must fit into the rate until calls are let in as they come again."""
+LOAD_SOURCES_MAX = 256
+"""Sources that have a share of their own. Those beyond it have one together; who does not call is forgotten."""
+
+OTHERS = ""
+
+
+class Load:
+    """`may` is asked for each new call, `look` some ten times a second. `now`: seconds, monotonic."""
+
+    __slots__ = ("_fits_since", "_full_at", "_let_in", "_looked_at", "_offered", "_want", "behind", "rate", "share")
+
+    def __init__(self, now: float) -> None:
+        self.behind = 0.0
+        """Seconds, as of the last look."""
+        self.rate: float | None = None
+        """New calls a second, of all together; None: as they come."""
+        self.share = 0.0
+        """Of one source, while there is a rate."""
+        self._looked_at = now
+        self._let_in = 0
+        self._offered: dict[str, int] = {}
+        """Source → calls since the last look."""
+        self._want: dict[str, float] = {}
+        """Source → calls a second that it wants, smoothed."""
+        self._full_at: dict[str, float] = {}
+        """Source → when it has its whole burst again."""
+        self._fits_since: float | None = None
+
+    @property
+    def sources(self) -> int:
+        """Sources that call."""
+        return len(self._want)
+
+    def may(self, source: str, now: float) -> bool:
+        """Whether a call from there may begin. On the path: one look-up while nothing is wrong."""
+        offered = self._offered
+        if source not in offered and len(offered) >= LOAD_SOURCES_MAX:
+            source = OTHERS
+        offered[source] = offered.get(source, 0) + 1
+        if self.rate is not None:
+            every = 1.0 / self.share
+            full_at = max(now, self._full_at.get(source, 0.0))
+            if full_at > now + max(BURST, every) - every:
+                return False
+            self._full_at[source] = full_at + every
+        self._let_in += 1
+        return True
+
+    def look(self, behind: float, now: float) -> bool:
+        """So many seconds we are behind. True if refusing begins or ends with that."""
+        passed = now - self._looked_at
+        if passed <= 0.0:
+            return False
+        self._looked_at = now
+        self.behind = behind
+        let_in, self._let_in = self._let_in / passed, 0
+        self._measure(passed)
+        before = self.rate
+        wanted = sum(self._want.values())
+        floor = SHARE_MIN * max(1, len(self._want))
+        if self.rate is None:
+            if behind >= LATE:
+                self.rate = max(floor, LESS * let_in)
+        elif behind >= LATE:
+            self.rate = max(floor, LESS * min(self.rate, wanted))
+        elif behind < CALM:
+            self.rate = MORE * max(floor, self.rate)
+            self._end_if_it_fits(wanted, now)
+        if self.rate is None:
+            self._full_at.clear()
+        else:
+            self.share = max(SHARE_MIN, share_of(self.rate, list(self._want.values())))
+        return (before is None) != (self.rate is None)
+
+    def _end_if_it_fits(self, wanted: float, now: float) -> None:
+        assert self.rate is not None
+        if wanted > self.rate:
+            self._fits_since = None
+        elif self._fits_since is None:
+            self._fits_since = now
+        elif now - self._fits_since >= OVER_AFTER:
+            self.rate = self._fits_since = None
+
+    def _measure(self, passed: float) -> None:
+        """What each source wants: half of it is what came since the last look. Who is silent is forgotten in time."""
+        offered, self._offered = self._offered, {}
+        want = {source: 0.5 * rate for source, rate in self._want.items() if rate > 0.5 or source in offered}
+        for source, count in offered.items():
+            want[source] = want.get(source, 0.0) + 0.5 * count / passed
+        self._want = want
+
+    def __repr__(self) -> str:
+        if self.rate is None:
+            return f"<Load {self.behind * 1000:.0f} ms behind, calls as they come>"
+        return f"<Load {self.behind * 1000:.0f} ms behind, {self.rate:.0f} calls/s, {self.share:.0f} of one source>"
+
+
+def share_of(rate: float, wanted: list[float]) -> float:
+    """The level up to which everybody gets what he wants, so that all together get `rate`. Calls a second."""
+    left, level = rate, rate
+    for position, want in enumerate(sorted(wanted)):
+        level = left / (len(wanted) - position)
+        if want >= level:
+            return level
+        left -= want
+    return level + left if wanted else rate
