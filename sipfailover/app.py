@@ -277,6 +277,7 @@ class App:
             self._lag = max(0.0, now - self._looked_at - LAG_EVERY)
             self.metrics.observe_loop_lag(self._lag)
             self.engine.late(max(self._lag, self.pool.behind), now)
+            self.pool.look(self.engine.strangers, self.engine.known_hosts())
             self._settled()
         self._looked_at = now
         self._lag_timer = self.loop.call_later(LAG_EVERY, self._look)

@@ -13,7 +13,7 @@ Time is seconds on one monotonic clock. Nothing here waits, and no error of a pe
 answered, or dropped and counted. This room receives and hands on; the rooms beside it decide and act.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
 from sipfailover.chance import Chance
@@ -213,6 +213,16 @@ class Engine:
     def shuts_out(self, host: str, now: float) -> bool:
         """Whether connections from this IP address are refused."""
         return not self.core.admission.knows(host) and self.entrance.shuts_out(host, now)
+
+    def known_hosts(self) -> Iterator[str]:
+        """Addresses and networks (`198.51.100.0/24`) of everybody who is served: PBXs, trunks, guests of calls."""
+        yield from self.core.admission.everybody()
+        yield from self.entrance.guests
+
+    @property
+    def strangers(self) -> int:
+        """Messages of strangers since the start, guests not counted."""
+        return self.entrance.strangers
 
     def keep_alive_every(self, host: str, port: int) -> float | None:
         """Seconds of silence after which a connection to this peer is kept alive: 0 for never, None: as usual."""

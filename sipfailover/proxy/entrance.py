@@ -25,8 +25,10 @@ from sipfailover.proxy.line import Line
 from sipfailover.proxy.registrar import Registrar
 from sipfailover.routing import Allowance, Bans, Load, site
 from sipfailover.transaction import reply_to
+from sipfailover.trunk import bare_emergency
 from sipfailover.wire import Message, compose
 from sipfailover.wire.compose import Header
+from sipfailover.wire.uri import user
 
 CALLS_MAX = 20_000
 """Calls in progress. A further one is refused, which costs its caller a redial and nobody else anything."""
@@ -36,9 +38,9 @@ TRANSACTIONS_MAX = 100_000
 """Transactions alive, most for 32 s. Beyond it only what begins or ends a call is served; other requests are dropped,
 and come again."""
 BUSY_RETRY_AFTER: Header = (b"retry-after", b"5")
-ANSWERS = (500, 0.002)
+ANSWERS = (200, 0.005)
 """Refusals that one source gets, at once and each so many seconds. Who begins more calls than that does not listen, and
-silence is cheaper."""
+silence is five times cheaper: then an INVITE is not taken apart either."""
 HELP = (20, 0.1)
 """Calls for help of one source while others of it are refused."""
 OTHER_REQUESTS = (200, 0.01)
@@ -55,9 +57,12 @@ STRANGERS_TOLD_MAX = 256
 """Strange addresses that the log has told of. Further ones are only counted."""
 LOOK_BYTES = 4096
 """Of a stranger's message, in which a tag or branch of ours is looked for."""
+URI_BYTES = 256
+"""Of an INVITE, in which the number is looked for when there is no time to take it apart."""
 
 _OURS_IN_VIA = re.compile(rb"z9hG4bK[0-9a-f]{16}(?![0-9a-f])")
 _OURS_IN_TO = re.compile(rb"\n(?:to|t)[ \t]*:[^\r\n]*tag[ \t]*=[ \t]*[0-9a-f]{16}(?![0-9a-f])", re.IGNORECASE)
+_TAG_IN_TO = re.compile(rb"\n(?:to|t)[ \t]*:[^\r\n]*(?:\r\n[ \t][^\r\n]*)*;[ \t]*tag[ \t]*=", re.IGNORECASE)
 _IN_CALLS = frozenset(
     {b"SIP/", b"INVI", b"ACK ", b"BYE ", b"CANC", b"PRAC", b"UPDA", b"INFO", b"REFE", b"NOTI"}
 )  # fmt: skip
@@ -76,6 +81,8 @@ class Entrance:
         self.bans = Bans()
         self.guests: dict[str, float] = {}
         """Strange host → until when it is a guest. The least recently proven first."""
+        self.strangers = 0
+        """Messages of strangers since the start, guests not counted."""
         self._looks = Allowance(*LOOKS)
         self._answers = Allowance(*ANSWERS)
         self._help = Allowance(*HELP)
@@ -131,21 +138,34 @@ class Entrance:
 
     def _refuse(self, flow: Flow, data: bytes, source: Line, now: float, *, full: bool) -> bool:
         """Refuse an INVITE if it would begin a call. False: it goes on, because it is of a call, or for help."""
-        core = self.core
+        core, host = self.core, flow.host
+        if not self._answers.may(host, now) and not self._is_special(data):
+            self.count.rejected(
+                "full" if full else "late"
+            )  # a copy of one that was let in may be it: that was answered
+            self._refused += 1
+            return True
         try:
             request = Message(data)
             if core.layer.is_repeat(request) or request.to_tag + b";" + request.from_tag in core.legs:
                 return False
-            if is_emergency(core, request, source) and self._help.take(flow.host, now):
+            if is_emergency(core, request, source) and self._help.take(host, now):
                 return False
             self.count.received(source.role, request)
             self.count.rejected("full" if full else "late")
             self._refused += 1
-            if self._answers.take(flow.host, now):
+            if self._answers.take(host, now):
                 self._say_no(flow, request, source, full=full)
         except WireError:
             return False  # who reads it next says what is wrong with it
         return True
+
+    def _is_special(self, data: bytes) -> bool:
+        """Whether an INVITE, not taken apart, may be of a call or for help: To has a tag, or it is for such a number."""
+        uri = data[7 : data.find(b" ", 7, URI_BYTES)]
+        if bare_emergency(user(uri), self.core.emergency_numbers) is not None or uri[:4].lower() == b"urn:":
+            return True
+        return _TAG_IN_TO.search(data, 0, LOOK_BYTES) is not None
 
     def _say_no(self, flow: Flow, request: Message, source: Line, *, full: bool) -> None:
         status, reason, headers = busy(source, full=full)
@@ -165,6 +185,7 @@ class Entrance:
             if line is not None:
                 self._welcome(flow, now)
                 return line
+        self.strangers += 1
         if self.registrar.is_open and data[:9] == b"REGISTER ":
             return self._registrant(flow, data, now)
         key = _ban_key(flow)

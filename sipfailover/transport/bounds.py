@@ -103,6 +103,8 @@ class Counters:
 
     datagrams: int = 0
     """Datagrams read, keep-alives included."""
+    shut_out: int = 0
+    """Datagrams of strangers that the kernel dropped for us: see `door`."""
     send_buffer_full: int = 0
     """Datagrams that we dropped because the kernel's buffer was full; retransmission repairs it."""
     keep_alives_swallowed: int = 0

@@ -5,12 +5,13 @@ always in a later turn of the loop: whoever sends is in the middle of something.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from sipfailover.config import SIPS_PORT, is_address
 from sipfailover.flow import TLS, UDP, Flow, Target
 from sipfailover.transport.bounds import Bounds, Counters
 from sipfailover.transport.connections import Connections, Listener
+from sipfailover.transport.door import Door
 from sipfailover.transport.naming import (
     family_of,
     is_loopback,
@@ -79,6 +80,8 @@ class Pool:
             say=say,
         )
         self._closed = False
+        self.door = Door()
+        self._dropped_before = 0
 
     def listen(self, transport: str, host: str, port: int) -> None:
         """Speak SIP on this address of ours; host is an IP address, `0.0.0.0` or `::` for all. Port 0 takes a free one.
@@ -115,7 +118,23 @@ class Pool:
 
     @property
     def kernel_drops(self) -> int:
-        """Datagrams that the kernel dropped since the start because we did not read fast enough."""
+        """Datagrams that the kernel dropped since the start because we did not read fast enough. What it drops while
+        the door is not wholly open counts as `shut_out`, and is that but for a few."""
+        return self._dropped() - self.counters.shut_out
+
+    def look(self, strangers: int, known: Iterable[str]) -> None:
+        """Open or close the door, see `Door.look`. To be called some ten times a second."""
+        door, was_open = self.door, self.door.share == 1.0
+        changed = door.look(strangers, known, self._loop.time())
+        dropped = self._dropped()
+        if not was_open:
+            self.counters.shut_out += dropped - self._dropped_before
+        self._dropped_before = dropped
+        if changed:
+            for sock in self._udp:
+                sock.shut(door)
+
+    def _dropped(self) -> int:
         return sum(sock.kernel_drops for sock in self._udp)
 
     @property

@@ -18,6 +18,7 @@ from collections.abc import Callable
 
 from sipfailover.flow import UDP, Flow, Target
 from sipfailover.transport.bounds import Bounds, Counters
+from sipfailover.transport.door import Door
 from sipfailover.transport.naming import is_wildcard, sent_by
 from sipfailover.transport.sockets import (
     LARGEST_DATAGRAM,
@@ -118,8 +119,13 @@ class UdpSocket:
 
     @property
     def kernel_drops(self) -> int:
-        """Datagrams that came faster than we read them, and were dropped by the kernel."""
+        """Datagrams that the kernel dropped: they came faster than we read them, or the door was shut to them."""
         return 0 if self._closed else kernel_drops(self._sock)
+
+    def shut(self, door: Door) -> None:
+        """Let in whom the door lets in."""
+        if not self._closed:
+            door.apply(self._sock)
 
     @property
     def behind(self) -> float:

@@ -102,6 +102,7 @@ def status(
             "banned_addresses": view.load.banned,
             "not_served": dict(view.rejected),
             "kernel_drops": view.transport.get("kernel_drops", 0),
+            "shut_out": view.transport.get("shut_out", 0),
         },
         "bounds": [{"name": fill.name, "now": fill.now, "at_most": fill.at_most} for fill in view.bounds],
         "warnings": list(all_warnings(view, warnings)),

