@@ -140,9 +140,8 @@ class Entrance:
         """Refuse an INVITE if it would begin a call. False: it goes on, because it is of a call, or for help."""
         core, host = self.core, flow.host
         if not self._answers.may(host, now) and not self._is_special(data):
-            self.count.rejected(
-                "full" if full else "late"
-            )  # a copy of one that was let in may be it: that was answered
+            # It may be a copy of one that was let in; but that has its answer, and comes again if that was lost.
+            self.count.rejected("full" if full else "late")
             self._refused += 1
             return True
         try:
@@ -161,7 +160,7 @@ class Entrance:
         return True
 
     def _is_special(self, data: bytes) -> bool:
-        """Whether an INVITE, not taken apart, may be of a call or for help: To has a tag, or it is for such a number."""
+        """Whether an INVITE, not taken apart, may be of a call (To has a tag) or for help."""
         uri = data[7 : data.find(b" ", 7, URI_BYTES)]
         if bare_emergency(user(uri), self.core.emergency_numbers) is not None or uri[:4].lower() == b"urn:":
             return True

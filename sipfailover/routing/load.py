@@ -18,8 +18,8 @@ too much, refusing calls is no remedy."""
 BURST = 0.25
 """Seconds of its share that a source may use at once."""
 LESS, MORE = 0.5, 1.05
-"""What the rate is multiplied with at each look, late or calm: what goes in 0.1 s is back in 1.4 s. What waits has to be
-worked off before it shows whether the rate is right, so it is made small at once and larger with care."""
+"""What the rate is multiplied with at each look, late or calm: what goes in 0.1 s is back in 1.4 s. What waits has to
+be worked off before it shows whether the rate is right, so it is made small at once and larger with care."""
 OVER_AFTER = 0.5
 """Seconds for which all that is offered must fit into the rate until calls are let in as they come again."""
 LOAD_SOURCES_MAX = 256

@@ -30,8 +30,8 @@ CALM_BEFORE, CALM_AFTER = 3.0, 5.0
 RECOVERED_WITHIN = 2.0
 LOOK_EVERY = 0.25
 
-RATES = {"invites": 10_000, "registers": 100_000, "options": 100_000, "garbage": 100_000, "connections": 3_000}
-"""Kind → how many a second: ten times what one core does when it serves them. A call takes about 1 ms, and an OPTIONS
+RATES = {"invites": 20_000, "registers": 100_000, "options": 100_000, "garbage": 100_000, "connections": 3_000}
+"""Kind → how many a second: ten times what one core does when it serves them. A call takes at least 0.5 ms, an OPTIONS
 that is answered 0.1 ms. Connections are what one process can open."""
 
 SETTINGS = """\

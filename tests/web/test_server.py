@@ -316,21 +316,54 @@ async def test_an_occupied_port_is_named(office: Office) -> None:
         await occupier.stop()
 
 
-async def test_a_crowd_gets_no_more_than_the_bound(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_crowd_gets_no_more_than_the_bound_and_the_oldest_gives_way(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(web_server, "CONNECTIONS_MAX", 3)
     server = office.server()
     await server.start()
-    pairs = [await asyncio.open_connection(*server.address) for _ in range(3)]
+    pairs = [await asyncio.open_connection(*server.address) for _ in range(4)]
     try:
-        reader, writer = await asyncio.open_connection(*server.address)
         with contextlib.suppress(ConnectionResetError):  # The usual way: an abort.
             async with asyncio.timeout(5):
-                assert await reader.read() == b""
-        writer.close()
-        pairs[0][1].write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert b"200 OK" in await pairs[0][0].read()
+                assert await pairs[0][0].read() == b""
+        pairs[1][1].write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"200 OK" in await pairs[1][0].read(), "only one had to go"
     finally:
         for _, held in pairs:
+            held.close()
+        await server.stop()
+
+
+async def test_idle_connections_do_not_keep_the_health_check_from_its_answer(
+    office: Office, session: ClientSession
+) -> None:
+    server = office.server()
+    await server.start()
+    crowd = [await asyncio.open_connection(*server.address) for _ in range(web_server.CONNECTIONS_MAX + 20)]
+    try:
+        for _ in range(5):
+            assert (await session.get(server.url + "healthz")).status == 200
+    finally:
+        for _, held in crowd:
+            held.close()
+        await server.stop()
+
+
+async def test_who_holds_most_places_loses_one_and_nobody_else_does(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web_server, "CONNECTIONS_MAX", 5)
+    server = office.server()
+    await server.start()
+    quiet = await asyncio.open_connection(*server.address, local_addr=("127.0.0.2", 0))
+    crowd = [await asyncio.open_connection(*server.address, local_addr=("127.0.0.3", 0)) for _ in range(12)]
+    try:
+        quiet[1].write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        async with asyncio.timeout(5):
+            assert b"200 OK" in await quiet[0].read(), "the oldest of all, and yet it stays"
+    finally:
+        for _, held in (quiet, *crowd):
             held.close()
         await server.stop()
 
