@@ -11,6 +11,9 @@ SOURCES_MAX = 4096
 FORGET_EVERY = 1.0
 """Seconds between two looks, when there is no room, at who has all tokens again."""
 
+ROUNDING = 1e-6
+"""Of a token: what adding up seconds may cost, or the last one of a burst would be refused."""
+
 IPV6_SITE_BITS = 64
 """Whoever has an IPv6 address has so many more of them that the network counts."""
 
@@ -33,12 +36,12 @@ class Allowance:
 
     def may(self, source: str, now: float) -> bool:
         """Whether `take` would be granted."""
-        if self._total_burst and self._all > now + (self._total_burst - 1) * self._total_every:
+        if self._total_burst and self._all > now + (self._total_burst - 1 + ROUNDING) * self._total_every:
             return False
         full_at = self._full_at.get(source)
         if full_at is None:
             return len(self._full_at) < SOURCES_MAX or self._forget(now)
-        return full_at <= now + (self._burst - 1) * self._every
+        return full_at <= now + (self._burst - 1 + ROUNDING) * self._every
 
     def take(self, source: str, now: float) -> bool:
         """Whether this source may, once more. Takes nothing if not."""

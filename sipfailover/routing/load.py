@@ -4,7 +4,10 @@ Calls that go on, answers and calls for help are not asked about here. New calls
 `LATE`. Then a rate for all together is set, made smaller while we stay late and larger while we are not, and shared so
 that who wants little gets all of it: what one mad source offers takes nothing from the others (max-min fairness).
 
-    share = the level L with  sum(min(offered, L)) = rate,  never below SHARE_MIN
+    share = the level L with  sum(min(wanted, L)) = rate,  never below SHARE_MIN
+
+Who wants more than `MAD` times its share is beyond help, and gets SHARE_MIN: a share of such a flood is as good as
+none to whoever is in it, and to serve it would keep us just as late as we can stand.
 """
 
 LATE = 0.1
@@ -17,9 +20,14 @@ SHARE_MIN = 20.0
 too much, refusing calls is no remedy."""
 BURST = 0.25
 """Seconds of its share that a source may use at once."""
-LESS, MORE = 0.5, 1.05
-"""What the rate is multiplied with at each look, late or calm: what goes in 0.1 s is back in 1.4 s. What waits has to
+LESS, MORE = 0.5, 1.1
+"""What the rate is multiplied with at each look, late or calm: what goes in 0.1 s is back in 0.7 s. What waits has to
 be worked off before it shows whether the rate is right, so it is made small at once and larger with care."""
+CEILING = 0.9
+"""Of what was let in when we became late: up to there the rate grows by MORE."""
+BEYOND, USED = 1.01, 0.8
+"""By what it grows beyond that, and how much of it must be used for that."""
+MAD = 10.0
 OVER_AFTER = 0.5
 """Seconds for which all that is offered must fit into the rate until calls are let in as they come again."""
 LOAD_SOURCES_MAX = 256
@@ -31,7 +39,19 @@ OTHERS = ""
 class Load:
     """`may` is asked for each new call, `look` some ten times a second. `now`: seconds, monotonic."""
 
-    __slots__ = ("_fits_since", "_full_at", "_let_in", "_looked_at", "_offered", "_want", "behind", "rate", "share")
+    __slots__ = (
+        "_ceiling",
+        "_fits_since",
+        "_full_at",
+        "_let_in",
+        "_looked_at",
+        "_mad",
+        "_offered",
+        "_want",
+        "behind",
+        "rate",
+        "share",
+    )
 
     def __init__(self, now: float) -> None:
         self.behind = 0.0
@@ -48,6 +68,9 @@ class Load:
         """Source → calls a second that it wants, smoothed."""
         self._full_at: dict[str, float] = {}
         """Source → when it has its whole burst again."""
+        self._mad: frozenset[str] = frozenset()
+        self._ceiling = 0.0
+        """Calls a second that we could begin, as far as we know."""
         self._fits_since: float | None = None
 
     @property
@@ -62,7 +85,7 @@ class Load:
             source = OTHERS
         offered[source] = offered.get(source, 0) + 1
         if self.rate is not None:
-            every = 1.0 / self.share
+            every = 1.0 / (SHARE_MIN if source in self._mad else self.share)
             full_at = max(now, self._full_at.get(source, 0.0))
             if full_at > now + max(BURST, every) - every:
                 return False
@@ -76,24 +99,28 @@ class Load:
         if passed <= 0.0:
             return False
         self._looked_at = now
-        self.behind = behind
+        was_late, self.behind = self.behind >= LATE, behind
         let_in, self._let_in = self._let_in / passed, 0
         self._measure(passed)
         before = self.rate
         wanted = sum(self._want.values())
         floor = SHARE_MIN * max(1, len(self._want))
-        if self.rate is None:
-            if behind >= LATE:
-                self.rate = max(floor, LESS * let_in)
-        elif behind >= LATE:
-            self.rate = max(floor, LESS * min(self.rate, wanted))
-        elif behind < CALM:
-            self.rate = MORE * max(floor, self.rate)
+        if behind >= LATE:
+            if not was_late:
+                self._ceiling = CEILING * let_in
+            self.rate = max(floor, LESS * (let_in if self.rate is None else min(self.rate, wanted)))
+        elif behind < CALM and self.rate is not None:
+            if self.rate < self._ceiling:
+                self.rate = min(self._ceiling, MORE * self.rate)
+            elif let_in >= USED * self.rate:
+                self.rate *= BEYOND
+            self.rate = max(floor, self.rate)
             self._end_if_it_fits(wanted, now)
         if self.rate is None:
             self._full_at.clear()
         else:
             self.share = max(SHARE_MIN, share_of(self.rate, list(self._want.values())))
+            self._mad = frozenset(source for source, want in self._want.items() if want > MAD * self.share)
         return (before is None) != (self.rate is None)
 
     def _end_if_it_fits(self, wanted: float, now: float) -> None:
@@ -127,4 +154,4 @@ def share_of(rate: float, wanted: list[float]) -> float:
         if want >= level:
             return level
         left -= want
-    return level + left if wanted else rate
+    return level

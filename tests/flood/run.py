@@ -6,6 +6,7 @@ meanwhile; all others come from strangers. The caller's book says what its calls
 
 import os
 import re
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -62,6 +63,8 @@ class Flooded:
     """Placed by the real PBX while the flood went on."""
     lost: int
     """Of all calls of the real PBX, before, meanwhile and after."""
+    why_lost: dict[str, int]
+    """As SIPp has it."""
     copies: int
     """Messages of the real PBX's calls that went twice: what the flood swallowed, and repeating brought through."""
     before_ms: tuple[float, float]
@@ -90,7 +93,8 @@ class Flooded:
         served = ", ".join(f"{name} {count}" for name, count in self.not_served.items() if count) or "nothing"
         return (
             f"{self.kind}: {self.sent / self.seconds:,.0f}/s for {self.seconds:.0f} s; {self.calls} calls meanwhile, "
-            f"{self.lost} lost, {self.copies} copies; ringing p50/p99 {_ms(self.during_ms)} ms "
+            f"{self.lost} lost{self.why_lost or ''}, {self.copies} copies; "
+            f"ringing p50/p99 {_ms(self.during_ms)} ms "
             f"(before {_ms(self.before_ms)}, after {_ms(self.after_ms)}); of the mad PBX's {self.held} calls "
             f"{self.held_lost} lost; at most {self.behind_ms:.0f} ms behind, "
             f"{self.kernel_drops} dropped by the kernel, {self.shut_out} shut out; "
@@ -141,7 +145,17 @@ def flood(stage: Stage, kind: str, seconds: float, rate: float) -> Flooded:
     )  # fmt: skip
     time.sleep(CALM_BEFORE)
     sources = [mad] if kind == "invites" else [stage.host(number) for number in STRANGERS]
-    words = ["python", "-m", "tests.flood.senders", kind, to[0], str(to[1]), ",".join(sources), str(seconds), str(rate)]
+    words = [
+        sys.executable,
+        "-m",
+        "tests.flood.senders",
+        kind,
+        to[0],
+        str(to[1]),
+        ",".join(sources),
+        str(seconds),
+        str(rate),
+    ]
     begin, cpu = time.time(), _cpu(service)
     sender = Child(stage, "flood", words, cpu=theirs, env={"PYTHONPATH": str(ROOT)})
     seen = _watch(service, sender, seconds)
@@ -158,6 +172,7 @@ def flood(stage: Stage, kind: str, seconds: float, rate: float) -> Flooded:
     calls = caller.books.calls
     return Flooded(
         kind, end - begin, int(sent[1]), len(_between(calls, begin, end)), figures.failed + total - figures.created,
+        figures.failures,
         caller.books.retransmissions(), _latency(_between(calls, 0.0, begin)), _latency(_between(calls, begin, end)),
         _latency(_between(calls, end + RECOVERED_WITHIN, end + 3600.0)),
         held.created if held else 0, held.failed if held else 0,
