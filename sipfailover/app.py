@@ -67,6 +67,7 @@ class App:
             tls=self.tls,
             say=self._say,
         )
+        self.pool.door.exempt = tuple(b"sip:%b@" % number for number in self.engine.numbers_for_help)
         self.resolver = Resolver(loop, self._resolved, name_us=self.pool.local_for, chance=chance)
         self.web: WebServer | None = None
         self.loop_name = loop_name
@@ -276,8 +277,8 @@ class App:
         if self._looked_at:
             self._lag = max(0.0, now - self._looked_at - LAG_EVERY)
             self.metrics.observe_loop_lag(self._lag)
-            self.engine.late(max(self._lag, self.pool.behind), now)
-            self.pool.look(self.engine.strangers, self.engine.known_hosts())
+            self.engine.late(max(self._lag, self.pool.behind), now, self.pool.door.share)
+            self.pool.look(self.engine.unwanted, self.engine.known_hosts(), self.engine.pests)
             self._settled()
         self._looked_at = now
         self._lag_timer = self.loop.call_later(LAG_EVERY, self._look)

@@ -164,10 +164,10 @@ class Engine:
             else:
                 self._clocks[name](owner, Clock(name), now)
 
-    def late(self, seconds: float, now: float) -> None:
+    def late(self, seconds: float, now: float, seen: float = 1.0) -> None:
         """So many seconds the shell is behind with reading what comes. To be told some ten times a second: beyond
-        a bound new calls are refused, and calls that go on are not."""
-        self.entrance.late(seconds, now)
+        a bound new calls are refused, and calls that go on are not. `seen`: the share that it lets in of `pests`."""
+        self.entrance.late(seconds, now, seen)
 
     def order(self, name: str, order: Order, now: float) -> None:
         """An operator says whether calls may go to this trunk or PBX. Raises KeyError for a name that is none."""
@@ -220,9 +220,19 @@ class Engine:
         yield from self.entrance.guests
 
     @property
-    def strangers(self) -> int:
-        """Messages of strangers since the start, guests not counted."""
-        return self.entrance.strangers
+    def pests(self) -> frozenset[str]:
+        """Addresses of PBXs and trunks that have gone mad: of the INVITEs that come from there, few need be let in."""
+        return self.entrance.load.mad
+
+    @property
+    def unwanted(self) -> int:
+        """Messages since the start of which few need be let in: of strangers, guests not counted, and of pests."""
+        return self.entrance.strangers + self.entrance.load.from_mad
+
+    @property
+    def numbers_for_help(self) -> tuple[bytes, ...]:
+        """As they are dialled, without anything before or behind them."""
+        return tuple(dict.fromkeys(self.core.emergency_numbers.values()))
 
     def keep_alive_every(self, host: str, port: int) -> float | None:
         """Seconds of silence after which a connection to this peer is kept alive: 0 for never, None: as usual."""

@@ -115,10 +115,10 @@ class Entrance:
         self.count.rejected("too_often")
         return True
 
-    def late(self, seconds: float, now: float) -> None:
-        """So far we are behind with our work. To be called some ten times a second."""
+    def late(self, seconds: float, now: float, seen: float) -> None:
+        """So far we are behind with our work. To be called some ten times a second. `seen`: see `Load.look`."""
         load = self.load
-        if not load.look(seconds, now):
+        if not load.look(seconds, now, seen):
             return
         if load.rate is not None:
             self._refusing_since, self._refused = now, 0

@@ -28,6 +28,7 @@ CEILING = 0.9
 BEYOND, USED = 1.01, 0.8
 """By what it grows beyond that, and how much of it must be used for that."""
 MAD = 10.0
+"""See above."""
 OVER_AFTER = 0.5
 """Seconds for which all that is offered must fit into the rate until calls are let in as they come again."""
 LOAD_SOURCES_MAX = 256
@@ -45,10 +46,11 @@ class Load:
         "_full_at",
         "_let_in",
         "_looked_at",
-        "_mad",
         "_offered",
         "_want",
         "behind",
+        "from_mad",
+        "mad",
         "rate",
         "share",
     )
@@ -68,7 +70,10 @@ class Load:
         """Source → calls a second that it wants, smoothed."""
         self._full_at: dict[str, float] = {}
         """Source → when it has its whole burst again."""
-        self._mad: frozenset[str] = frozenset()
+        self.mad: frozenset[str] = frozenset()
+        """Sources that are beyond help. They are known by what comes, so what is kept from us counts (`look`)."""
+        self.from_mad = 0
+        """Calls that they wanted to begin and that came to us, since the start."""
         self._ceiling = 0.0
         """Calls a second that we could begin, as far as we know."""
         self._fits_since: float | None = None
@@ -85,7 +90,9 @@ class Load:
             source = OTHERS
         offered[source] = offered.get(source, 0) + 1
         if self.rate is not None:
-            every = 1.0 / (SHARE_MIN if source in self._mad else self.share)
+            mad = source in self.mad
+            self.from_mad += mad
+            every = 1.0 / (SHARE_MIN if mad else self.share)
             full_at = max(now, self._full_at.get(source, 0.0))
             if full_at > now + max(BURST, every) - every:
                 return False
@@ -93,15 +100,16 @@ class Load:
         self._let_in += 1
         return True
 
-    def look(self, behind: float, now: float) -> bool:
-        """So many seconds we are behind. True if refusing begins or ends with that."""
+    def look(self, behind: float, now: float, seen: float = 1.0) -> bool:
+        """So many seconds we are behind. `seen`: the share that comes to us of what those want who are `mad`. True if
+        refusing begins or ends with that."""
         passed = now - self._looked_at
         if passed <= 0.0:
             return False
         self._looked_at = now
         was_late, self.behind = self.behind >= LATE, behind
         let_in, self._let_in = self._let_in / passed, 0
-        self._measure(passed)
+        self._measure(passed, seen)
         before = self.rate
         wanted = sum(self._want.values())
         floor = SHARE_MIN * max(1, len(self._want))
@@ -118,9 +126,10 @@ class Load:
             self._end_if_it_fits(wanted, now)
         if self.rate is None:
             self._full_at.clear()
+            self.mad = frozenset()
         else:
             self.share = max(SHARE_MIN, share_of(self.rate, list(self._want.values())))
-            self._mad = frozenset(source for source, want in self._want.items() if want > MAD * self.share)
+            self.mad = frozenset(source for source, want in self._want.items() if want > MAD * self.share)
         return (before is None) != (self.rate is None)
 
     def _end_if_it_fits(self, wanted: float, now: float) -> None:
@@ -132,11 +141,12 @@ class Load:
         elif now - self._fits_since >= OVER_AFTER:
             self.rate = self._fits_since = None
 
-    def _measure(self, passed: float) -> None:
+    def _measure(self, passed: float, seen: float) -> None:
         """What each source wants: half of it is what came since the last look. Who is silent is forgotten in time."""
         offered, self._offered = self._offered, {}
         want = {source: 0.5 * rate for source, rate in self._want.items() if rate > 0.5 or source in offered}
-        for source, count in offered.items():
+        for source, number in offered.items():
+            count = number / seen if source in self.mad else number
             want[source] = want.get(source, 0.0) + 0.5 * count / passed
         self._want = want
 

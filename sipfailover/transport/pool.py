@@ -122,10 +122,10 @@ class Pool:
         the door is not wholly open counts as `shut_out`, and is that but for a few."""
         return self._dropped() - self.counters.shut_out
 
-    def look(self, strangers: int, known: Iterable[str]) -> None:
+    def look(self, unwanted: int, known: Iterable[str], pests: Iterable[str] = ()) -> None:
         """Open or close the door, see `Door.look`. To be called some ten times a second."""
         door, was_open = self.door, self.door.share == 1.0
-        changed = door.look(strangers, known, self._loop.time())
+        changed = door.look(unwanted, known, pests, self._loop.time())
         dropped = self._dropped()
         if not was_open:
             self.counters.shut_out += dropped - self._dropped_before

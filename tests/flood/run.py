@@ -165,6 +165,8 @@ def flood(stage: Stage, kind: str, seconds: float, rate: float) -> Flooded:
     time.sleep(RECOVERED_WITHIN)
     calm = service.status()["load"]
     figures = caller.finished(length * 2 + 60.0)
+    if figures.failed:
+        print((stage.folder / "caller.errors").read_text()[-4000:], file=sys.stderr)
     held = talker.finished(seconds * 2 + 60.0) if talker else None
     last = service.status()["load"]
     sent = re.search(r"sent (\d+)", sender.tail())

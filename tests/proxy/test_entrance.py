@@ -191,7 +191,7 @@ def test_what_belongs_to_a_call_goes_on() -> None:
     spent(late(book))
     assert book >> received(PBX, hold) << send(PBX, 100) << send(MAIN, "INVITE")
     assert book >> received(MAIN, answer(200, to="INVITE")) << send(PBX, 200)
-    assert book >> received(PBX, over) << send(PBX, 200) << send(MAIN, "BYE")
+    assert book >> received(PBX, over) << send(PBX, 200) << send(MAIN, "ACK") << send(MAIN, "BYE")
     assert rejected(book) == {}
 
 
