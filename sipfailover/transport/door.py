@@ -11,7 +11,7 @@ in, as do its calls for help, where the number stands alone. Without a flood the
 import ctypes
 import socket
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 UNWANTED_A_SECOND = 2_000
@@ -23,13 +23,18 @@ SHARE_MIN = 2.0**-12
 INVITE = b"INVI"
 """How what a pest has too much of begins."""
 URI_AT = len(b"INVITE ")
-KNOWN_MAX = 256
-"""Addresses and networks that a filter lets in. With more the door stays open; nobody who is known is shut out."""
+KNOWN_MAX = 128
+"""Addresses and networks that a filter lets in; the kernel takes 4,096 lines. With more the door stays open: nobody who
+is known is shut out."""
+PESTS_MAX = 16
+"""Pests. Of further ones all comes in."""
+EXEMPT_MAX = 32
+"""Numbers for help that pests may always call. Further ones come in by chance, like the rest."""
 
 SO_ATTACH_FILTER, SO_DETACH_FILTER = 26, 27
 # <linux/filter.h>: where a socket filter finds what is not in the datagram.
 _NETWORK_HEADER, _RANDOM = -0x100000, -0x1000 + 56
-_LOAD, _LOAD_BYTE, _AND, _IF_EQUAL, _IF_AT_LEAST, _RETURN = 0x20, 0x30, 0x54, 0x15, 0x35, 0x06
+_LOAD, _LOAD_BYTE, _AND, _GO, _IF_EQUAL, _IF_AT_LEAST, _RETURN = 0x20, 0x30, 0x54, 0x05, 0x15, 0x35, 0x06
 _ALL, _NOTHING = 0x7FFFFFFF, 0
 _INSTRUCTION = struct.Struct("=HBBI")
 _PROGRAM = struct.Struct("@HP")
@@ -71,7 +76,7 @@ class Door:
         if share == self.share == 1.0:
             return False
         rules = tuple(sorted(set(known))), tuple(sorted(pests))
-        if sum(map(len, rules)) > KNOWN_MAX:
+        if len(rules[0]) > KNOWN_MAX:
             share = 1.0
         changed = share != self.share or (share < 1.0 and rules != (self._known, self._pests))
         self.share, (self._known, self._pests) = share, rules
@@ -83,10 +88,8 @@ class Door:
             if self.share >= 1.0:
                 sock.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
                 return
-            code = b"".join(
-                _INSTRUCTION.pack(*line)
-                for line in program(self._known, self._pests, self.exempt, self.share, sock.family)
-            )
+            lines = program(self._known, self._pests, self.exempt, self.share, sock.family)
+            code = b"".join(_INSTRUCTION.pack(*line) for line in lines)
             buffer = ctypes.create_string_buffer(code)
             length = len(code) // _INSTRUCTION.size
             sock.setsockopt(
@@ -102,10 +105,12 @@ _LET_IN: list[Instruction] = [(_RETURN, 0, 0, _ALL)]
 
 
 def program(
-    known: Iterable[str], pests: Iterable[str], exempt: Iterable[bytes], share: float, family: int
+    known: Sequence[str], pests: Sequence[str], exempt: Sequence[bytes], share: float, family: int
 ) -> list[Instruction]:
-    """The filter: INVITE of a pest → dice, unless exempt; source known → all of it; else dice. Dice: all of the datagram
-    for this share, else nothing."""
+    """The filter. Source a pest: its INVITE → dice, unless exempt, and the rest → all of it. Source known: all of it.
+    Else dice, which is all of the datagram for this share, and nothing otherwise. Less than four bytes of a pest, a
+    keep-alive at best, are nothing: a filter that reads beyond the end of a datagram drops it.
+    """
     version, at = (6, _SOURCE_AT[socket.AF_INET6]) if family == socket.AF_INET6 else (4, _SOURCE_AT[socket.AF_INET])
     dice: list[Instruction] = [
         (_LOAD, 0, 0, _RANDOM & 0xFFFFFFFF),
@@ -113,48 +118,47 @@ def program(
         (_RETURN, 0, 0, _ALL),
         (_RETURN, 0, 0, _NOTHING),
     ]
-    of_pest = _differs_or(
-        INVITE, 0, [*(line for begin in exempt for line in _differs_or(begin, URI_AT, _LET_IN)), *dice]
-    )
     code: list[Instruction] = []
-    for network in _of(version, pests):
-        code += _from_elsewhere_or(network, at, of_pest + _LET_IN)
     for network in _of(version, known):
-        code += _from_elsewhere_or(network, at, _LET_IN)
-    return code + dice
+        code += _unless_from(network, at, _LET_IN)
+    code += dice
+    for network in reversed(_of(version, pests[:PESTS_MAX])):
+        code = _unless_from(network, at, [(_GO, 0, 0, len(code))]) + code
+    for_help = [line for begin in exempt[:EXEMPT_MAX] for line in _unless_there(begin, URI_AT, _LET_IN)]
+    return code + _unless_there(INVITE, 0, for_help + dice) + _LET_IN
 
 
 def _of(version: int, networks: Iterable[str]) -> list[Network]:
     return [network for network in map(ip_network, networks) if network.version == version]
 
 
-def _differs_or(begin: bytes, at: int, then: list[Instruction]) -> list[Instruction]:
+def _unless_from(network: Network, at: int, then: list[Instruction]) -> list[Instruction]:
+    """Instructions that fall through where the source is not in this network, and else go on with `then`."""
+    value, mask = network.network_address.packed, network.netmask.packed
+    tests = []
+    for place in range(0, len(value), 4):
+        bits = int.from_bytes(mask[place : place + 4])
+        if bits:
+            loads = [(_LOAD, 0, 0, (_NETWORK_HEADER + at + place) & 0xFFFFFFFF), (_AND, 0, 0, bits)]
+            tests.append((loads, int.from_bytes(value[place : place + 4])))
+    return _all_of(tests, then)
+
+
+def _unless_there(begin: bytes, at: int, then: list[Instruction]) -> list[Instruction]:
     """Instructions that fall through where the message does not have these bytes at this place, and else go on with
-    `then`. What is left of four bytes is compared one by one."""
-    tests: list[tuple[int, int, int]] = []
+    `then`. Compared by four, and one by one what is left."""
+    tests = []
     place = 0
     while place < len(begin):
         size, code = (4, _LOAD) if len(begin) - place >= 4 else (1, _LOAD_BYTE)
-        tests.append((code, _PAYLOAD + at + place, int.from_bytes(begin[place : place + size])))
+        tests.append(([(code, 0, 0, _PAYLOAD + at + place)], int.from_bytes(begin[place : place + size])))
         place += size
-    code_lines: list[Instruction] = []
-    for number, (code, where, wanted) in enumerate(tests):
-        code_lines += [(code, 0, 0, where), (_IF_EQUAL, 0, 2 * (len(tests) - number - 1) + len(then), wanted)]
-    return code_lines + then
+    return _all_of(tests, then)
 
 
-def _from_elsewhere_or(network: Network, at: int, then: list[Instruction]) -> list[Instruction]:
-    """Instructions that fall through where the source is not in this network, and else go on with `then`."""
-    value, mask = network.network_address.packed, network.netmask.packed
-    words = [
-        (place, int.from_bytes(mask[place : place + 4]), int.from_bytes(value[place : place + 4]))
-        for place in range(0, len(value), 4)
-        if any(mask[place : place + 4])
-    ]
-    code: list[Instruction] = []
-    for number, (place, bits, wanted) in enumerate(words):
-        to_the_end = 3 * (len(words) - number - 1) + len(then)
-        code.append((_LOAD, 0, 0, (_NETWORK_HEADER + at + place) & 0xFFFFFFFF))
-        code.append((_AND, 0, 0, bits))
-        code.append((_IF_EQUAL, 0, to_the_end, wanted))
-    return code + then
+def _all_of(tests: list[tuple[list[Instruction], int]], then: list[Instruction]) -> list[Instruction]:
+    """`then` where each test loads what it wants, else on behind it. Only `_GO` reaches further than 255 lines."""
+    code = then
+    for loads, wanted in reversed(tests):
+        code = [*loads, (_IF_EQUAL, 1, 0, wanted), (_GO, 0, 0, len(code)), *code]
+    return code

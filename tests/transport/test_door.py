@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from sipfailover.transport.door import FEW, KNOWN_MAX, SHARE_MIN, UNWANTED_A_SECOND, Door
+from sipfailover.transport.door import EXEMPT_MAX, FEW, KNOWN_MAX, PESTS_MAX, SHARE_MIN, UNWANTED_A_SECOND, Door
 from sipfailover.transport.sockets import kernel_drops
 
 LOOK = 0.1
@@ -122,9 +122,11 @@ def test_somebody_new_is_let_in_at_the_next_look() -> None:
 def test_with_more_known_addresses_than_a_filter_holds_the_door_stays_open() -> None:
     known = [f"10.0.{number >> 8}.{number & 255}" for number in range(KNOWN_MAX + 1)]
     assert flooded(*known).share == 1.0
-    largest = [f"2001:db8::{number:x}" for number in range(KNOWN_MAX)]
+    largest = flooded(*(f"2001:db8::{number:x}" for number in range(KNOWN_MAX)))
+    largest._pests = tuple(f"2001:db9::{number:x}" for number in range(PESTS_MAX + 5))
+    largest.exempt = tuple(b"sip:%06d@" % number for number in range(EXEMPT_MAX + 5))
     with ends("::1", "::1") as (ours, (stranger,)):
-        flooded(*largest).apply(ours)
+        largest.apply(ours)
         assert come_in(ours, stranger, 100) < 20, "the longest filter there is is one that the kernel takes"
 
 
@@ -135,7 +137,14 @@ def test_of_a_pest_only_its_invites_are_kept_out_and_not_its_calls_for_help() ->
         door.look(number * 100_000, ["127.0.0.0/24"], ["127.0.0.2"], number * LOOK)
     with ends("127.0.0.1", "127.0.0.2", "127.0.0.3") as (ours, (pest, friend)):
         door.apply(ours)
-        for text in (b"BYE sip:1@2", b"SIP/2.0 200 OK", b"ACK", b"", b"INV", b"INVITE sip:112@x", b"INVITE sip:1414@x"):
+        for text in (
+            b"BYE sip:1@2",
+            b"SIP/2.0 200 OK",
+            b"ACK sip:1@2",
+            b"\r\n\r\n",
+            b"INVITE sip:112@x",
+            b"INVITE sip:1414@x",
+        ):
             assert come_in(ours, pest, 50, text) == 50, text
         for text in (b"INVITE sip:0443100@x", b"INVITE sip:1125@x", b"INVITE sip:141@x", b"INVITE ", b"INVI"):
             assert come_in(ours, pest, 50, text) < 10, text
