@@ -151,3 +151,29 @@ def test_the_rate_is_used_up_and_not_exceeded(rate: float, wanted: list[float]) 
     level = share_of(rate, wanted)
     given_out = sum(min(want, level) for want in wanted)
     assert given_out == pytest.approx(min(rate, sum(wanted)), rel=1e-6, abs=1e-6)
+
+
+def test_what_is_kept_from_us_of_a_source_gone_mad_still_counts() -> None:
+    """Else it would seem to have come to its senses as soon as the door is shut, and the door would be opened."""
+    load = Load(0.0)
+    now = 0.0
+
+    def live(comes: int, seen: float, behind: float = 0.0) -> None:
+        nonlocal now
+        for _ in range(comes):
+            load.may("a", now)
+        now += LOOK
+        load.look(behind, now, seen)
+
+    for _ in range(5):
+        live(2000, 1.0, LATE)
+    assert load.mad == {"a"}
+    before = load.from_mad
+    for _ in range(100):
+        live(200, 0.1)
+    assert load.mad == {"a"}, "a tenth of 20,000 a second comes to us"
+    assert load.from_mad - before == 100 * 200
+    for _ in range(30):
+        live(2, 1.0)
+    assert load.mad == frozenset()
+    assert load.rate is None

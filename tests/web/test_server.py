@@ -12,6 +12,7 @@ from aiohttp.web import Application, Request
 
 from sipfailover.errors import TransportError
 from sipfailover.ledger import Ledger
+from sipfailover.proxy.view import Fill, LoadView
 from sipfailover.web import server as web_server
 from tests.web.office import Office
 from tests.web.picture import (
@@ -114,6 +115,32 @@ async def test_status_has_the_picture_with_times_and_masked_numbers(client: Clie
     assert status["calls"]["shown"][0]["duration_seconds"] == 92
     assert status["warnings"] == ["pbx: no certificate yet", "Only 4 channels on backup."]
     assert "3210019" not in json.dumps(status)
+
+
+async def test_status_says_how_we_keep_up_and_how_full_everything_is(client: Client, office: Office) -> None:
+    office.view = replace(
+        picture(),
+        load=LoadView(behind=0.2504, calls_per_second=120.04, share=40.0, banned=3, bans=7),
+        bounds=(Fill("calls", 12, 20_000),),
+        transport={"kernel_drops": 9, "shut_out": 100},
+        rejected={"late": 5},
+    )
+    status = await (await client.get("/status")).json()
+    assert status["load"] == {
+        "behind_seconds": 0.25,
+        "new_calls_per_second": 120.0,
+        "share_of_one_source": 40.0,
+        "banned_addresses": 3,
+        "not_served": {"late": 5},
+        "kernel_drops": 9,
+        "shut_out": 100,
+    }
+    assert status["bounds"] == [{"name": "calls", "now": 12, "at_most": 20_000}]
+    assert status["warnings"] == ["Overloaded: no source may begin more than 40 calls a second now"]
+    office.view = picture()
+    calm = await (await client.get("/status")).json()
+    assert (calm["load"]["new_calls_per_second"], calm["load"]["share_of_one_source"]) == (None, None)
+    assert calm["warnings"] == []
 
 
 async def test_status_has_the_registration_in_parts_with_masked_numbers(client: Client, office: Office) -> None:
