@@ -16,81 +16,16 @@ from sipfailover.config import is_address
 from sipfailover.flow import TLS, Flow, PeerKey, Target
 from sipfailover.transport import handshake
 from sipfailover.transport.bounds import Bounds, Counters
+from sipfailover.transport.listener import Listener
 from sipfailover.transport.naming import sent_by
 from sipfailover.transport.opening import Opening, shown_by
-from sipfailover.transport.sockets import listening, reason_of
+from sipfailover.transport.sockets import reason_of
 from sipfailover.transport.stream import Connection
 from sipfailover.transport.tls import Say, Tls
-
-ACCEPTS_AT_ONCE = 64
-"""Connections taken in one turn of the loop; the others wait in the backlog, and timers and sockets have their turn."""
-
-ACCEPT_AGAIN_AFTER = 0.5
-"""Seconds. When the system has no descriptor left, the peers wait in the backlog this long, instead of the loop trying
-without pause. Who was waiting is accepted late."""
 
 FAILURES_TOLD_MAX = 64
 """Addresses of PBXs and trunks of whose failed handshakes the log has told; each once until one succeeds. Further ones
 are only counted."""
-
-
-class Listener:
-    """One address and port where we accept connections. The constructor raises TransportError (see `listening`).
-
-    It accepts by itself: `asyncio.Server.close` loses a connection that was accepted and has no transport yet, and
-    with a socket of its own a peer over the bounds is refused before it costs one.
-    """
-
-    __slots__ = ("_accepted", "_alarm", "_counters", "_loop", "_over", "_sock", "host", "port", "transport")
-
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        transport: str,
-        host: str,
-        port: int,
-        bounds: Bounds,
-        counters: Counters,
-        accepted: Callable[[socket.socket, str, "Listener"], None],
-    ) -> None:
-        self._sock = listening(transport, host, port, bounds)
-        self.transport = transport
-        self.host = host
-        self.port: int = self._sock.getsockname()[1]
-        self._loop = loop
-        self._accepted = accepted
-        self._counters = counters
-        self._alarm: asyncio.TimerHandle | None = None
-        self._over = False
-        loop.add_reader(self._sock.fileno(), self._accept)
-
-    def close(self) -> None:
-        """Accept no more. Harmless twice."""
-        if not self._over:
-            self._over = True
-            self._loop.remove_reader(self._sock.fileno())
-            if self._alarm is not None:
-                self._alarm.cancel()
-            self._sock.close()
-
-    def _accept(self) -> None:
-        for _ in range(ACCEPTS_AT_ONCE):
-            if self._over:
-                return
-            try:
-                sock, (host, *_) = self._sock.accept()
-            except (BlockingIOError, ConnectionAbortedError):
-                return  # nobody left, or one who went away again
-            except OSError:
-                self._counters.accepts_failed += 1
-                self._loop.remove_reader(self._sock.fileno())
-                self._alarm = self._loop.call_later(ACCEPT_AGAIN_AFTER, self._accept_again)
-                return
-            sock.setblocking(False)
-            self._accepted(sock, host, self)
-
-    def _accept_again(self) -> None:
-        self._loop.add_reader(self._sock.fileno(), self._accept)
 
 
 class _Misnamed(Exception):
@@ -172,7 +107,7 @@ class Connections:
 
     def listen(self, transport: str, host: str, port: int) -> Listener:
         """Accept connections from now on. Raises TransportError."""
-        listener = Listener(self.loop, transport, host, port, self.bounds, self.counters, self._accept)
+        listener = Listener(self.loop, transport, host, port, self.bounds, self.counters, self._accept, self._say)
         self.listeners.append(listener)
         return listener
 

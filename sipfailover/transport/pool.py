@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable
 from sipfailover.config import SIPS_PORT, is_address
 from sipfailover.flow import TLS, UDP, Flow, Target
 from sipfailover.transport.bounds import Bounds, Counters
-from sipfailover.transport.connections import Connections, Listener
+from sipfailover.transport.connections import Connections
 from sipfailover.transport.door import Door
+from sipfailover.transport.listener import Listener
 from sipfailover.transport.naming import (
     family_of,
     is_loopback,
@@ -110,6 +111,11 @@ class Pool:
         """(transport, host, port) of everything we listen on, with the real port where 0 was asked for."""
         udp = tuple((UDP, sock.host, sock.port) for sock in self._udp)
         return udp + tuple((one.transport, one.host, one.port) for one in self._streams.listeners)
+
+    @property
+    def problem(self) -> str:
+        """Why nobody new can connect to us now, for the operator; "" while all is well."""
+        return next((f"nobody new can connect: {one.problem}" for one in self._streams.listeners if one.problem), "")
 
     @property
     def connections(self) -> int:

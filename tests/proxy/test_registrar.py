@@ -15,7 +15,7 @@ from sipfailover.chance import Chance
 from sipfailover.flow import Flow, Target
 from sipfailover.proxy import Command, Engine, Forget, Keep, Log, Send
 from sipfailover.proxy.bindings import BINDINGS_MAX
-from sipfailover.proxy.registrar import KNOCKS, AMPLIFICATION_MAX, PROVEN, STRANGERS, TOLD_MAX, UNANSWERED_MAX, WRONG
+from sipfailover.proxy.registrar import AMPLIFICATION_MAX, KNOCKS, PROVEN, STRANGERS, TOLD_MAX, UNANSWERED_MAX, WRONG
 from sipfailover.wire import Message, compose
 from sipfailover.wire.doorkeeper import NONCE_LIVES
 from tests.kit import (

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from sipfailover.flow import TCP, Flow, Target
-from sipfailover.transport import Bounds, connections
+from sipfailover.transport import Bounds, listener
 from tests.transport.ends import PATIENCE, End, closed_port, connected, message, serving
 
 V4, V6 = "127.0.0.1", "::1"
@@ -320,7 +320,7 @@ async def test_all_hosts_together_have_a_bound_that_ours_do_not_share() -> None:
 
 
 async def test_without_descriptors_peers_wait_and_the_loop_rests(end: End, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "ACCEPT_AGAIN_AFTER", QUICK)
+    monkeypatch.setattr(listener, "ACCEPT_AGAIN_AFTER", QUICK)
     at = end.listen(TCP)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with socket.create_connection(at) as peer:

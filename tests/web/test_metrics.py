@@ -59,7 +59,7 @@ def read(metrics: Metrics, view: object = None) -> Samples:
     return {(s.name, frozenset(s.labels.items())): s.value for family in families for s in family.samples}
 
 
-def value(samples: Samples, name: str, **labels: str) -> float | None:
+def value(samples: Samples, name: str, /, **labels: str) -> float | None:
     return samples.get((f"sipfailover_{name}", frozenset(labels.items())))
 
 
