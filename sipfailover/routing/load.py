@@ -18,8 +18,9 @@ CALM = 0.03
 SHARE_MIN = 20.0
 """Calls a second that every source may begin, however late we are. They take a few per cent of one core; if that is
 too much, refusing calls is no remedy."""
-BURST = 0.25
-"""Seconds of its share that a source may use at once."""
+BURST, BURST_MIN = 0.25, 60
+"""Seconds of its share that a source may use at once, and calls at least. When we had no CPU for seconds, what a quiet
+PBX has asked meanwhile comes at once, and some of it twice: that is no flood."""
 LESS, MORE = 0.5, 1.1
 """What the rate is multiplied with at each look, late or calm: what goes in 0.1 s is back in 0.7 s. What waits has to
 be worked off before it shows whether the rate is right, so it is made small at once and larger with care."""
@@ -94,7 +95,7 @@ class Load:
             self.from_mad += mad
             every = 1.0 / (SHARE_MIN if mad else self.share)
             full_at = max(now, self._full_at.get(source, 0.0))
-            if full_at > now + max(BURST, every) - every:
+            if full_at > now + max(BURST, BURST_MIN * every) - every:
                 return False
             self._full_at[source] = full_at + every
         self._let_in += 1

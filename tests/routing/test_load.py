@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sipfailover.routing import LOAD_SOURCES_MAX, Load
-from sipfailover.routing.load import CALM, LATE, OVER_AFTER, SHARE_MIN, share_of
+from sipfailover.routing.load import BURST_MIN, CALM, LATE, OVER_AFTER, SHARE_MIN, share_of
 
 LOOK = 0.1
 
@@ -113,6 +113,17 @@ def test_nobody_is_cut_below_the_smallest_share_however_late_we_are() -> None:
     for step in range(1, 100):
         late.look(10.0, step * LOOK)
     assert late.share == SHARE_MIN
+
+
+def test_calls_that_waited_because_we_had_no_cpu_begin_all_at_once() -> None:
+    load = Load(0.0)
+    for _ in range(5000):
+        load.may("mad", 0.0)
+    for step in range(1, 16):
+        load.look(2.0, step * LOOK)
+    assert load.share < 2 * SHARE_MIN
+    assert all(load.may("office", 16 * LOOK) for _ in range(BURST_MIN)), "three seconds of a quiet PBX"
+    assert not load.may("office", 16 * LOOK)
 
 
 def test_two_that_want_too_much_get_the_same() -> None:
