@@ -108,16 +108,18 @@ class Load:
         if passed <= 0.0:
             return False
         self._looked_at = now
-        was_late, self.behind = self.behind >= LATE, behind
+        before, self.behind = self.behind, behind
         let_in, self._let_in = self._let_in / passed, 0
         self._measure(passed, seen)
-        before = self.rate
+        was_none = self.rate is None
         wanted = sum(self._want.values())
         floor = SHARE_MIN * max(1, len(self._want))
         if behind >= LATE:
-            if not was_late:
-                self._ceiling = CEILING * let_in
-            self.rate = max(floor, LESS * (let_in if self.rate is None else min(self.rate, wanted)))
+            could = let_in if self.rate is None else min(self.rate, wanted)
+            if before < LATE:
+                self._ceiling = CEILING * min(let_in, could)
+            if before < LATE or behind >= before:  # otherwise what waits is being worked off
+                self.rate = max(floor, LESS * could)
         elif behind < CALM and self.rate is not None:
             if self.rate < self._ceiling:
                 self.rate = min(self._ceiling, MORE * self.rate)
@@ -131,7 +133,7 @@ class Load:
         else:
             self.share = max(SHARE_MIN, share_of(self.rate, list(self._want.values())))
             self.mad = frozenset(source for source, want in self._want.items() if want > MAD * self.share)
-        return (before is None) != (self.rate is None)
+        return was_none != (self.rate is None)
 
     def _end_if_it_fits(self, wanted: float, now: float) -> None:
         assert self.rate is not None
