@@ -2,6 +2,7 @@
 
 import pytest
 
+from sipfailover.proxy.stray import LATE_ANSWERS
 from sipfailover.wire import Message
 from tests.kit import Playbook, ack, after, answer, bye, logged, received, send, sends_nothing
 from tests.kit.leftovers import leftovers
@@ -142,3 +143,14 @@ def test_a_late_answer_that_cannot_be_read_does_no_harm(what: bytes, status: int
     book._out.clear()
     book._known.update((to.peer, data) for to, data in book.sent)
     book.done()
+
+
+@pytest.mark.parametrize("status", [180, 200])
+def test_a_flood_of_late_answers_costs_a_bounded_number_of_transactions(status: int) -> None:
+    book = given_up()
+    right = late(book, status)
+    branch, tag = Message(right).via.branch, b"callee"
+    for number in range(LATE_ANSWERS[0] + 100):
+        forged = right.replace(branch, b"z9hG4bK%016x" % number).replace(b"tag=" + tag, b"tag=%d" % number)
+        book.engine.receive(MAIN, forged, book.now)
+    assert len(book.engine.core.layer.clients) <= LATE_ANSWERS[0]
