@@ -178,13 +178,6 @@ class Addresses:
             self._choose(others, now)
         return left
 
-    def leave(self, target: Target) -> None:
-        """Use the next one that is not avoided, if this is the one in use; nothing is remembered. Round and round."""
-        if self._current is not None and self._current.target.peer == target.peer:
-            order = list(self._known.values())
-            at = order.index(self._current)
-            self._use(min((*order[at + 1 :], *order[: at + 1]), key=lambda known: bool(known.avoided_until)))
-
     # -- which to take ------------------------------------------------------------------------------------------------
 
     def others(self, tried: Collection[Key]) -> tuple[Target, ...]:

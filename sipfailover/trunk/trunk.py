@@ -91,11 +91,6 @@ class Trunk:
         self.addresses.resolved(())
         self.resolve_why = why
 
-    def avoid(self, target: Target) -> None:
-        """Use another address, if this is the one in use (RFC 3263 §4.3). Nothing is remembered of it: who knows when
-        and how it failed says so to `addresses`."""
-        self.addresses.leave(target)
-
     @property
     def targets(self) -> tuple[Target, ...]:
         """Its addresses in the order of RFC 3263; the last good ones while its name does not resolve."""

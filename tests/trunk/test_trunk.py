@@ -50,16 +50,14 @@ def test_a_trunk_that_is_gone_keeps_no_address() -> None:
 def test_an_address_that_fails_gives_way_to_the_next() -> None:
     berlin = trunk()
     berlin.resolved((ONE, TWO))
-    berlin.avoid(ONE)
+    assert berlin.addresses.failed(ONE, "no answer", 1.0)
     assert berlin.target == TWO
-    berlin.avoid(ONE)
+    assert berlin.addresses.failed(ONE, "no answer", 2.0)
     assert berlin.target == TWO, "a second call that failed there says nothing new"
     berlin.resolved((ONE, TWO))
     assert berlin.target == TWO, "the one in use stays"
-    berlin.avoid(TWO)
+    berlin.resolved((ONE,))
     assert berlin.target == ONE
-    berlin.resolved((TWO,))
-    assert berlin.target == TWO
 
 
 def test_the_clock_is_the_configured_one_until_measured() -> None:
