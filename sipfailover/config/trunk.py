@@ -2,11 +2,12 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from sipfailover.config.section import Outcomes, Port, Secret, Section, Transport
 from sipfailover.config.telephone import DdiMap, PhoneNumber, PhoneNumbers, PrefixRule
 from sipfailover.config.words import (
+    DURATION_OR_OFF_SCHEMA,
     Header,
     HeaderName,
     Host,
@@ -18,19 +19,28 @@ from sipfailover.config.words import (
     Whole,
     YesNo,
     as_list,
+    duration_or_off,
     lower,
 )
 
 NumberForm = Annotated[Literal["keep", "e164", "plain", "international", "national"], BeforeValidator(lower)]
 IdentityHeader = Annotated[Literal["pai", "ppi", "rpid"], BeforeValidator(lower)]
+OptionsEvery = Annotated[
+    Annotated[float, Field(ge=0.1, le=3600)] | None,
+    BeforeValidator(duration_or_off),
+    WithJsonSchema(DURATION_OR_OFF_SCHEMA),
+]
 
 
 class Monitor(Section):
     """How a trunk is watched. Under a trunk, the keys written there apply to that trunk only."""
 
-    options_every: Annotated[Seconds, Field(ge=0.1, le=3600)] = 10.0
+    options_every: OptionsEvery = 10.0
     """Time between two SIP OPTIONS to a healthy trunk, 100ms to 1h. Shorter finds failures sooner between calls and
-    costs the carrier more; ask the carrier before going under 10s. Default 10s."""
+    costs the carrier more; ask the carrier before going under 10s. off: none is ever sent, for carriers that forbid
+    them. The trunk is then judged by its calls and its registration alone: a failure is found by the first calls that
+    meet it, and the way back begins with single calls once it was quiet for stable_for. A PBX is asked all the same,
+    every 5s. Default 10s."""
     timeout: Annotated[Seconds, Field(ge=0.05, le=32)] = 2.0
     """How long one OPTIONS may stay without an answer before it counts as failed, 50ms to 32s. Default 2s."""
     down_after: Annotated[Whole, Field(ge=1, le=100)] = 3

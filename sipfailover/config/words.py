@@ -51,6 +51,11 @@ def duration(value: object) -> object:
     raise ValueError(f"'{value}' is not a duration: write for example 500ms, 2s, 10m, 4h or 400d")
 
 
+def duration_or_off(value: object) -> object:
+    """A duration, or None for `off`."""
+    return None if isinstance(value, str) and value.strip().lower() in NO else duration(value)
+
+
 def spell(seconds: float) -> str:
     """A duration in the words of the file, with the largest unit that leaves no rest: 0.5 is `500ms`, 600 is `10m`."""
     milliseconds = round(seconds * 1000)
@@ -284,10 +289,9 @@ def one_line(value: object) -> object:
 
 
 TEXT_OR_NUMBER = {"type": ["string", "integer"]}
-DURATION_SCHEMA = {
-    "anyOf": [{"type": "string", "pattern": r"^(\d+(\.\d+)?(ms|s|m|h|d)\s*)+$"}, {"const": 0}],
-    "examples": ["500ms", "2s", "10m", "4h", "400d"],
-}
+_DURATIONS: list[dict[str, object]] = [{"type": "string", "pattern": r"^(\d+(\.\d+)?(ms|s|m|h|d)\s*)+$"}, {"const": 0}]
+DURATION_SCHEMA = {"anyOf": _DURATIONS, "examples": ["500ms", "2s", "10m", "4h", "400d"]}
+DURATION_OR_OFF_SCHEMA = {"anyOf": [*_DURATIONS, {"enum": [False, "off", "no"]}], "examples": ["10s", "1m", "off"]}
 
 Seconds = Annotated[float, BeforeValidator(duration), WithJsonSchema(DURATION_SCHEMA)]
 YesNo = Annotated[bool, BeforeValidator(yes_or_no), WithJsonSchema({"enum": [True, False, "yes", "no", "on", "off"]})]

@@ -74,7 +74,7 @@ def _line(line: Line, core: Core, now: float) -> TrunkView:
         no_ringing_at_most=no_ringing,
         inbound=trunk.inbound.state.label,
         inbound_why=trunk.inbound.why,
-        probe=health.progress,
+        probe=", ".join(part for part in ("no OPTIONS" if trunk.probe.off else "", health.progress) if part),
         last_probe_at=trunk.probe.ended_at,
         loss_ratio=trunk.probe.loss_ratio,
         registration=_registration(line, now),

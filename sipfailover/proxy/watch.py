@@ -174,7 +174,7 @@ class Watch:
             trunk.addresses.use(better)
         if trunk.target is not None and trunk.probe.due(now):
             self._ask(line, trunk.target, now)
-        other = trunk.addresses.to_ask(now)
+        other = None if trunk.probe.off else trunk.addresses.to_ask(now)
         if other is not None:
             self._ask_other(line, other, now)
         self._look(line, now)
@@ -220,9 +220,11 @@ class Watch:
     def _arm(self, line: Line, now: float) -> None:
         """Have `wake` called at the next moment that matters."""
         trunk = line.trunk
-        dues = [trunk.health.deadline(now), trunk.inbound.deadline(), trunk.addresses.ask_due()]
-        if trunk.target is not None:
-            dues.append(trunk.probe.deadline())
+        dues = [trunk.health.deadline(now), trunk.inbound.deadline()]
+        if not trunk.probe.off:
+            dues.append(trunk.addresses.ask_due())
+            if trunk.target is not None:
+                dues.append(trunk.probe.deadline())
         due = min((due for due in dues if due is not None), default=None)
         if due is None:
             return

@@ -33,6 +33,7 @@ from .ourselves import unresolved as unresolved
 from .presentation import Presentation as Presentation
 from .presentation import presentation as presentation
 from .probe import JITTER as JITTER
+from .probe import OFF as OFF
 from .probe import Probe as Probe
 from .probe import ProbeRules as ProbeRules
 from .probe import meaning as meaning
