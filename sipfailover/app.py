@@ -21,8 +21,8 @@ from sipfailover.config import Settings, describe
 from sipfailover.errors import TransportError
 from sipfailover.flow import Flow, Send, Target
 from sipfailover.ledger import TIDY_EVERY, Journal, Ledger
-from sipfailover.proxy import Drop, Engine, Forget, Keep, Log, Record
-from sipfailover.transport import Expiry, Pool, Resolver, Tls, peers_of
+from sipfailover.proxy import Drop, Engine, Forget, Keep, Log, Reach, Record
+from sipfailover.transport import Expiry, Pool, Reacher, Resolver, Tls, peers_of
 from sipfailover.web import Metrics, WebServer
 
 DRAIN_SECONDS = 30.0
@@ -64,6 +64,7 @@ class App:
             say=self._say,
         )
         self.resolver = Resolver(loop, self._resolved, name_us=self.pool.local_for, chance=chance)
+        self.reacher = Reacher(loop, self._reached)
         self.web: WebServer | None = None
         self.loop_name = loop_name
         self._alarm: asyncio.TimerHandle | None = None
@@ -142,8 +143,10 @@ class App:
             if timer is not None:
                 timer.cancel()
         self.resolver.close()
+        self.reacher.close()
         self.pool.close()
         await self.resolver.closed()
+        await self.reacher.closed()
         await self.pool.closed()
         if self.web is not None:
             await self.web.stop()
@@ -198,6 +201,10 @@ class App:
         self.engine.resolved(name, targets, time.monotonic(), why, forget=forget)
         self._settled()
 
+    def _reached(self, host: str, port: int, why: str) -> None:
+        self.engine.reached(host, port, why, time.monotonic())
+        self._settled()
+
     def _settled(self) -> None:
         """After a batch of input: do what the engine wants done, and plan when to wake it."""
         for command in self.engine.take():
@@ -211,6 +218,8 @@ class App:
                 self._record(command)
             elif isinstance(command, Drop):
                 self.pool.drop(command.to)
+            elif isinstance(command, Reach):
+                self.reacher.reach(command.host, command.port)
             else:
                 self._write(command)
         due = self.engine.deadline()

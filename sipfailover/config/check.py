@@ -75,6 +75,19 @@ def probes_do_not_overlap(settings: Settings) -> Iterator[Finding]:
             yield Finding((*path, "timeout"), text, warning=True, compared=both)
 
 
+def references_are_places_beside_the_trunks(settings: Settings) -> Iterator[Finding]:
+    """A carrier cannot show that the line to carriers is up, and one trunk has no line of its own."""
+    for j, place in enumerate(settings.monitor.reference):
+        for i, trunk in enumerate(settings.trunks):
+            if trunk.host == place.host:
+                text = f"{place} is the trunk '{trunk.name}': it cannot show whether the line to it is up"
+                yield Finding(("monitor", "reference", j), text, compared=(("trunks", i, "host"),))
+    for i, trunk in enumerate(settings.trunks):
+        if trunk.monitor is not None and trunk.monitor.reference:
+            text = "is about our own line, which all trunks share: write it in the section monitor"
+            yield Finding(("trunks", i, "monitor", "reference"), text)
+
+
 def something_tells_how_trunks_are(settings: Settings) -> Iterator[Finding]:
     """Without OPTIONS, calls and a registration there is nothing left to judge by."""
     for i, trunk in enumerate(settings.trunks):
@@ -266,6 +279,7 @@ RULES: tuple[Rule, ...] = (
     tiers_for_all_or_none,
     clocks_in_order,
     probes_do_not_overlap,
+    references_are_places_beside_the_trunks,
     something_tells_how_trunks_are,
     outcomes_decided_once,
     listeners_are_addresses,

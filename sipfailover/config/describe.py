@@ -37,6 +37,9 @@ def describe(settings: Settings) -> Iterator[str]:
         f"{spell(failover.no_ringing_within)} without ringing; give up after {spell(failover.give_up_after)}; "
         f"back after {spell(failover.return_to_main.stable_for)} without a fault"
     )
+    if settings.monitor.reference:
+        places = ", ".join(map(str, settings.monitor.reference))
+        yield f"our line  is compared with {places} when trunks are silent"
     if failover.clocks == "fixed":
         yield "clocks    as written: nothing is learned from what trunks usually take"
     if failover.next_trunk_on or failover.never_retry:

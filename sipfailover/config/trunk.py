@@ -14,6 +14,7 @@ from sipfailover.config.words import (
     Name,
     Network,
     OneLine,
+    Reference,
     Seconds,
     Text,
     Whole,
@@ -25,6 +26,9 @@ from sipfailover.config.words import (
 
 NumberForm = Annotated[Literal["keep", "e164", "plain", "international", "national"], BeforeValidator(lower)]
 IdentityHeader = Annotated[Literal["pai", "ppi", "rpid"], BeforeValidator(lower)]
+REFERENCES_MAX = 4
+"""Places beside the carriers that are asked."""
+
 OptionsEvery = Annotated[
     Annotated[float, Field(ge=0.1, le=3600)] | None,
     BeforeValidator(duration_or_off),
@@ -59,6 +63,13 @@ class Monitor(Section):
     """An answered call that the carrier's side ends within this time may have been cut off: one means nothing, but
     several numbers one after the other do, more of them where short calls are usual. 0 does not look at it. Default
     8s."""
+    reference: Annotated[tuple[Reference, ...], BeforeValidator(as_list), Field(max_length=REFERENCES_MAX)] = ()
+    """Up to four places that are no carrier's, as IP address and port (192.0.2.53:53), which show whether our own line
+    is up: when trunks are silent, and once a minute, a TCP connection is opened to each and closed again; accepted or
+    refused, it is there. If one is there while all trunks are silent, it is the carriers; if they are silent too, it is
+    us, and no trunk is blamed. Worth most with a single trunk, which has no other to compare with. Choose places that
+    are up whenever the internet is, beyond your own router. For all trunks together. Default: none, so trunks are
+    compared with each other."""
 
 
 class TrunkFailover(Section):

@@ -198,6 +198,20 @@ def own_address(value: object) -> object:
     raise ValueError("write address and port, for example 127.0.0.1:8080, or off")
 
 
+def reference(value: object) -> object:
+    """An IP address and a port of somebody else. No name: it could not be found when DNS is what has failed."""
+    if isinstance(value, Address):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("write an IP address and a port, for example 192.0.2.53:53")
+    address = host_port(value, None)
+    if not is_address(address.host):
+        raise ValueError(f"'{address.host}' is a name: write its IP address, which is found without DNS")
+    if not address.port:
+        raise ValueError("0 is not a port: 1 to 65535")
+    return address
+
+
 def endpoint(value: object) -> object:
     """The short form of a SIP endpoint, `[udp|tcp|tls ]host[:port]`, as the fields of the long one."""
     if not isinstance(value, str) or not value.strip():
@@ -323,6 +337,9 @@ Network = Annotated[str, BeforeValidator(network), WithJsonSchema({"type": "stri
 Header = Annotated[str, BeforeValidator(header), WithJsonSchema({"type": "string", "pattern": ":"})]
 HeaderName = Annotated[str, BeforeValidator(header_name), WithJsonSchema({"type": "string"})]
 Dialled = Annotated[str, BeforeValidator(emergency_number), WithJsonSchema(TEXT_OR_NUMBER)]
+Reference = Annotated[
+    Address, BeforeValidator(reference), WithJsonSchema({"type": "string", "examples": ["192.0.2.53:53"]})
+]
 OwnAddress = Annotated[
     Address | None,
     BeforeValidator(own_address),

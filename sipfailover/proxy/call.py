@@ -51,6 +51,8 @@ class Clock(IntEnum):
     """A registration wants to be renewed, or has a deadline."""
     ROLL_CALL = 111
     """It is time to ask the ends of some calls whether they are still there."""
+    REFERENCE = 112
+    """A reference wants to be asked, or its silence to be judged."""
     KEEP_ALIVE = 109
     """The NAT on the way to a trunk wants to see a packet."""
     UNREGISTER = 110

@@ -133,6 +133,8 @@ class Line:
     """It has not answered since the last OPTIONS that had no answer, or call."""
     heard_at: float = float("-inf")
     """When anything came from there last, seconds."""
+    silent_at: float = float("-inf")
+    """When something was unanswered last that should have been answered, seconds."""
     unsent: str = ""
     """Why the last thing could not even be sent there; empty since something was heard."""
 

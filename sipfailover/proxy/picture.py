@@ -39,6 +39,7 @@ def take(engine: Engine, now: float) -> EngineView:
         last_failover=engine.watch.last_failover,
         own_line=engine.watch.blame.words,
         own_line_since=engine.watch.blame.since if engine.watch.blame.words else None,
+        own_line_excuses=engine.watch.blame.finding.excuses,
         transactions=len(layer),
         requests={(role, way, method.decode("latin-1")): n for (role, way, method), n in count.requests.items()},
         responses={(role, way, f"{kind}xx"): n for (role, way, kind), n in count.responses.items()},

@@ -72,7 +72,8 @@ class Watch:
         """The address in use that was last noticed, by the name of the line."""
 
     def start(self, now: float) -> None:
-        """Begin to watch every line."""
+        """Begin to watch every line, and our own."""
+        self.blame.references.ask(now)
         for line in self.core.lines.values():
             self._tell_time(line, now)
             self._arm(line, now)
@@ -108,6 +109,13 @@ class Watch:
             for other in self.core.trunks:
                 other.trunk.probe.hurry(now, other.trunk.health)
                 self._arm(other, now)
+
+    def reached(self, host: str, port: int, why: str, now: float) -> None:
+        """A reference was reached, or was not. If that clears our own line, trunks that are silent are asked again."""
+        if self.blame.reference_said(host, port, why, now):
+            for line in self.core.trunks:
+                if line.silent_at > line.heard_at and self.blame.can_ask(line):
+                    self._ask_quickly(line, now)
 
     def inbound(self, line: Line, seen: InboundSeen, now: float, number: str = "", what: str = "") -> None:
         """Something was seen of how calls come in over a trunk: kept and told, and no call moves."""

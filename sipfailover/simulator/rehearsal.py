@@ -95,6 +95,10 @@ class Rehearsal:
             network.far.add(at)
             self._both_ways(at, self._weather(trunk.name))
             world.name(trunk.name, at)
+        self.references = [(place.host, place.port or 0) for place in self.settings.monitor.reference]
+        for place in self.references:
+            network.far.add(place)
+            network.streams[place] = "tcp"
 
     def _weather(self, trunk: str) -> Weather:
         """The path to a trunk as it is now."""
@@ -148,6 +152,8 @@ class Rehearsal:
         (network.closed.add if "killed" in words else network.closed.discard)(provider.at)
         (network.cut if words & {"partition", "no uplink"} else network.mend)([provider.at], [PROXY])
         self._both_ways(provider.at, self._weather(trunk))
+        away = any("no uplink" in fault.kind for faults in self._on.values() for fault in faults)
+        (network.cut if away else network.mend)(self.references, [PROXY])
         if "no route" in words:
             world.no_route = "local: no route"
         elif not any("no route" in fault.kind for faults in self._on.values() for fault in faults):

@@ -26,7 +26,9 @@ from .numbers import bare_emergency as bare_emergency
 from .numbers import emergency_spellings as emergency_spellings
 from .numbers import number_plan as number_plan
 from .ourselves import NOTHING as NOTHING
+from .ourselves import REACHED_WITHIN as REACHED_WITHIN
 from .ourselves import Finding as Finding
+from .ourselves import Place as Place
 from .ourselves import Witness as Witness
 from .ourselves import silent_together as silent_together
 from .ourselves import unresolved as unresolved

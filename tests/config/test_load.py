@@ -98,6 +98,14 @@ def test_options_can_be_turned_off_for_all_trunks_or_for_one() -> None:
     assert "; no OPTIONS, judged by its calls, Down after 3 unanswered, Up after 3 good" in told[1]
 
 
+def test_references_are_addresses_beside_the_trunks() -> None:
+    loaded = settings(GOOD + "monitor: {reference: ['192.0.2.53:53', '[2001:db8::53]:443']}")
+    assert [str(place) for place in loaded.monitor.reference] == ["192.0.2.53:53", "[2001:db8::53]:443"]
+    told = "our line  is compared with 192.0.2.53:53, [2001:db8::53]:443 when trunks are silent"
+    assert told in describe(loaded)
+    assert settings(GOOD + "monitor: {reference: 192.0.2.53:53}").monitor.reference == loaded.monitor.reference[:1]
+
+
 def test_clocks_are_measured_unless_they_are_to_be_fixed() -> None:
     assert settings(GOOD).failover.clocks == "measured"
     fixed = settings(GOOD + "failover: {clocks: fixed}")
@@ -235,6 +243,14 @@ up_after: 3
          "2:17 trunks.0.name: 'pbx' is already the name of a PBX: choose another"),
         ("pbx: p.lan\ntrunks: [{name: a, host: a.example, tier: 1}, {name: b, host: b.example}]",
          "2:47 trunks.1: 'b' has no tier but others do: give it to all trunks or to none"),
+        (GOOD + "monitor: {reference: [one.example:53]}",
+         "3:23 monitor.reference.0: 'one.example' is a name: write its IP address, which is found without DNS"),
+        (GOOD + "monitor: {reference: 192.0.2.53}", "3:22 monitor.reference: '192.0.2.53' has no port: write 192.0.2.53:8080"),
+        (GOOD + "monitor: {reference: 192.0.2.53:0}", "3:22 monitor.reference: 0 is not a port: 1 to 65535"),
+        (GOOD + "monitor: {reference: 192.0.2.2:53}",
+         "3:22 monitor.reference.0: 192.0.2.2:53 is the trunk 'backup': it cannot show whether the line to it is up"),
+        ("pbx: p.lan\ntrunks: [{name: a, host: a.example, monitor: {reference: 192.0.2.53:53}}, {name: b, host: b.example}]",
+         "2:58 trunks.0.monitor.reference: is about our own line, which all trunks share: write it in the section monitor"),
         ("pbx: p.lan\ntrunks: [{name: a b, host: a.example}, {name: b, host: b.example}]",
          "2:17 trunks.0.name: 'a b' is not a name: use letters, digits, dot, dash and underscore, at most 63"),
     ],
