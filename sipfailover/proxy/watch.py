@@ -233,7 +233,7 @@ class Watch:
             dues.append(trunk.addresses.ask_due())
             if trunk.target is not None:
                 dues.append(trunk.probe.deadline())
-        due = min((due for due in dues if due is not None), default=None)
+        due = min([due for due in dues if due is not None], default=None)
         if due is None:
             return
         if line.timer is not None:
@@ -245,18 +245,19 @@ class Watch:
     def _ask(self, line: Line, target: Target, now: float) -> None:
         """Ask the address in use."""
         trunk = line.trunk
-        trunk.probe.sent(now, trunk.health, trunk.no_answer().bound if trunk.roundtrip.patience else 0.0)
-        self._send(Asked(line, now, target), now)
+        clock = trunk.no_answer()
+        trunk.probe.sent(now, trunk.health, clock.bound if trunk.roundtrip.patience else 0.0)
+        self._send(Asked(line, now, target), clock.t1, now)
 
     def _ask_other(self, line: Line, target: Target, now: float) -> None:
         """Ask an address that is not in use."""
         rules = line.trunk.probe.rules
         again_at = now + self.core.chance.spread(rules.every * ASKED_EVERY, JITTER)
         line.trunk.addresses.asked(target, again_at, now + rules.timeout)
-        self._send(AskedOther(line, now, target), now)
+        self._send(AskedOther(line, now, target), line.trunk.no_answer().t1, now)
 
-    def _send(self, asked: Asked | AskedOther, now: float) -> None:
-        """Send one OPTIONS (§11.1), addressed as a call would be."""
+    def _send(self, asked: Asked | AskedOther, t1: float, now: float) -> None:
+        """Send one OPTIONS (§11.1), addressed as a call would be, and again after `t1` seconds."""
         core, line, target = self.core, asked.line, asked.target
         branch = core.chance.branch()
         binding = line.binding(target)
@@ -273,9 +274,7 @@ class Watch:
             routes=() if binding is None else binding.path,
             headers=((b"accept", b"application/sdp"), (b"user-agent", b"sipfailover")),
         )
-        trunk = line.trunk
-        life = trunk.probe.rules.timeout
-        core.layer.request(branch, b"OPTIONS", data, target, asked, now, t1=trunk.no_answer().t1, life=life)
+        core.layer.request(branch, b"OPTIONS", data, target, asked, now, t1=t1, life=line.trunk.probe.rules.timeout)
 
     def heard(self, tx: Transaction, asked: Asked, what: Input, message: Message | None, now: float) -> None:
         """An OPTIONS to the address in use was answered, or was not."""

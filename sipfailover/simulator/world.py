@@ -84,6 +84,8 @@ class World:
         self.passed: list[Passed] = []
         """Every datagram, when it was sent and again when it arrived, in order."""
         self._sent_by = b"%s:%d" % (at[0].encode(), at[1])
+        self._flows: dict[Peer, Flow] = {}
+        """Source → the flow over which it is heard."""
         self._events: list[tuple[float, int, Callable[..., object], tuple[object, ...]]] = []
         self._count = 0
         self._engine_at = NEVER
@@ -94,6 +96,7 @@ class World:
         self.agents[agent.at] = agent
         if transport != UDP:
             self.network.streams[agent.at] = transport
+            self._flows.pop(agent.at, None)
 
     def target(self, peer: Peer) -> Target:
         """The engine's target for a peer."""
@@ -224,8 +227,11 @@ class World:
                 self.passed.append(Passed(self.now, source, to, data, True))
             for watcher in self.watchers:
                 watcher.received(source, data, self.now)
-            transport = self.network.streams.get(source, UDP) if self.network.streams else UDP
-            self.engine.receive(Flow(transport, source[0], source[1], self._sent_by), data, self.now)
+            flow = self._flows.get(source)
+            if flow is None:
+                transport = self.network.streams.get(source, UDP)
+                flow = self._flows[source] = Flow(transport, source[0], source[1], self._sent_by)
+            self.engine.receive(flow, data, self.now)
             self._perform()
             return
         agent = self.agents.get(to)
