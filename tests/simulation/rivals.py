@@ -1,4 +1,4 @@
-"""January 2018 side by side: our defaults, and the rules of others as settings of ours (examples/scenarios/like-*.yaml).
+"""January 2018 side by side: our defaults, and the rules of others as settings of ours (like-*.yaml).
 
 python -m tests.simulation.rivals             # the table of the README
 """
