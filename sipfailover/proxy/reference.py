@@ -46,6 +46,15 @@ class References:
         """Bounded by who reads settings (`config.trunk.REFERENCES_MAX`)."""
         self.timer: Timer | None = None
 
+    def configure(self, now: float) -> None:
+        """The settings have changed: those that stay keep what was seen of them, others are asked at once."""
+        known = {one.address: one for one in self.all}
+        self.all = [known.get(address) or Reference(address) for address in self.core.settings.monitor.reference]
+        if self.timer is not None and not self.all:
+            self.timer.stop()
+        if any(one.asked_at == NEVER for one in self.all):
+            self.ask(now)
+
     @property
     def places(self) -> list[Place]:
         """All of them, as they were asked."""

@@ -27,8 +27,8 @@ from sipfailover.simulator.world import World
 PROXY: Peer = ("192.0.2.1", 5060)
 OFFICE_WAY = Weather(delay=0.001)
 PBX_ASKED_EVERY = 60.0
-"""Seconds between OPTIONS to a PBX, instead of five: no fault of a scenario befalls a PBX, and half of all that happened
-in ten days was that it was asked, and answered."""
+"""Seconds between OPTIONS to a PBX, instead of five: no fault of a scenario befalls a PBX, and half of all that
+happened in ten days was that it was asked, and answered."""
 LATENCY = 0.6
 """Seconds there and back, of "latency" where the scenario says nothing else."""
 OVERTIME = 80.0

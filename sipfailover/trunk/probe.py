@@ -110,6 +110,14 @@ class Probe:
         """True if no OPTIONS is ever sent: then there is nothing to hurry and nothing to confirm."""
         return self.rules.every == OFF
 
+    def use(self, rules: ProbeRules, now: float) -> None:
+        """Ask by these rules from now on."""
+        if rules != self.rules:
+            self.rules = rules
+            self.next_at = OFF if self.off else min(self.next_at, now + rules.every)
+            if self.off:
+                self.forget()
+
     def due(self, now: float) -> bool:
         """True if an OPTIONS should leave now."""
         return now >= self.next_at and (self.sent_at is None or (self.quick and self._left > 0))

@@ -5,7 +5,7 @@ import pytest
 from sipfailover.proxy import Log, Reach
 from sipfailover.trunk import REACHED_WITHIN, State
 from tests.kit import ack, answer, invite, received, send
-from tests.proxy.office import BACKUP, MAIN, PBX, Office, calling
+from tests.proxy.office import BACKUP, MAIN, PBX, Office, calling, sent
 from tests.proxy.test_watch import CHECKS, pass_by, watching
 
 TWO = "reference: [192.0.2.53:53, 192.0.2.54:443]"
@@ -167,3 +167,28 @@ def test_a_question_that_nobody_answers_is_asked_again_all_the_same() -> None:
     book = watching(probes=f"{CHECKS}, {ONE}", trunks=("main",))
     pass_by(book, 61.0, MAIN, PBX)
     assert len(book.asked) == 2
+
+
+def test_other_references_are_asked_at_once_after_a_reload_and_those_that_stay_keep_what_was_seen() -> None:
+    book = surrounded(TWO)
+    kept = book.engine.watch.blame.references.all[1]
+    fewer = "reference: [192.0.2.54:443, 192.0.2.55:53]"
+    book.engine.reload(surrounded(fewer).engine.core.settings, book.now)
+    book.collect()
+    assert book.engine.watch.blame.references.all[0] is kept
+    assert Reach("192.0.2.55", 53) in [place for _, place in book.asked]
+    book.engine.reload(surrounded("").engine.core.settings, book.now)
+    book.asked.clear()
+    live(book, 120.0, MAIN, PBX)
+    assert book.asked == []
+
+
+def test_options_are_turned_off_and_on_again_by_a_reload() -> None:
+    book = surrounded("", trunks=("main",))
+    book.engine.reload(surrounded("", "options_every: off").engine.core.settings, book.now)
+    before = len(sent(book, MAIN, "OPTIONS"))
+    live(book, 60.0, MAIN, PBX)
+    assert len(sent(book, MAIN, "OPTIONS")) == before
+    book.engine.reload(surrounded("").engine.core.settings, book.now)
+    live(book, 60.0, MAIN, PBX)
+    assert len(sent(book, MAIN, "OPTIONS")) > before
