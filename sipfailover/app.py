@@ -22,10 +22,10 @@ from sipfailover.config import Settings, describe
 from sipfailover.errors import TransportError
 from sipfailover.flow import Flow, Send, Target
 from sipfailover.ledger import TIDY_EVERY, Journal, Ledger
-from sipfailover.proxy import Drop, Engine, EngineView, Fact, Forget, Keep, Log, OperatorActed, Record
+from sipfailover.proxy import Drop, Engine, EngineView, Fact, Forget, Keep, Log, OperatorActed, Reach, Record
 from sipfailover.proxy.view import Fill
 from sipfailover.reloader import Read, Reloader, token_of
-from sipfailover.transport import Bounds, Expiry, Pool, Resolver, Tls, bounds_within, peers_of, raise_limit
+from sipfailover.transport import Bounds, Expiry, Pool, Reacher, Resolver, Tls, bounds_within, peers_of, raise_limit
 from sipfailover.trouble import Faults, Troubles
 from sipfailover.trunk import Order
 from sipfailover.web import Drained, Metrics, Reloaded, WebServer
@@ -80,6 +80,7 @@ class App:
             bounds=bounds_within(descriptors),
         )
         self.resolver = Resolver(loop, self._resolved, name_us=self.pool.local_for, chance=chance)
+        self.reacher = Reacher(loop, self._reached)
         self.reloader = Reloader(
             settings,
             read,
@@ -184,8 +185,10 @@ class App:
             if timer is not None:
                 timer.cancel()
         self.resolver.close()
+        self.reacher.close()
         self.pool.close()
         await self.resolver.closed()
+        await self.reacher.closed()
         await self.pool.closed()
         if self.web is not None:
             await self.web.stop()
@@ -294,6 +297,10 @@ class App:
         self.engine.resolved(name, targets, time.monotonic(), why, forget=forget)
         self._settled()
 
+    def _reached(self, host: str, port: int, why: str) -> None:
+        self.engine.reached(host, port, why, time.monotonic())
+        self._settled()
+
     def _settled(self) -> None:
         """After a batch of input: do what the engine wants done, and plan when to wake it."""
         for command in self.engine.take():
@@ -307,6 +314,8 @@ class App:
                 self._record(command.fact)
             elif isinstance(command, Drop):
                 self.pool.drop(command.to)
+            elif isinstance(command, Reach):
+                self.reacher.reach(command.host, command.port)
             else:
                 self._write(command)
         due = self.engine.deadline()

@@ -383,6 +383,24 @@ def test_a_history_that_cannot_be_written_costs_the_history_and_no_call(tmp_path
     play(asyncio.new_event_loop, story)
 
 
+@LOOPS
+def test_references_are_asked_over_tcp(factory: Factory, tmp_path: Path) -> None:
+    """One that accepts and one that refuses: both are there. (Addresses beside those of the trunks.)"""
+
+    async def story() -> None:
+        with socket.socket() as server:
+            server.bind(("127.0.0.2", 0))
+            server.listen()
+            there, closed = server.getsockname()[1], free_port()
+            places = f"reference: [127.0.0.2:{there}, 127.0.0.2:{closed}]"
+            async with town(tmp_path, text=SETTINGS.replace("up_after: 2}", f"up_after: 2, {places}}}")) as here:
+                references = here.app.engine.watch.blame.references.all
+                await until(lambda: all(one.reached_at > 0 for one in references), "both are reached")
+                assert [one.why for one in references] == ["", ""]
+
+    play(factory, story)
+
+
 def test_a_name_that_does_not_resolve_costs_that_trunk_and_no_call(tmp_path: Path) -> None:
     async def story() -> None:
         async with town(tmp_path, main_host="carrier.invalid") as here:

@@ -5,6 +5,7 @@
     engine.resolved("main", targets, now)      # the shell tells where trunks and PBXs are
     engine.receive(flow, data, now)            # one message came
     engine.lost(where, reason, now)            # something could not be delivered
+    engine.reached(host, port, why, now)       # a reference beside the carriers was reached, or was not
     engine.wake(now)                           # the deadline has come
     for command in engine.take(): …            # perform these, in order
     engine.deadline()                          # when to wake it
@@ -79,6 +80,7 @@ class Engine:
             Clock.IN_DOUBT: lambda line, _clock, now: self.ladder.in_doubt(line, now),
             Clock.WATCH: lambda line, _clock, now: self.watch.wake(line, now),
             Clock.REGISTER: lambda line, _clock, now: self.registering.wake(line, now),
+            Clock.REFERENCE: lambda _references, _clock, now: self.watch.blame.wake(now),
             Clock.KEEP_ALIVE: lambda line, _clock, now: self.keepalive.wake(line, now),
             Clock.ROLL_CALL: lambda _core, _clock, now: self.rollcall.wake(now),
             Clock.UNREGISTER: lambda line, _clock, now: self.registrar.wake(line, now),
@@ -133,6 +135,10 @@ class Engine:
         self.core.layer.lost(where, reason, now)
         self._settle(now)
         self.registering.lost(where, now)
+
+    def reached(self, host: str, port: int, why: str, now: float) -> None:
+        """What came of a `Reach`: somebody is there (`why` empty), or not, with the reason in words."""
+        self.watch.reached(host, port, why, now)
 
     def resolved(
         self, name: str, targets: tuple[Target, ...], now: float, why: str = "", *, forget: bool = False

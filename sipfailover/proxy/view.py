@@ -187,8 +187,10 @@ class EngineView:
     retransmissions: dict[tuple[str, str], int]
     """(`in`|`out`, method) → count since the start."""
     own_line: str
-    """What is the matter with our own line, a sentence; empty if nothing is known to be. No trunk is blamed then."""
+    """What is the matter with our own line, a sentence; empty if nothing is known to be."""
     own_line_since: float | None
+    own_line_excuses: bool
+    """No trunk is blamed for its silence meanwhile."""
     rejected: dict[str, int]
     """The words of `count.REASONS` → count since the start."""
     registers: dict[tuple[str, str], int] = field(default_factory=dict)
