@@ -95,7 +95,7 @@ class Registrar:
         Otherwise it was answered, or is not worth an answer. Raises WireError for what cannot be read."""
         core = self.core
         request = Message(data)
-        if core.layer.is_repeat(request):
+        if core.layer.is_repeat(request, flow.host):
             return next(iter(self._lines.values()))  # its transaction answers it, whoever it is
         self.count.received("other", request)
         answer = self._door.answer(request, flow.host)

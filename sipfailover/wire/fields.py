@@ -175,8 +175,8 @@ def first_value(value: bytes) -> bytes:
     comma = value.find(b",")
     if comma < 0:
         return value.strip()
-    if value.find(b'"', 0, comma) < 0 and value.find(b"<", 0, comma) < 0:
-        return value[:comma].strip()
+    if value.find(b'"', 0, comma) < 0 and value.find(b"<", 0, comma) < 0 and (first := value[:comma].strip()):
+        return first
     return next(iter(split_commas(value)), b"")
 
 
