@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model
 from sipfailover.config.hours import ReturnWhen, When
 from sipfailover.config.section import Outcomes, Port, Secret, Section, Transport
 from sipfailover.config.telephone import PhoneNumber
+from sipfailover.config.tolls import TollFraud
 from sipfailover.config.trunk import Monitor, NumberForm, TrunkSettings, TrunkTls
 from sipfailover.config.words import (
     SIP_PORT,
@@ -279,6 +280,8 @@ class Settings(Section):
     """How numbers are written where you are."""
     inbound: Inbound = Inbound()
     """Calls that come in while no PBX answers."""
+    toll_fraud: TollFraud = TollFraud()
+    """Where calls may go, and how many."""
     tls: Tls = Tls()
     """Our own certificate."""
     status: Status = Status()

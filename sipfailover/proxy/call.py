@@ -117,8 +117,8 @@ class Call:
         "a", "addresses", "answered_at", "attempt", "attempts", "b", "called", "caller", "direction", "emergency",
         "faulted",
         "finals", "first_choice", "give_up", "give_up_at", "invite_key", "keys", "line", "number", "overflowed",
-        "presence", "progress", "request", "ringing_at", "round", "said", "source", "started_at", "traits", "tried",
-        "uri",
+        "presence", "progress", "request", "ringing_at", "round", "said", "source", "started_at", "toll", "traits",
+        "tried", "uri",
     )  # fmt: skip
 
     def __init__(self, number: int, direction: str, source: Line, request: Message | None, a: Leg, now: float) -> None:
@@ -137,6 +137,8 @@ class Call:
         self.uri = b""
         """Who is called, as it came."""
         self.emergency = False
+        self.toll = ""
+        """Kind of its destination, once `tolls` has let it through."""
         self.invite_key: tuple[bytes, bytes, bytes] = (b"", b"", b"")
         """Key of the server transaction that wants an answer."""
         self.progress = Progress.TRYING

@@ -15,6 +15,7 @@ from sipfailover.proxy.commands import Command, Forget, Keep, Log, Record
 from sipfailover.proxy.facts import CallEnded, Fact
 from sipfailover.proxy.leg import Leg
 from sipfailover.proxy.line import Line, pbx_lines, trunk_lines
+from sipfailover.proxy.tolls import Tolls
 from sipfailover.routing import Admission
 from sipfailover.transaction import Layer, Timer, TimerQueue, Transaction
 from sipfailover.trunk import emergency_spellings, number_plan
@@ -49,6 +50,7 @@ class Core:
         self.trunks = trunk_lines(settings, chance, now)
         self.pbxs = pbx_lines(settings, chance, now)
         self.lines: dict[str, Line] = {line.name: line for line in (*self.trunks, *self.pbxs)}
+        self.tolls = Tolls(settings, min(line.trunk.tier for line in self.trunks))
         self.admission = Admission()
         for line in self.lines.values():
             self.admission.lives_in(line.peer, line.networks)
@@ -132,6 +134,11 @@ class Core:
             return ()
         return ((f"{keepsake.ANSWER}{call.number}", keepsake.answer_record(call.number, tx, data)),)
 
+    def keep_tolls(self, now: float) -> None:
+        """Store what is counted against toll fraud."""
+        if self.keeping and (records := self.tolls.record(self.epoch, now)):
+            self.out.append(Keep(records))
+
     def keep_changed(self, call: Call, now: float) -> None:
         """Store it again if what its record says has changed enough."""
         if call.traits and call.b is not None:
@@ -162,6 +169,9 @@ class Core:
         if call.give_up is not None:
             call.give_up.stop()
         self.calls.pop(call.number, None)
+        if call.toll:
+            self.tolls.ended(call, now if at is None else at)
+            self.keep_tolls(now)
         call.source.trunk.calls_now -= 1
         if answered and call.line is not None:
             call.line.trunk.calls_now -= 1

@@ -70,7 +70,7 @@ class Engine:
         self.ladder = Ladder(core, self.watch, self.inside, self.stray)
         self.rollcall = RollCall(core, self.inside)
         if wall is not None:
-            core.epoch = _epoch(wall)
+            core.epoch, core.tolls.wall = _epoch(wall), wall
         self._strangers: set[str] = set()
         self._clocks: dict[int, Callable[..., None]] = {
             Clock.NO_ANSWER: self.ladder.ring,

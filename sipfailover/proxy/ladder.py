@@ -19,6 +19,7 @@ from sipfailover.proxy.leg import Leg
 from sipfailover.proxy.line import Line
 from sipfailover.proxy.rung import NEXT_TRUNK, OWN_NUMBER, Rung, next_rung, next_trunk, patience
 from sipfailover.proxy.stray import Stray
+from sipfailover.proxy.tolls import PHRASE, REFUSED, STATUS
 from sipfailover.proxy.watch import WORDS, Watch
 from sipfailover.routing import (
     Answered,
@@ -26,6 +27,7 @@ from sipfailover.routing import (
     Final,
     NoRinging,
     Outcome,
+    Refusal,
     Rejected,
     RingingThenSilent,
     Said,
@@ -73,8 +75,12 @@ class Ladder:
 
     def _climb(self, call: Call, rung: Rung | None, now: float) -> None:
         """Try the next rung; if there is none, tell the caller."""
+        core = self.core
         if rung is None:
             self._fail(call, self._final(call), now)
+            return
+        if not core.tolls.idle and (refusal := core.tolls.may(call, rung.line, now)) is not None:
+            self._refuse(call, refusal, now)
             return
         if rung.overflow and not call.overflowed:
             self._overflow(call)
@@ -82,6 +88,16 @@ class Ladder:
             call.round = rung.round
             call.tried = {said.trunk for said in call.said if said.status}
         self._try(call, rung, now)
+
+    def _refuse(self, call: Call, refusal: Refusal, now: float) -> None:
+        """The call may not go there: see `tolls`."""
+        core = self.core
+        headers, told = core.tolls.refuse(call, refusal, now)
+        core.out.extend(told)
+        tx = core.layer.servers.get(call.invite_key)
+        if tx is not None:
+            core.respond(tx, STATUS, PHRASE, headers, now=now, tag=call.a.local_tag)
+        core.end(call, STATUS, "", now, REFUSED)
 
     def _overflow(self, call: Call) -> None:
         """No PBX takes the call: it goes out again."""
@@ -241,6 +257,9 @@ class Ladder:
         if call.ringing_at is None:
             call.ringing_at = now
         call.progress = Progress.ANSWERED
+        if call.toll:
+            core.tolls.answered(call, now)
+            core.keep_tolls(now)
         if call.give_up is not None:
             call.give_up.stop()
         attempt.line.trunk.calls_now += 1  # `_close` gives the attempt's own channel back

@@ -127,6 +127,8 @@ class Metrics:
         return encode(_Scrape(self._registry, view, wall, self._certificates)), content_type
 
     def _attempt_ended(self, fact: AttemptEnded) -> None:
+        if not fact.trunk:
+            return  # we refused the call ourselves: `toll_refused` counts these
         self._count(self._attempts, "attempts", fact.trunk, _label(fact.outcome))
         if fact.verdict != "next trunk":
             return
@@ -207,7 +209,20 @@ def engine_families(view: EngineView, wall: Wall) -> Iterator[Metric]:
     yield _counter("failovers", "Times new calls were sent to another trunk, or came back.", last.number if last else 0)
     if last is not None:
         yield _gauge("last_failover_timestamp_seconds", "When that was last, Unix time.", wall(last.at).timestamp())
+    yield from _toll_families(view)
     yield from _message_families(view)
+
+
+def _toll_families(view: EngineView) -> Iterator[Metric]:
+    calls = _gauge("toll_calls_last_hour", "Calls that began within the last hour.", labels=("kind",))
+    minutes = _gauge("toll_minutes_today", "Minutes of answered calls today.", labels=("kind",))
+    refused = _counter("toll_refused", "Calls refused by toll_fraud.", labels=("kind", "why"))
+    for toll in view.tolls:
+        calls.add_metric([toll.kind], toll.calls)
+        minutes.add_metric([toll.kind], toll.minutes)
+        for why, number in toll.refused.items():
+            refused.add_metric([toll.kind, why], number)
+    yield from (calls, minutes, refused)
 
 
 def _trunk_families(view: EngineView) -> Iterator[Metric]:

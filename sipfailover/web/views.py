@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from sipfailover.proxy.view import AccountView, AddressView, CallView, EngineView, FailoverView, TrunkView
+from sipfailover.proxy.view import AccountView, AddressView, CallView, EngineView, FailoverView, TollView, TrunkView
 
 from .words import Show, Wall, mask, rfc3339, sentence
 
@@ -95,6 +95,7 @@ def status(
             "why": view.own_line,
             "since": None if view.own_line_since is None else rfc3339(view.own_line_since, wall),
         },
+        "toll_fraud": [_toll(toll) for toll in view.tolls],
         "warnings": list(all_warnings(view, warnings)),
     }
 
@@ -102,7 +103,20 @@ def status(
 def all_warnings(view: EngineView, further: Sequence[str]) -> tuple[str, ...]:
     """What the operator should know and no card says by its state: the notes of the lines, then the others."""
     notes = (f"{line.name}: {line.note}" for line in chain(view.trunks, view.pbxs) if line.note)
-    return (*notes, *further)
+    tolls = (f"Calls are refused by toll_fraud. {toll.stopped}." for toll in view.tolls if toll.stopped)
+    return (*notes, *tolls, *further)
+
+
+def _toll(toll: TollView) -> dict[str, object]:
+    return {
+        "kind": toll.kind,
+        "calls_in_the_last_hour": toll.calls,
+        "calls_per_hour": toll.calls_per_hour,
+        "minutes_today": round(toll.minutes, 1),
+        "minutes_per_day": toll.minutes_per_day,
+        "refused": toll.refused,
+        "stopped": toll.stopped,
+    }
 
 
 def _line(trunk: TrunkView, now: float, wall: Wall) -> dict[str, object]:

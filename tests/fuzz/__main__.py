@@ -9,6 +9,7 @@ import json
 import random
 import sys
 import time
+import traceback
 from pathlib import Path
 
 from tests.fuzz import blocks
@@ -98,11 +99,10 @@ class Run:
         try:
             self.messages += self.target.eat(one)
         except Exception as error:
-            import traceback
-
             self.finds += 1
             where = traceback.extract_tb(error.__traceback__)[-1]
-            print(f"FOUND by {self.name}: {type(error).__name__}: {str(error)[:1500]} at {where.filename}:{where.lineno}")
+            what = f"{type(error).__name__}: {str(error)[:1500]}"
+            print(f"FOUND by {self.name}: {what} at {where.filename}:{where.lineno}")
             print(f"    {one!r}", flush=True)
             self.messages += 1
 

@@ -13,8 +13,10 @@ WORDS = [
     b";branch=", b";tag=", b";received=", b";rport", b";maddr=", b";ttl=", b";lr", b";transport=tcp", b";expires=0",
     b";user=phone", b"[2001:db8::1]", b"192.0.2.1", b"255.255.255.255", b":0", b":65536", b"*", b"%2B", b"%00", b"\\",
     b'"', b"<", b">", b",", b"?", b"=", b"@", b"\r\n ", b"Digest ", b"realm=", b"nonce=", b"qop=", b"algorithm=",
-    b"stale=true", b"opaque=", b"nc=00000001", b"cnonce=", b"uri=", b"response=", b"username=", b"MD5-sess", b"SHA-256",
-    b"auth-int", b"auth,auth-int", b"userhash=true", b"nextnonce=", b"4294967296", b"-1", b"0", b"\xff\xfe", b"\xc3\xa9",
+    b"stale=true", b"opaque=", b"nc=00000001", b"cnonce=", b"uri=", b"response=", b"username=", b"MD5-sess",
+    b"SHA-256",
+    b"auth-int", b"auth,auth-int", b"userhash=true", b"nextnonce=", b"4294967296", b"-1", b"0", b"\xff\xfe",
+    b"\xc3\xa9",
 ]  # fmt: skip
 HEADERS = [
     b"Via", b"v", b"From", b"f", b"To", b"t", b"Call-ID", b"i", b"CSeq", b"Contact", b"m", b"Max-Forwards", b"Route",

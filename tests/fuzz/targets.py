@@ -92,7 +92,8 @@ class Wire:
         try:
             again = Message(data)
         except WireError as error:
-            assert error.status == 513 or len(message.fields) > 240, f"passed on, it cannot be read: {error.text}"
+            if error.status != 513:  # a line more than may be
+                raise AssertionError("passed on, it cannot be read") from error
             return
         ours = {b"via", b"from", b"to", b"call-id", b"cseq", b"content-length"}
         kept = [field for field in message.fields if field[0] not in ours]
@@ -192,8 +193,9 @@ class Digest:
         try:
             found = challenges(response)
         except WireError as error:
-            assert SECRET not in error.text
             found = []
+            if SECRET in error.text:
+                raise AssertionError("an error shows the password") from error
         for _, challenge in found:
             again = Challenge.parse(challenge.to_bytes())
             assert again._replace(algorithm=challenge.algorithm) == challenge

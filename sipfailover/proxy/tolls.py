@@ -1,0 +1,184 @@
+"""Toll fraud at work: each call of the PBX is asked for once on its way, counted, and refused where the rules say so.
+
+What is decided is `routing.tolls`' business; this room keeps the books. They are stored with the calls in progress, so
+that a restart is no way to begin the hour anew. `now`: seconds, monotonic.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sipfailover.config import KINDS, Settings
+from sipfailover.proxy.call import OUTBOUND, Call
+from sipfailover.proxy.commands import Log, Record
+from sipfailover.proxy.facts import AttemptEnded
+from sipfailover.proxy.line import Line
+from sipfailover.proxy.view import TollView
+from sipfailover.routing import AGENT, CALLS, MINUTES, PLACE, Refusal, Tally, over, quoted, toll_rules
+from sipfailover.wire.compose import Header
+
+TELL_EVERY = 60.0
+"""Seconds between two log lines about one kind refused for one reason. What an attacker dials is counted in between."""
+KEY = "toll/"
+"""Key of the record that outlives the process."""
+CAUSES = (PLACE, CALLS, MINUTES)
+REFUSED = "refused"
+STATUS, PHRASE = 403, b"Refused by toll_fraud"
+CALL_REJECTED = 21
+"""Q.850 cause: what a PBX shows its people as "call rejected"."""
+
+
+@dataclass(slots=True)
+class Told:
+    """What the log has told of one kind and cause."""
+
+    at: float
+    since: int = 0
+    """Calls refused since then."""
+
+
+class Tolls:
+    """See the module. `wall`: `now` as the time of day, None for a day of our own clock."""
+
+    def __init__(self, settings: Settings, first_tier: int) -> None:
+        self.rules = toll_rules(settings)
+        self.idle = self.rules.idle
+        """Nothing to do: no call need be looked at."""
+        self.wall: Callable[[float], datetime] | None = None
+        self._first_tier = first_tier
+        self._tallies = {kind: Tally() for kind in KINDS} if self.rules.counts else {}
+        self.refused = {(kind, cause): 0 for kind in KINDS for cause in CAUSES} if not self.idle else {}
+        """(kind, cause) → calls refused since the start."""
+        self._told: dict[tuple[str, str], Told] = {}
+        """The same keys, so no more of them."""
+
+    # -- a call on its way --------------------------------------------------------------------------------------------
+
+    def may(self, call: Call, line: Line, now: float) -> Refusal | None:
+        """Whether a call may go over this line. The first time it is counted, if it may. On the path."""
+        if call.direction != OUTBOUND or call.emergency:
+            return None
+        rules = self.rules
+        number = rules.number(call.uri, plain=call.source.number_form == "plain")
+        if not call.toll:
+            if (refusal := rules.place(number)) is not None:
+                return refusal
+        elif not self._is_backup(line):
+            return None  # it has been let through already
+        kind = rules.kind(number)
+        tally = self._tallies.get(kind)
+        if tally is not None:
+            tally.today(*self._day(now))
+            refusal = over(tally, rules.limit(kind, self._is_backup(line)), kind, now, counted=bool(call.toll))
+            if refusal is not None:
+                return refusal
+            if not call.toll:
+                tally.called(now)
+        call.toll = kind
+        return None
+
+    def _is_backup(self, line: Line) -> bool:
+        return line.trunk.tier > self._first_tier
+
+    def answered(self, call: Call, now: float) -> None:
+        """It talks from now on."""
+        tally = self._tallies.get(call.toll)
+        if tally is not None:
+            tally.answered(call.number, now)
+
+    def ended(self, call: Call, now: float) -> None:
+        """It is over."""
+        tally = self._tallies.get(call.toll)
+        if tally is not None:
+            tally.today(*self._day(now))
+            tally.ended(call.number, now)
+
+    def refuse(self, call: Call, refusal: Refusal, now: float) -> tuple[tuple[Header, ...], list[Record | Log]]:
+        """Book a refusal: (headers of the answer, what is to be told)."""
+        key = (refusal.kind, refusal.cause)
+        self.refused[key] += 1
+        text = f"toll_fraud: {refusal.text}"
+        fact = AttemptEnded(
+            at=now, call=call.number, number=call.attempts + 1, trunk="", outcome=REFUSED, status=STATUS, reason=text,
+            verdict="gave up", sent_at=now, ringing_after=None, ended_after=0.0, remote="", call_id="",
+        )  # fmt: skip
+        out: list[Record | Log] = [Record(fact)]
+        told = self._told.get(key)
+        if told is not None and now - told.at < TELL_EVERY:
+            told.since += 1
+        else:
+            more = {"others_since_the_last_line": told.since} if told is not None and told.since else {}
+            self._told[key] = Told(now)
+            fields: dict[str, object] = {"caller": call.caller, "called": call.called, "why": refusal.text, **more}
+            out.append(Log("warning", f"call {call.number} is refused by toll_fraud", fields))
+        headers = (
+            (b"warning", f"399 {AGENT} {quoted(text)}".encode()),
+            (b"reason", f"Q.850;cause={CALL_REJECTED};text={quoted(text)}".encode()),
+        )
+        return headers, out
+
+    def _day(self, now: float) -> tuple[int, float]:
+        """(local date as a number, when it began on our clock)."""
+        if self.wall is None:
+            day = int(now // 86400.0) + 1
+            return day, (day - 1) * 86400.0
+        at = self.wall(now)
+        midnight = at.replace(hour=0, minute=0, second=0, microsecond=0)
+        return at.toordinal(), now - (at - midnight).total_seconds()
+
+    # -- what outlives the process ------------------------------------------------------------------------------------
+
+    def record(self, epoch: Callable[[float], float], now: float) -> tuple[tuple[str, bytes], ...]:
+        """The books as a record for the journal; () where nothing is counted."""
+        if not self._tallies:
+            return ()
+        ago = now - epoch(now)
+        return ((KEY, json.dumps({kind: tally.kept(ago, now) for kind, tally in self._tallies.items()}).encode()),)
+
+    def restore(self, record: bytes, epoch: Callable[[float], float], now: float) -> None:
+        """Go on with the books of an earlier process. Raises ValueError, TypeError or KeyError for what is none."""
+        ago = now - epoch(now)
+        for kind, (day, seconds, steps) in json.loads(record).items():
+            if (tally := self._tallies.get(kind)) is not None:
+                tally.restore(int(day), float(seconds), [(float(end), int(n)) for end, n in steps], ago, now)
+
+    def restored(self, call: Call, now: float) -> None:
+        """An answered call of an earlier process goes on: what it talked before counts too."""
+        if call.direction == OUTBOUND and not call.emergency and self._tallies and call.answered_at is not None:
+            uri = b"sip:%b@restored.invalid" % call.called.encode("latin-1", "replace")
+            call.toll = self.rules.kind(self.rules.number(uri, plain=call.source.number_form == "plain"))
+            tally = self._tallies[call.toll]
+            day, midnight = self._day(now)
+            tally.today(day, midnight)
+            tally.answered(call.number, max(call.answered_at, midnight))
+
+    # -- the picture --------------------------------------------------------------------------------------------------
+
+    def view(self, backup: bool, now: float) -> tuple[TollView, ...]:
+        """How things stand, one for each kind; () where nothing is set. `backup`: calls go over a backup now."""
+        if self.idle:
+            return ()
+        views = []
+        for kind in KINDS:
+            tally, limit = self._tallies.get(kind), self.rules.limit(kind, backup)
+            stop = None
+            if tally is not None:
+                tally.today(*self._day(now))
+                stop = over(tally, limit, kind, now)
+            views.append(
+                TollView(
+                    kind=kind,
+                    calls=tally.calls(now) if tally is not None else 0,
+                    calls_per_hour=limit.calls_per_hour,
+                    minutes=tally.minutes(now) if tally is not None else 0.0,
+                    minutes_per_day=limit.minutes_per_day,
+                    refused={cause: self.refused[kind, cause] for cause in CAUSES},
+                    stopped=stop.text if stop is not None and stop.cause in self._refusing(kind) else "",
+                )
+            )
+        return tuple(views)
+
+    def _refusing(self, kind: str) -> set[str]:
+        """Causes for which a call of this kind was refused: a limit of nothing at all is no news until then."""
+        return {cause for cause in CAUSES if self.refused[kind, cause]}
