@@ -90,7 +90,11 @@ def text_files() -> Iterator[Path]:
     )
     for folder in (".ci", "examples", "sipfailover", "tests"):
         for path in sorted((ROOT / folder).rglob("*")):
-            if path.is_file() and "vectors" not in path.parts and path.suffix not in (".pyc", ".pcap", ".wav"):
+            if (
+                path.is_file()
+                and not {"vectors", "corpus"} & {*path.parts}
+                and path.suffix not in (".pyc", ".pcap", ".wav")
+            ):
                 yield path
 
 
