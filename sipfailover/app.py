@@ -22,6 +22,7 @@ from sipfailover.errors import TransportError
 from sipfailover.flow import Flow, Send, Target
 from sipfailover.ledger import TIDY_EVERY, Journal, Ledger
 from sipfailover.proxy import Drop, Engine, Forget, Keep, Log, Record
+from sipfailover.secrecy import no_core_dumps
 from sipfailover.transport import Expiry, Pool, Resolver, Tls, peers_of
 from sipfailover.web import Metrics, WebServer
 
@@ -279,6 +280,7 @@ def wall(at: float) -> datetime:
 
 def run(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT. Returns the exit code; raises TransportError if it cannot start."""
+    no_core_dumps()
     log.set_up(settings.log.level, settings.log.format)
     factory, name = loop_factory()
     with asyncio.Runner(loop_factory=factory) as runner:

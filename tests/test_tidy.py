@@ -90,11 +90,8 @@ def text_files() -> Iterator[Path]:
     )
     for folder in (".ci", "examples", "sipfailover", "tests"):
         for path in sorted((ROOT / folder).rglob("*")):
-            if (
-                path.is_file()
-                and not {"vectors", "corpus"} & {*path.parts}
-                and path.suffix not in (".pyc", ".pcap", ".wav")
-            ):
+            made = {"vectors", "corpus"} & {*path.parts}
+            if path.is_file() and not made and path.suffix not in (".pyc", ".pcap", ".wav"):
                 yield path
 
 

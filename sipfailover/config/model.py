@@ -245,6 +245,9 @@ class Log(Section):
     """debug, info, warning or error. Default info."""
     format: Annotated[Literal["text", "json"], BeforeValidator(lower)] = "text"
     """text for people, json for a log collector: one object a line. Default text."""
+    numbers: Annotated[Literal["masked", "whole"], BeforeValidator(lower)] = "masked"
+    """Telephone numbers of callers and called: masked (+4144321****) or whole. A log goes to more places than the
+    history, which has them whole. level: debug shows parts of messages as they are. Default masked."""
 
 
 PbxEntry = Annotated[Pbx, BeforeValidator(endpoint)]

@@ -18,7 +18,7 @@ from sipfailover.proxy.line import Line, pbx_lines, trunk_lines
 from sipfailover.proxy.tolls import Tolls
 from sipfailover.routing import Admission
 from sipfailover.transaction import Layer, Timer, TimerQueue, Transaction
-from sipfailover.trunk import emergency_spellings, number_plan
+from sipfailover.trunk import emergency_spellings, mask, number_plan, whole
 from sipfailover.wire import Message, compose
 
 ALLOW = b"INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, REFER, NOTIFY, MESSAGE, SUBSCRIBE"
@@ -66,6 +66,8 @@ class Core:
         """Runs while there are answered calls."""
         self.draining = False
         self.debug = settings.log.level == "debug"
+        self.shown = whole if settings.log.numbers == "whole" else mask
+        """A telephone number as the log may have it."""
         self.emergency_numbers = emergency_spellings(settings.emergency.numbers, number_plan(settings.numbering))
         """Every spelling of an emergency number → the number as it goes out."""
 

@@ -5,6 +5,10 @@ from sipfailover.proxy.core import Core
 from sipfailover.proxy.leg import Leg
 from sipfailover.wire import Message
 
+FORKS_MAX = 16
+"""Early dialogs of one attempt. When it is full the oldest is forgotten: requests in it are answered 481, and nobody
+else notices."""
+
 
 def pair(core: Core, call: Call, attempt: Attempt, message: Message) -> tuple[Leg, Leg]:
     """The two legs (calling side, called side) of the early or confirmed dialog that a response speaks of.
@@ -16,6 +20,8 @@ def pair(core: Core, call: Call, attempt: Attempt, message: Message) -> tuple[Le
     b = attempt.forks.get(message.to_tag)
     if b is not None:
         return core.legs[b.partner], b
+    if len(attempt.forks) >= FORKS_MAX:
+        _forget(core, attempt.forks.pop(next(iter(attempt.forks))))
     b = attempt.leg.fork(attempt.leg.local_tag, message.to_tag)
     b.answered_by(message)
     a = call.a if call.a.key not in call.keys else call.a.fork(core.chance.tag(), call.a.remote_tag)
@@ -29,8 +35,12 @@ def pair(core: Core, call: Call, attempt: Attempt, message: Message) -> tuple[Le
 def drop(core: Core, attempt: Attempt) -> None:
     """The early dialogs of an attempt lead nowhere any more."""
     for b in attempt.forks.values():
-        core.remove(b)
-        partner = core.legs.get(b.partner)
-        if partner is not None:
-            core.remove(partner)
+        _forget(core, b)
     attempt.forks.clear()
+
+
+def _forget(core: Core, b: Leg) -> None:
+    core.remove(b)
+    partner = core.legs.get(b.partner)
+    if partner is not None:
+        core.remove(partner)

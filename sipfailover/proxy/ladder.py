@@ -8,7 +8,7 @@ over is cancelled, and what it still says is absorbed here or in `stray`; the ca
 from dataclasses import replace
 
 from sipfailover.flow import Flow
-from sipfailover.proxy import experience, forks
+from sipfailover.proxy import experience, forks, loops
 from sipfailover.proxy.answers import REDIRECTED, answer_for
 from sipfailover.proxy.call import OUTBOUND, Attempt, Call, Clock, Progress
 from sipfailover.proxy.closing import close
@@ -83,6 +83,10 @@ class Ladder:
             self._refuse(call, refusal, now)
             return
         if rung.overflow and not call.overflowed:
+            if loops.goes_round(core, call):
+                core.log("warning", f"call {call.number} goes in a circle: inbound.overflow leads back to us")
+                self._fail(call, loops.ROUND, now)
+                return
             self._overflow(call)
         if rung.round != call.round:
             call.round = rung.round
@@ -92,7 +96,7 @@ class Ladder:
     def _refuse(self, call: Call, refusal: Refusal, now: float) -> None:
         """The call may not go there: see `tolls`."""
         core = self.core
-        headers, told = core.tolls.refuse(call, refusal, now)
+        headers, told = core.tolls.refuse(call, refusal, core.shown, now)
         core.out.extend(told)
         tx = core.layer.servers.get(call.invite_key)
         if tx is not None:
@@ -374,7 +378,7 @@ class Ladder:
         if final.index is None and final is not RANG_IN_VAIN:
             result = TRUNK_FAILED if call.direction == OUTBOUND else PBX_FAILED
             why = _after(call) or final.reason.decode()
-            core.log("error", f"call {call.number} could not be carried", to=call.called, why=why)
+            core.log("error", f"call {call.number} could not be carried", to=core.shown(call.called), why=why)
         core.end(call, final.status, "", now, result)
 
     def cancelled(self, call: Call, now: float, reason: bytes = b"") -> None:

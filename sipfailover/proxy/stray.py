@@ -10,10 +10,15 @@ from sipfailover.flow import Flow, Send, Target
 from sipfailover.proxy.core import Core
 from sipfailover.proxy.inside import Inside
 from sipfailover.proxy.leg import Leg
+from sipfailover.routing import Allowance, site
 from sipfailover.transaction import Input
 from sipfailover.wire import Message, compose, value_of
 
 INVITE = b"INVITE"
+STRAYS = (200, 0.2)
+"""Late answers of one source that are served: so many at once, and one more each so many seconds. Beyond it they are
+dropped; a carrier repeats them. Nothing of a late answer can be checked, so whoever forges a carrier's address could
+write any Contact into it, and a BYE is sent there up to eleven times."""
 
 
 class Stray:
@@ -22,6 +27,7 @@ class Stray:
     def __init__(self, core: Core, inside: Inside) -> None:
         self.core = core
         self.inside = inside
+        self._served = Allowance(*STRAYS)
 
     def heard(self, what: Input, message: Message, flow: Flow, now: float) -> None:
         """Answer a response that nobody waits for."""
@@ -31,6 +37,8 @@ class Stray:
         if leg is not None:
             if what is Input.SUCCESS:
                 self.inside.acknowledge_again(leg, message)  # of a call that goes on
+            return
+        if message.status > 100 and not self._served.take(site(flow.host), now):
             return
         if what is Input.SUCCESS:
             self.answered_in_vain(message, flow, now)

@@ -10,13 +10,17 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sipfailover.config import KINDS, Settings
+from sipfailover.errors import WireError
 from sipfailover.proxy.call import OUTBOUND, Call
 from sipfailover.proxy.commands import Log, Record
 from sipfailover.proxy.facts import AttemptEnded
 from sipfailover.proxy.line import Line
 from sipfailover.proxy.view import TollView
 from sipfailover.routing import AGENT, CALLS, MINUTES, PLACE, Refusal, Tally, over, quoted, toll_rules
+from sipfailover.trunk import bare_emergency, emergency_spellings
+from sipfailover.wire import Message, NameAddr
 from sipfailover.wire.compose import Header
+from sipfailover.wire.uri import user
 
 TELL_EVERY = 60.0
 """Seconds between two log lines about one kind refused for one reason. What an attacker dials is counted in between."""
@@ -46,6 +50,7 @@ class Tolls:
         self.idle = self.rules.idle
         """Nothing to do: no call need be looked at."""
         self.wall: Callable[[float], datetime] | None = None
+        self._emergency = emergency_spellings(settings.emergency.numbers, self.rules.plan) if not self.idle else {}
         self._first_tier = first_tier
         self._tallies = {kind: Tally() for kind in KINDS} if self.rules.counts else {}
         self.refused = {(kind, cause): 0 for kind in KINDS for cause in CAUSES} if not self.idle else {}
@@ -78,6 +83,28 @@ class Tolls:
         call.toll = kind
         return None
 
+    def refers(self, call: Call, request: Message, line: Line, to: Line, now: float) -> Refusal | None:
+        """Whether a carrier may be asked to call somebody for a PBX (REFER): that is paid like any call. One that is to
+        be joined with a call that is there already (Replaces) is paid already."""
+        if self.idle or line.role != "pbx" or to.role != "trunk":
+            return None
+        try:
+            uri = NameAddr.parse(request.get(b"refer-to") or b"").uri
+        except WireError:
+            return None  # nobody can be called by it
+        if b"replaces=" in uri.lower() or bare_emergency(user(uri), self._emergency) is not None:
+            return None
+        number = self.rules.number(uri, plain=line.number_form == "plain")
+        kind = self.rules.kind(number)
+        refusal = self.rules.place(number)
+        tally = self._tallies.get(kind)
+        if refusal is None and tally is not None:
+            tally.today(*self._day(now))
+            refusal = over(tally, self.rules.limit(kind, self._is_backup(to)), kind, now)
+            if refusal is None:
+                tally.called(now)
+        return refusal
+
     def _is_backup(self, line: Line) -> bool:
         return line.trunk.tier > self._first_tier
 
@@ -94,24 +121,30 @@ class Tolls:
             tally.today(*self._day(now))
             tally.ended(call.number, now)
 
-    def refuse(self, call: Call, refusal: Refusal, now: float) -> tuple[tuple[Header, ...], list[Record | Log]]:
-        """Book a refusal: (headers of the answer, what is to be told)."""
+    def refuse(
+        self, call: Call, refusal: Refusal, shown: Callable[[str], str], now: float, what: str = ""
+    ) -> tuple[tuple[Header, ...], list[Record | Log]]:
+        """Book a refusal: (headers of the answer, what is to be told). shown: a number as the log may have it; what:
+        that something inside the call is refused, and not the call."""
         key = (refusal.kind, refusal.cause)
         self.refused[key] += 1
         text = f"toll_fraud: {refusal.text}"
-        fact = AttemptEnded(
-            at=now, call=call.number, number=call.attempts + 1, trunk="", outcome=REFUSED, status=STATUS, reason=text,
-            verdict="gave up", sent_at=now, ringing_after=None, ended_after=0.0, remote="", call_id="",
-        )  # fmt: skip
-        out: list[Record | Log] = [Record(fact)]
+        out: list[Record | Log] = []
+        if not what:
+            fact = AttemptEnded(
+                at=now, call=call.number, number=call.attempts + 1, trunk="", outcome=REFUSED, status=STATUS,
+                reason=text, verdict="gave up", sent_at=now, ringing_after=None, ended_after=0.0, remote="", call_id="",
+            )  # fmt: skip
+            out.append(Record(fact))
         told = self._told.get(key)
         if told is not None and now - told.at < TELL_EVERY:
             told.since += 1
         else:
             more = {"others_since_the_last_line": told.since} if told is not None and told.since else {}
             self._told[key] = Told(now)
-            fields: dict[str, object] = {"caller": call.caller, "called": call.called, "why": refusal.text, **more}
-            out.append(Log("warning", f"call {call.number} is refused by toll_fraud", fields))
+            who = {"caller": shown(call.caller), "called": shown(call.called)}
+            fields: dict[str, object] = {**who, "why": refusal.text, **more}
+            out.append(Log("warning", f"{what}call {call.number} is refused by toll_fraud", fields))
         headers = (
             (b"warning", f"399 {AGENT} {quoted(text)}".encode()),
             (b"reason", f"Q.850;cause={CALL_REJECTED};text={quoted(text)}".encode()),

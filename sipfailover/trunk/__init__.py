@@ -22,6 +22,8 @@ from .inbound import Inbound as Inbound
 from .inbound import InboundSeen as InboundSeen
 from .lease import ANSWER_WITHIN as ANSWER_WITHIN
 from .lease import RegistrationRules as RegistrationRules
+from .masking import mask as mask
+from .masking import whole as whole
 from .numbers import NumberPlan as NumberPlan
 from .numbers import bare_emergency as bare_emergency
 from .numbers import digits_of as digits_of

@@ -376,6 +376,8 @@ class Told:
                 assert flow is not None, f"to a stranger, unasked: {out[:300]!r}"
                 assert host == flow.host, f"{flow} makes us send to {to}: {out[:300]!r}"
                 back += len(out)
+                if b"nonce=" in data and out[8:11] not in (b"401", b"503"):
+                    self.proven.add(host)  # its REGISTER has a transaction, so its password was right
             elif stranger and flow is not None and not self._knows_our_words(data):
                 raise AssertionError(f"{flow} makes us send to {to}: {out[:300]!r} by {data[:500]!r}")
             if out[:4] != b"ACK ":

@@ -15,7 +15,7 @@ pytestmark = needs(tool("svmap"), tool("svwar"), tool("svcrack"))
 PASSWORD = "mellon"
 REGISTERED = SETTINGS.replace(
     "pbx: {{host: {pbx}, port: {port}, transport: {transport}}}",
-    "pbx: [{{host: {pbx}, port: {port}}}, {{name: desk, username: '1000', password: %s}}]" % PASSWORD,
+    "pbx: [{{host: {pbx}, port: {port}}}, {{name: desk, username: '1000', password: " + PASSWORD + "}}]",
 )
 NAMES = ["1000", "1001", "2000", "100", "admin"]
 

@@ -11,7 +11,8 @@ from sipfailover.proxy.commands import Forget, Keep, Log, Record
 from sipfailover.proxy.facts import AttemptEnded, CallEnded
 from sipfailover.wire import Message
 from tests.kit import ack, after, answer, bye, invite, received, recorded, resolved, send, target
-from tests.proxy.office import BACKUP, MAIN, PBX, Office, office
+from tests.kit.sip import in_dialog
+from tests.proxy.office import BACKUP, MAIN, PBX, Office, answered, office, played
 
 ABROAD, HOME, SATELLITE = "+493012345678", "+41443210019", "+88216123456"
 ONE_ABROAD = "toll_fraud: {limits: {abroad: {calls_per_hour: 1}}}"
@@ -81,7 +82,7 @@ def test_history_and_log_say_what_was_refused_and_why() -> None:
     (line,) = [one for one in book.noted if isinstance(one, Log) and one.level == "warning"]
     assert line.text == "call 1 is refused by toll_fraud"
     assert line.fields["why"] == "satellite: calls to +88216... are not allowed"
-    assert line.fields["called"] == SATELLITE
+    assert line.fields["called"] == "+8821612****"
 
 
 def test_the_log_does_not_tell_of_each_call_that_an_attacker_dials() -> None:
@@ -252,3 +253,35 @@ def test_a_call_that_goes_on_after_a_restart_goes_on_counting() -> None:
 def test_books_that_cannot_be_read_stop_nothing() -> None:
     book = begun({"toll/": b'{"abroad": [1, "x"]}'}, 50_000.0)
     assert passes(book, ABROAD)
+
+
+@pytest.mark.parametrize(
+    ("where", "refused"),
+    [
+        ("<sip:+88216123456@192.0.2.1>", True),
+        ("<tel:+882-16-123456>", True),
+        ("<sip:+41443210019@192.0.2.1>", False),
+        ("<sip:112@192.0.2.1>", False),
+        ("<sip:+88216123456@192.0.2.1?Replaces=a%3Bto-tag%3Db%3Bfrom-tag%3Dc>", False),
+        ("nonsense", False),
+    ],
+)
+def test_a_transfer_is_no_way_around(where: str, refused: bool) -> None:
+    """The carrier makes that call, and sends the bill to the office."""
+    book = played(answered(office("toll_fraud: {refused: [satellite]}")))
+    talk = book.seen(PBX)
+    refer = in_dialog("REFER", talk.given("INVITE"), talk.last(200), cseq=5).replace(
+        b"Content-Length", b"Refer-To: " + where.encode() + b"\r\nContent-Length", 1
+    )
+    if refused:
+        assert book >> received(PBX, refer) << send(PBX, 403, lambda m: b"toll_fraud" in (m.get(b"warning") or b""))
+        assert book.engine.view(book.now).tolls[3].refused["place"] == 1
+    else:
+        assert book >> received(PBX, refer) << send(MAIN, "REFER")
+
+
+def test_a_carrier_may_transfer_its_own_callers_where_it_likes() -> None:
+    book = played(answered(office("toll_fraud: {refused: [satellite]}")))
+    refer = in_dialog("REFER", book.seen(MAIN).last("INVITE"), book.seen(MAIN).given(200), cseq=5, from_callee=True)
+    refer = refer.replace(b"Content-Length", b"Refer-To: <sip:+88216123456@x>\r\nContent-Length", 1)
+    assert book >> received(MAIN, refer) << send(PBX, "REFER")
