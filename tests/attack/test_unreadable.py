@@ -142,3 +142,10 @@ def test_a_fault_of_ours_in_one_message_does_not_meet_the_next_one() -> None:
 
 def _fails(*_: object) -> None:
     raise AssertionError("ours")
+
+
+@pytest.mark.parametrize("sign", [b"\x10", b"\x01", b"\x7f", b"\x1b"])
+def test_a_contact_with_a_control_character_is_no_address(sign: bytes) -> None:
+    """It became the Request-URI of our BYE, which nobody could read."""
+    broken = invite().replace(b"Contact: <sip:+41441112233@192.0", b"Contact: <sip:+41441112233@192" + sign + b".0")
+    assert play() >> received(PHONE, broken) << send(PHONE, 400)
