@@ -22,6 +22,7 @@ from tests.web.picture import (
     MAIN,
     PBX,
     TALKING,
+    TOLL,
     TWO_ADDRESSES,
     failed_over,
     picture,
@@ -114,6 +115,17 @@ async def test_status_has_the_picture_with_times_and_masked_numbers(client: Clie
     assert status["calls"]["shown"][0]["duration_seconds"] == 92
     assert status["warnings"] == ["pbx: no certificate yet", "Only 4 channels on backup."]
     assert "3210019" not in json.dumps(status)
+
+
+async def test_status_and_page_say_which_calls_are_refused_as_toll_fraud(client: Client, office: Office) -> None:
+    office.view = picture(tolls=(TOLL,))
+    status = json.loads(await (await client.get("/status")).text())
+    (toll,) = status["toll_fraud"]
+    assert (toll["kind"], toll["calls_in_the_last_hour"], toll["calls_per_hour"]) == ("abroad", 20, 20)
+    assert (toll["minutes_today"], toll["minutes_per_day"], toll["refused"]["calls"]) == (84.3, None, 3)
+    said = "Calls are refused by toll_fraud. abroad: 20 calls in the last hour, 20 are allowed."
+    assert status["warnings"] == [said]
+    assert said in await (await client.get("/")).text()
 
 
 async def test_status_has_the_registration_in_parts_with_masked_numbers(client: Client, office: Office) -> None:
