@@ -45,18 +45,26 @@ class Told:
 class Tolls:
     """See the module. `wall`: `now` as the time of day, None for a day of our own clock."""
 
-    def __init__(self, settings: Settings, first_tier: int) -> None:
-        self.rules = toll_rules(settings)
-        self.idle = self.rules.idle
-        """Nothing to do: no call need be looked at."""
+    def __init__(self, settings: Settings) -> None:
         self.wall: Callable[[float], datetime] | None = None
-        self._emergency = emergency_spellings(settings.emergency.numbers, self.rules.plan) if not self.idle else {}
-        self._first_tier = first_tier
-        self._tallies = {kind: Tally() for kind in KINDS} if self.rules.counts else {}
-        self.refused = {(kind, cause): 0 for kind in KINDS for cause in CAUSES} if not self.idle else {}
+        self._tallies: dict[str, Tally] = {}
+        self.refused = {(kind, cause): 0 for kind in KINDS for cause in CAUSES}
         """(kind, cause) → calls refused since the start."""
         self._told: dict[tuple[str, str], Told] = {}
         """The same keys, so no more of them."""
+        self.configure(settings)
+
+    def configure(self, settings: Settings) -> None:
+        """These settings count from the next call on; what was counted stays."""
+        self.rules = rules = toll_rules(settings)
+        self.idle = rules.idle
+        """Nothing to do: no call need be looked at."""
+        self._first_tier = min(trunk.tier for trunk in settings.trunks)
+        self._emergency = emergency_spellings(settings.emergency.numbers, rules.plan) if not rules.idle else {}
+        if not rules.counts:
+            self._tallies = {}
+        elif not self._tallies:
+            self._tallies = {kind: Tally() for kind in KINDS}
 
     # -- a call on its way --------------------------------------------------------------------------------------------
 

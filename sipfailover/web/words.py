@@ -3,6 +3,7 @@
 Pure functions. Times come in on the engine's monotonic clock and `wall` makes local time of them.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +18,9 @@ Wall = Callable[[float], datetime]
 OK = "ok"
 DEGRADED = "degraded"
 DOWN = "down"
+
+NUMBER_DIGITS = 7
+_NUMBER = re.compile(rf"\+?\d{{{NUMBER_DIGITS},}}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,11 @@ def _about(trunk: TrunkView, role: str) -> str:
 
 Show = Callable[[str], str]
 """How numbers are written for this reader: `mask`, or `whole` for who has shown the token."""
+
+
+def masked_text(text: str) -> str:
+    """A sentence with its telephone numbers as anybody may see them: whatever has NUMBER_DIGITS in a row."""
+    return _NUMBER.sub(lambda found: mask(found[0]), text)
 
 
 def rfc3339(at: float, wall: Wall) -> str:

@@ -285,3 +285,16 @@ def test_a_carrier_may_transfer_its_own_callers_where_it_likes() -> None:
     refer = in_dialog("REFER", book.seen(MAIN).last("INVITE"), book.seen(MAIN).given(200), cseq=5, from_callee=True)
     refer = refer.replace(b"Content-Length", b"Refer-To: <sip:+88216123456@x>\r\nContent-Length", 1)
     assert book >> received(MAIN, refer) << send(PBX, "REFER")
+
+
+def test_a_reload_keeps_what_was_counted_and_lets_go_what_is_not_limited_any_more() -> None:
+    book = office(ONE_ABROAD)
+    assert passes(book, ABROAD)
+    tolls = book.engine.core.tolls
+    other = office("toll_fraud: {limits: {abroad: {calls_per_hour: 2}}, refused: [satellite]}").engine.core.settings
+    tolls.configure(other)
+    assert passes(book, ABROAD)
+    assert refused(book, ABROAD, "abroad: 2 calls in the last hour, 2 are allowed")
+    assert refused(book, SATELLITE, "satellite: calls to +88216... are not allowed")
+    tolls.configure(office().engine.core.settings)
+    assert passes(book, ABROAD)
