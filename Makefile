@@ -18,7 +18,7 @@ INTEROP ?= $(if $(CI),required)
 export SIPFAILOVER_INTEROP = $(INTEROP)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick bench flood soak versions lint format build clean suite peers
+.PHONY: help demo test quick bench flood fuzz soak versions lint format build clean suite peers
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -40,6 +40,9 @@ flood: $(DEV) ## Flood it for a minute each way while a PBX calls (ARGS="invites
 
 soak: $(DEV) ## Live through SEEDS=100000 random worlds, from FIRST=0 on
 	$(PY) -m tests.simulation.schedules --seeds $(or $(SEEDS),100000) --first $(or $(FIRST),0)
+
+fuzz: $(DEV) ## Damage messages for SECONDS=60 each on wire, digest and engine; what reaches new code joins tests/corpus
+	$(PY) -m tests.fuzz --seconds $(or $(SECONDS),60) --keep $(ARGS)
 
 versions: ## Run the suite without interop on every Python from 3.11 on that is at hand
 	@failed=; for v in 3.11 3.12 3.13 3.14; do for p in python$$v "$$HOME"/.pyenv/versions/$$v*/bin/python; do \

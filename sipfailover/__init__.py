@@ -5,6 +5,7 @@ The map, from the wire up. Imports point down this list only; a test holds it.
 `errors`       every error of ours on one page, named by whose fault it is
 `certificate`  whom a certificate is for and until when; PEM files, keys that fit
 `flow`         where bytes go and where they came from: Target, Flow, Send          `chance`  the sole user of dice
+`secrecy`      no core files
 `log`          structlog to standard error, which never makes a call wait
 `config`       one YAML file: `model` has every setting with its help, `load` tells all mistakes at once, at their place
 `profiles`     what is known of carriers: a data file each, every value with its source and how sure it is
@@ -38,7 +39,7 @@ The map, from the wire up. Imports point down this list only; a test holds it.
                `scenario` (what goes wrong), `rehearsal` (it is lived through), `rules` (what must hold), `figures`
 `preflight`    `check --probe`: asks each carrier step by step (`conversation` is sans-IO, `ask` and `account` are its
                scripts, `call` is a test call by the engine), and says what works and what to do (`judge`, `together`)
-`app`          composition: engine, sockets, clock, ledger, page            `cli`  the verbs
+`app`          composition: engine, sockets, clock, ledger, page; `serve`, the process around it     `cli`  the verbs
 `reloader`     the file read again and put into effect, or refused          `remote`  verbs that ask a running service
 
 How a call goes: `transport` → `engine.receive` → `transaction.layer` → `ladder.invited` → `routing.plan` → an INVITE to

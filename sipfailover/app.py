@@ -6,10 +6,7 @@ timer. Nothing here waits for a peer, a disk or a browser.
 
 import asyncio
 import contextlib
-import gc
-import signal
 import time
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,7 +22,7 @@ from sipfailover.ledger import TIDY_EVERY, Journal, Ledger
 from sipfailover.proxy import Drop, Engine, EngineView, Fact, Forget, Keep, Log, OperatorActed, Reach, Record
 from sipfailover.proxy.view import Fill
 from sipfailover.reloader import Read, Reloader, token_of
-from sipfailover.transport import Bounds, Expiry, Pool, Reacher, Resolver, Tls, bounds_within, peers_of, raise_limit
+from sipfailover.transport import Bounds, Expiry, Pool, Reacher, Resolver, Tls, bounds_within, peers_of
 from sipfailover.trouble import Faults, Troubles
 from sipfailover.trunk import Order
 from sipfailover.web import Drained, Metrics, Reloaded, WebServer
@@ -39,9 +36,6 @@ CERTIFICATES_EVERY = 60.0
 LAG_EVERY = 0.1
 """Seconds between two looks at how late we are: the event loop, and the reading of what comes. New calls are refused by
 what is seen then, so it is as short as a caller does not notice."""
-GC_THRESHOLD = (50_000, 20, 100)
-"""Objects made until the collector looks. Calls have no reference cycles, so it finds nothing; looking costs 10–25 %
-(field notes) with the default of 700."""
 
 
 class App:
@@ -420,39 +414,3 @@ def wall(at: float) -> datetime:
     """Seconds on the engine's clock as local time, by the wall clock of this moment: a clock that was set is right at
     once."""
     return datetime.now().astimezone() + timedelta(seconds=at - time.monotonic())
-
-
-def run(settings: Settings, read: Read | None = None) -> int:
-    """Run until SIGTERM or SIGINT. `read`: how the file is read again. Returns the exit code; raises TransportError if
-    it cannot start."""
-    stream = log.set_up(settings.log.level, settings.log.format)
-    factory, name = loop_factory()
-    with asyncio.Runner(loop_factory=factory) as runner:
-        return runner.run(_serve(settings, name, read, stream, raise_limit()))
-
-
-def loop_factory() -> tuple[Callable[[], asyncio.AbstractEventLoop], str]:
-    """uvloop where it can be imported, else asyncio's own; and its name."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop, "asyncio"
-    return uvloop.new_event_loop, "uvloop"
-
-
-async def _serve(settings: Settings, loop_name: str, read: Read | None, stream: log.Stream, descriptors: int) -> int:
-    loop = asyncio.get_running_loop()
-    app = App(settings, loop, loop_name, read, stream, descriptors)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, app.drain)
-    loop.add_signal_handler(signal.SIGHUP, app.reload_soon)
-    try:
-        await app.start()
-        gc.collect()
-        gc.freeze()  # what is there now stays: the collector need not look at it again
-        gc.set_threshold(*GC_THRESHOLD)
-        await app.ended.wait()
-    finally:
-        await app.stop()
-    app.log.info("ended")
-    return 0

@@ -19,7 +19,7 @@ import pytest
 import uvloop
 
 from sipfailover import app as app_module
-from sipfailover.app import LEAVE_WITHIN, App, loop_factory
+from sipfailover.app import LEAVE_WITHIN, App
 from sipfailover.chance import Chance
 from sipfailover.config import parse
 from sipfailover.simulator import Carrier, Leg, Mode, Phone
@@ -457,12 +457,6 @@ def spoken(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, dict[str, An
 
     monkeypatch.setattr(app_module.structlog, "get_logger", lambda *_: Logger())
     return lines
-
-
-def test_without_uvloop_it_runs_on_asyncio_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert loop_factory() == (uvloop.new_event_loop, "uvloop")
-    monkeypatch.setitem(sys.modules, "uvloop", None)
-    assert loop_factory() == (asyncio.new_event_loop, "asyncio")
 
 
 # -- as a process -----------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from typing import Any
 
 from sipfailover.config.model import Settings
 from sipfailover.config.tls import described
+from sipfailover.config.tolls import KINDS, TollFraud, TollLimits
 from sipfailover.config.trunk import TrunkSettings
 from sipfailover.config.words import SIP_PORT, SIPS_PORT, TEXT_OR_NUMBER, Address, is_address, spell
 from sipfailover.profiles import in_use, names
@@ -51,6 +52,8 @@ def describe(settings: Settings) -> Iterator[str]:
     overflow = settings.inbound.overflow
     instead = f"calls that come in go to {overflow} over a trunk" if overflow else "calls that come in get 503"
     yield f"inbound   while no PBX answers, {instead}"
+    if settings.toll_fraud != TollFraud():
+        yield f"tolls     {_tolls(settings.toll_fraud)}"
     yield f"status    http://{settings.status.listen}/" if settings.status.listen else "status    off"
     history = settings.history
     yield f"history   {history.file}, kept for {spell(history.keep)}" if history.file else "history   not kept"
@@ -61,6 +64,25 @@ def describe(settings: Settings) -> Iterator[str]:
         else "calls     in progress are lost by a restart: set history.file, or history.calls_file"
     )
     yield f"log       {settings.log.level}, {settings.log.format}"
+
+
+def _tolls(tolls: TollFraud) -> str:
+    """Where calls may go, and how many."""
+    parts = [f"calls go {'only to ' + ', '.join(tolls.allowed) if tolls.allowed else 'everywhere'}"]
+    if tolls.refused:
+        parts[0] += f", not to {', '.join(tolls.refused)}"
+    for limits, where in ((tolls.limits, ""), (tolls.on_backup, "over a backup ")):
+        parts += [f"{where}{text}" for text in _limits(limits)]
+    return "; ".join(parts)
+
+
+def _limits(limits: TollLimits) -> Iterator[str]:
+    for kind in KINDS:
+        limit = getattr(limits, kind)
+        told = [] if limit.calls_per_hour is None else [f"{limit.calls_per_hour} calls an hour"]
+        told += [] if limit.minutes_per_day is None else [f"{limit.minutes_per_day} minutes a day"]
+        if told:
+            yield f"{kind} {' and '.join(told)}"
 
 
 def _trunk(settings: Settings, trunk: TrunkSettings) -> str:

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model
 from sipfailover.config.hours import ReturnWhen, When
 from sipfailover.config.section import Outcomes, Port, Secret, Section, Transport
 from sipfailover.config.telephone import PhoneNumber
+from sipfailover.config.tolls import TollFraud
 from sipfailover.config.trunk import Monitor, NumberForm, TrunkSettings, TrunkTls
 from sipfailover.config.words import (
     SIP_PORT,
@@ -255,6 +256,9 @@ class Log(Section):
     """debug, info, warning or error. Default info."""
     format: Annotated[Literal["text", "json"], BeforeValidator(lower)] = "text"
     """text for people, json for a log collector: one object a line. Default text."""
+    numbers: Annotated[Literal["masked", "whole"], BeforeValidator(lower)] = "masked"
+    """Telephone numbers of callers and called: masked (+4144321****) or whole. A log goes to more places than the
+    history, which has them whole. level: debug shows parts of messages as they are. Default masked."""
 
 
 PbxEntry = Annotated[Pbx, BeforeValidator(endpoint)]
@@ -290,6 +294,8 @@ class Settings(Section):
     """How numbers are written where you are."""
     inbound: Inbound = Inbound()
     """Calls that come in while no PBX answers."""
+    toll_fraud: TollFraud = TollFraud()
+    """Where calls may go, and how many."""
     tls: Tls = Tls()
     """Our own certificate."""
     drain_within: Annotated[Seconds, Field(ge=0, le=3600)] = 30.0

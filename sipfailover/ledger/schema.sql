@@ -17,7 +17,7 @@ CREATE TABLE calls (
     direction        TEXT    NOT NULL,   -- outbound | inbound
     caller           TEXT    NOT NULL,
     called           TEXT    NOT NULL,
-    result           TEXT    NOT NULL,   -- answered | busy | no answer | cancelled | rejected | trunk failed
+    result           TEXT    NOT NULL,   -- answered | busy | no answer | cancelled | rejected | refused | trunk failed
     status           INTEGER NOT NULL,   -- what the calling side was told
     trunk            TEXT    NOT NULL,   -- '' when none could carry it
     first_choice     TEXT    NOT NULL,

@@ -161,7 +161,7 @@ class Call:
         "emergency", "faulted",
         "finals", "first_choice", "give_up", "give_up_at", "invite_key", "keys", "line", "number", "overflowed",
         "presence", "progress", "put_off", "request", "ringing_at", "rival", "round", "said", "source", "started_at",
-        "traits", "tried", "tries", "uri",
+        "toll", "traits", "tried", "tries", "uri",
     )  # fmt: skip
 
     def __init__(self, number: int, direction: str, source: Line, request: Message | None, a: Leg, now: float) -> None:
@@ -180,6 +180,8 @@ class Call:
         self.uri = b""
         """Who is called, as it came."""
         self.emergency = False
+        self.toll = ""
+        """Kind of its destination, once `tolls` has let it through."""
         self.invite_key: tuple[bytes, bytes, bytes] = (b"", b"", b"")
         """Key of the server transaction that wants an answer."""
         self.progress = Progress.TRYING

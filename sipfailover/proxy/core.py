@@ -17,9 +17,10 @@ from sipfailover.proxy.commands import Command, Forget, Keep, Log, Record
 from sipfailover.proxy.facts import CallEnded, Fact
 from sipfailover.proxy.leg import Leg
 from sipfailover.proxy.line import Line, pbx_lines, trunk_lines
+from sipfailover.proxy.tolls import Tolls
 from sipfailover.routing import Admission, Peer
 from sipfailover.transaction import Layer, Timer, TimerQueue, Transaction
-from sipfailover.trunk import emergency_spellings, number_plan
+from sipfailover.trunk import emergency_spellings, mask, number_plan, whole
 from sipfailover.wire import Message, compose
 
 ALLOW = b"INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, REFER, NOTIFY, MESSAGE, SUBSCRIBE"
@@ -53,6 +54,7 @@ class Core:
         self.trunks = trunk_lines(settings, chance, now)
         self.pbxs = pbx_lines(settings, chance, now)
         self.lines: dict[str, Line] = {line.name: line for line in (*self.trunks, *self.pbxs)}
+        self.tolls = Tolls(settings)
         self.left: list[Line] = []
         """Those that a reload has taken out, while they have calls; oldest first."""
         self.by_peer: dict[Peer, Line] = {line.peer: line for line in self.lines.values()}
@@ -74,6 +76,8 @@ class Core:
         """(trunk that was silent, `routing.hedge.FIRST`, `SECOND` or `NEITHER`) → second attempts that are over."""
         self.draining = False
         self.debug = False
+        self.shown = mask
+        """A telephone number as the log may have it."""
         self.emergency_numbers: Mapping[bytes, bytes] = {}
         """Every spelling of an emergency number → the number as it goes out."""
         self.configure(settings)
@@ -148,6 +152,11 @@ class Core:
             return ()
         return ((f"{keepsake.ANSWER}{call.number}", keepsake.answer_record(call.number, tx, data)),)
 
+    def keep_tolls(self, now: float) -> None:
+        """Store what is counted against toll fraud."""
+        if self.keeping and (records := self.tolls.record(self.epoch, now)):
+            self.out.append(Keep(records))
+
     def keep_changed(self, call: Call, now: float) -> None:
         """Store it again if what its record says has changed enough."""
         if call.traits and call.b is not None:
@@ -178,6 +187,9 @@ class Core:
         if call.give_up is not None:
             call.give_up.stop()
         self.calls.pop(call.number, None)
+        if call.toll:
+            self.tolls.ended(call, now if at is None else at)
+            self.keep_tolls(now)
         call.source.trunk.calls_now -= 1
         if answered and call.line is not None:
             call.line.trunk.calls_now -= 1
@@ -249,6 +261,8 @@ class Core:
         """What is computed of the settings beside the lines."""
         self.settings = settings
         self.debug = settings.log.level == "debug"
+        self.shown = whole if settings.log.numbers == "whole" else mask
+        self.tolls.configure(settings)
         self.emergency_numbers = emergency_spellings(settings.emergency.numbers, number_plan(settings.numbering))
 
     def call_of(self, attempt: Attempt) -> Call | None:

@@ -66,7 +66,7 @@ class Engine:
         self.rollcall = RollCall(core, self.inside)
         self.reloading = Reloading(core, self.watch, self.registering, self.registrar, self.keepalive)
         if wall is not None:
-            core.epoch = epoch_by(wall)
+            core.epoch, core.tolls.wall = epoch_by(wall), wall
         self.entrance = Entrance(core, self.count, self.registrar, now)
         self._clocks: dict[int, Callable[..., None]] = {
             Clock.NO_ANSWER: self.ladder.ring,
@@ -117,7 +117,7 @@ class Engine:
             self.count.received(source.role, message)
             if message.method != b"ACK":  # which nobody answers, and both sides wait for it
                 _ = message.max_forwards
-            if len(core.layer) >= TRANSACTIONS_MAX and self.entrance.is_too_much(message):
+            if len(core.layer) >= TRANSACTIONS_MAX and self.entrance.is_too_much(message, flow.host):
                 return
             core.layer.receive(flow, message, now)
         except WireError as error:

@@ -106,9 +106,13 @@ class Entrance:
             return True
         return False
 
-    def is_too_much(self, message: Message) -> bool:
-        """Whether a message is one too many to remember, when TRANSACTIONS_MAX are there."""
-        if message.status or message.method in (b"INVITE", b"ACK", b"CANCEL") or self.core.layer.is_repeat(message):
+    def is_too_much(self, message: Message, host: str) -> bool:
+        """Whether a message from there is one too many to remember, when TRANSACTIONS_MAX are there."""
+        if (
+            message.status
+            or message.method in (b"INVITE", b"ACK", b"CANCEL")
+            or self.core.layer.is_repeat(message, host)
+        ):
             return False
         if message.method == b"BYE" and message.to_tag + b";" + message.from_tag in self.core.legs:
             return False
@@ -146,7 +150,7 @@ class Entrance:
             return True
         try:
             request = Message(data)
-            if core.layer.is_repeat(request) or request.to_tag + b";" + request.from_tag in core.legs:
+            if core.layer.is_repeat(request, host) or request.to_tag + b";" + request.from_tag in core.legs:
                 return False
             if is_emergency(core, request, source) and self._help.take(host, now):
                 return False

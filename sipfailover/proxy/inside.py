@@ -17,11 +17,12 @@ from sipfailover.proxy.keepsake import ANSWER
 from sipfailover.proxy.leg import Leg, leg_of
 from sipfailover.proxy.line import Line
 from sipfailover.proxy.referral import remember, translate
+from sipfailover.proxy.tolls import PHRASE, STATUS
 from sipfailover.proxy.watch import Watch
 from sipfailover.transaction import LIFE, PROCEEDING, T1, T2, Input, Timer, Transaction
 from sipfailover.wire import Exchange, Message, Outcome, compose, rewrite
 
-INVITE, BYE, ACK = b"INVITE", b"BYE", b"ACK"
+INVITE, BYE, ACK, REFER = b"INVITE", b"BYE", b"ACK", b"REFER"
 WITH_CONTACT = frozenset({INVITE, b"UPDATE", b"SUBSCRIBE", b"NOTIFY", b"REFER"})
 """Requests that (may) move the remote target, so that they carry our Contact (§12.2, RFC 3311, 6665, 3515)."""
 MUST_BE_KNOWN = frozenset({INVITE, b"UPDATE"})
@@ -86,6 +87,8 @@ class Inside:
         if partner is None or call is None:
             core.respond(tx, 481, now=now)
             return
+        if request.method == REFER and not core.tolls.idle and not self._may_refer(tx, request, call, leg, now):
+            return
         if request.method == INVITE:
             refused = self._glare(leg)
             if refused:
@@ -96,6 +99,18 @@ class Inside:
         if request.method in WITH_CONTACT:
             leg.asked_by(request, tx.to)
         self._relay(tx, request, leg, partner, now)
+
+    def _may_refer(self, tx: Transaction, request: Message, call: Call, leg: Leg, now: float) -> bool:
+        """False if a transfer goes where calls may not go: see `tolls`. It is answered then."""
+        core, line, to = self.core, call.source, call.line
+        if not leg.caller and to is not None:
+            line, to = to, line
+        refusal = core.tolls.refers(call, request, line, to, now) if to is not None else None
+        if refusal is not None:
+            headers, told = core.tolls.refuse(call, refusal, core.shown, now, "a transfer in ")
+            core.out.extend(told)
+            core.respond(tx, STATUS, PHRASE, headers, now=now)
+        return refusal is None
 
     def _glare(self, leg: Leg) -> int:
         """The status that refuses an INVITE on this leg now; 0 if it may go on."""

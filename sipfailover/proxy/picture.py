@@ -50,6 +50,7 @@ def take(engine: Engine, now: float) -> EngineView:
             for method, n in counts.items()
         },
         rejected=dict(count.rejections),
+        tolls=core.tolls.view(_on_backup(engine), now),
         registers=dict(engine.registering.ended),
         hedges=dict(core.hedges),
         load=_load(engine.entrance),
@@ -66,6 +67,13 @@ def _load(entrance: Entrance) -> LoadView:
         banned=len(entrance.bans),
         bans=entrance.bans.imposed,
     )
+
+
+def _on_backup(engine: Engine) -> bool:
+    """Whether new calls take another trunk than one of the first choice."""
+    lines, active = engine.core.lines, engine.watch.active
+    first = min(line.trunk.tier for line in engine.core.trunks)
+    return active in lines and lines[active].trunk.tier > first
 
 
 def _line(line: Line, core: Core, now: float) -> TrunkView:

@@ -133,7 +133,7 @@ class Registrar:
             self.count.rejected("too_often")  # and nothing of it was taken apart
             return None
         request = Message(data)
-        if core.layer.is_repeat(request):
+        if core.layer.is_repeat(request, flow.host):
             return next(iter(self._lines.values()))  # its transaction answers it, whoever it is
         self.count.received("other", request)
         answer = self._door.answer(request, flow.host)

@@ -21,6 +21,7 @@ from sipfailover.proxy.inside import INVITE, MAX_FORWARDS, Inside
 from sipfailover.proxy.leg import Leg
 from sipfailover.proxy.registrar import Registrar
 from sipfailover.proxy.rollcall import RollCall
+from sipfailover.proxy.tolls import KEY
 from sipfailover.transaction import LIFE
 from sipfailover.wire import compose
 
@@ -71,6 +72,14 @@ class Restoring:
             except (TypeError, ValueError):
                 unreadable += 1
             core.out.append(Forget(key))
+        for key, record in _of(KEY, found):
+            try:
+                core.tolls.restore(record, core.epoch, now)
+            except (TypeError, ValueError, KeyError, AttributeError):
+                unreadable += 1
+                core.out.append(Forget(key))
+        for call in core.calls.values():
+            core.tolls.restored(call, now)
         given_up: set[int] = set()
         for key, record in sorted(_of(keepsake.TRY, found), reverse=True):  # of two attempts, the second one first
             try:

@@ -10,14 +10,16 @@ from sipfailover.flow import Flow, Send, Target
 from sipfailover.proxy.core import Core
 from sipfailover.proxy.inside import Inside
 from sipfailover.proxy.leg import leg_of
-from sipfailover.routing import Allowance
+from sipfailover.routing import Allowance, site
 from sipfailover.transaction import Input
 from sipfailover.wire import Message, compose, value_of
 
 INVITE = b"INVITE"
-LATE_ANSWERS = (200, 0.01)
-"""Late responses of one source that something is done about. Each costs a transaction of 32 s, and after an outage some
-dozens come; what is beyond it comes again, or is the carrier's flood."""
+LATE_ANSWERS = (200, 0.05)
+"""Late answers of one source that are served: so many at once, and one more each so many seconds; after an outage some
+dozens come. Beyond it they are dropped, and a carrier repeats them. Each costs a transaction of 32 s, and nothing of a
+late answer can be checked: whoever forges a carrier's address could write any Contact into it, and a BYE is sent there
+up to eleven times."""
 
 
 class Stray:
@@ -37,7 +39,7 @@ class Stray:
             if what is Input.SUCCESS:
                 self.inside.acknowledge_again(leg, message)  # of a call that goes on
             return
-        if not self._late.take(flow.host, now):
+        if message.status > 100 and not self._late.take(site(flow.host), now):
             return
         if what is Input.SUCCESS:
             self.answered_in_vain(message, flow, now)

@@ -165,6 +165,25 @@ class FailoverView:
 
 
 @dataclass(frozen=True, slots=True)
+class TollView:
+    """Calls of one kind of destination, where `toll_fraud` says something."""
+
+    kind: str
+    """`national`, `abroad`, `premium`, `satellite`."""
+    calls: int
+    """Begun within the last hour."""
+    calls_per_hour: int | None
+    """The limit that counts now; None for none."""
+    minutes: float
+    """Of answered calls, today."""
+    minutes_per_day: int | None
+    refused: dict[str, int]
+    """`place`, `calls`, `minutes` → calls refused since the start."""
+    stopped: str
+    """Why calls of this kind are refused now, one sentence; empty while they are not."""
+
+
+@dataclass(frozen=True, slots=True)
 class EngineView:
     """Everything the status page and the metrics need, except what they count from facts."""
 
@@ -193,6 +212,8 @@ class EngineView:
     """No trunk is blamed for its silence meanwhile."""
     rejected: dict[str, int]
     """The words of `count.REASONS` → count since the start."""
+    tolls: tuple[TollView, ...] = ()
+    """Empty where `toll_fraud` says nothing."""
     registers: dict[tuple[str, str], int] = field(default_factory=dict)
     """(trunk, `granted`|`no answer`|`fault`|`refused`) → REGISTERs since the start."""
     hedges: dict[tuple[str, str], int] = field(default_factory=dict)

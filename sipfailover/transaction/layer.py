@@ -187,9 +187,11 @@ class Layer:
         branch, sent_by, _ = server_key(cancel)
         return self.servers.get((branch, sent_by, INVITE))
 
-    def is_repeat(self, request: Message) -> bool:
-        """Whether a request came before, and its transaction still answers it."""
-        return server_key(request) in self.servers
+    def is_repeat(self, request: Message, host: str) -> bool:
+        """Whether a request came before from this address, and its transaction still answers it. Who repeats what
+        another one said would only make us send to that one."""
+        tx = self.servers.get(server_key(request))
+        return tx is not None and tx.to.host == host
 
     # -- time and transport -------------------------------------------------------------------------------------------
 

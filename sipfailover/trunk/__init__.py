@@ -22,9 +22,15 @@ from .inbound import Inbound as Inbound
 from .inbound import InboundSeen as InboundSeen
 from .lease import ANSWER_WITHIN as ANSWER_WITHIN
 from .lease import RegistrationRules as RegistrationRules
+from .masking import mask as mask
+from .masking import whole as whole
+from .numbers import NumberPlan as NumberPlan
 from .numbers import bare_emergency as bare_emergency
+from .numbers import digits_of as digits_of
 from .numbers import emergency_spellings as emergency_spellings
 from .numbers import number_plan as number_plan
+from .numbers import understand as understand
+from .numbers import without_outside_line as without_outside_line
 from .ourselves import NOTHING as NOTHING
 from .ourselves import REACHED_WITHIN as REACHED_WITHIN
 from .ourselves import Finding as Finding

@@ -155,6 +155,8 @@ class Metrics:
         return encode(_Scrape(self._registry, view, wall, self._certificates, self._troubles)), content_type
 
     def _attempt_ended(self, fact: AttemptEnded) -> None:
+        if not fact.trunk:
+            return  # we refused the call ourselves: `toll_refused` counts these
         self._count(self._attempts, "attempts", fact.trunk, _label(fact.outcome))
         if fact.verdict not in MOVED:
             return
@@ -265,8 +267,21 @@ def engine_families(view: EngineView, wall: Wall) -> Iterator[Metric]:
     for key, number in view.hedges.items():
         hedges.add_metric(list(key), number)
     yield hedges
+    yield from _toll_families(view)
     yield from _message_families(view)
     yield from _load_families(view)
+
+
+def _toll_families(view: EngineView) -> Iterator[Metric]:
+    calls = _gauge("toll_calls_last_hour", "Calls that began within the last hour.", labels=("kind",))
+    minutes = _gauge("toll_minutes_today", "Minutes of answered calls today.", labels=("kind",))
+    refused = _counter("toll_refused", "Calls refused by toll_fraud.", labels=("kind", "why"))
+    for toll in view.tolls:
+        calls.add_metric([toll.kind], toll.calls)
+        minutes.add_metric([toll.kind], toll.minutes)
+        for why, number in toll.refused.items():
+            refused.add_metric([toll.kind, why], number)
+    yield from (calls, minutes, refused)
 
 
 def _trunk_families(view: EngineView) -> Iterator[Metric]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from sipfailover.proxy.view import AccountView, AddressView, CallView, EngineView, FailoverView, TrunkView
+from sipfailover.proxy.view import AccountView, AddressView, CallView, EngineView, FailoverView, TollView, TrunkView
 from sipfailover.trouble import Trouble
 
 from .words import Show, Wall, mask, masked_text, rfc3339, sentence
@@ -132,6 +132,7 @@ def status(
             "shut_out": view.transport.get("shut_out", 0),
         },
         "bounds": [{"name": fill.name, "now": fill.now, "at_most": fill.at_most} for fill in view.bounds],
+        "toll_fraud": [_toll(toll) for toll in view.tolls],
         "config": None if config is None else _config(config, wall, show),
         "troubles": [
             {"what": trouble.what, "since": rfc3339(trouble.since, wall), "text": str(trouble)} for trouble in troubles
@@ -155,7 +156,8 @@ def _config(config: ConfigView, wall: Wall, show: Show) -> dict[str, object]:
 def all_warnings(view: EngineView, further: Sequence[str]) -> tuple[str, ...]:
     """What the operator should know and no card says by its state: the notes of the lines, then the others."""
     notes = (f"{line.name}: {line.note}" for line in chain(view.trunks, view.pbxs) if line.note)
-    return (*notes, *_overload(view), *further)
+    tolls = (f"Calls are refused by toll_fraud. {toll.stopped}." for toll in view.tolls if toll.stopped)
+    return (*notes, *_overload(view), *tolls, *further)
 
 
 def _overload(view: EngineView) -> tuple[str, ...]:
@@ -164,6 +166,18 @@ def _overload(view: EngineView) -> tuple[str, ...]:
     if load.calls_per_second is None:
         return ()
     return (f"Overloaded: no source may begin more than {load.share:.0f} calls a second now",)
+
+
+def _toll(toll: TollView) -> dict[str, object]:
+    return {
+        "kind": toll.kind,
+        "calls_in_the_last_hour": toll.calls,
+        "calls_per_hour": toll.calls_per_hour,
+        "minutes_today": round(toll.minutes, 1),
+        "minutes_per_day": toll.minutes_per_day,
+        "refused": toll.refused,
+        "stopped": toll.stopped,
+    }
 
 
 def _line(trunk: TrunkView, now: float, wall: Wall) -> dict[str, object]:

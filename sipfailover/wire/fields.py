@@ -21,6 +21,8 @@ SEPARATORS = b'()<>@,;:\\/[]?={}"'
 HOST = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._"
 """What a host name or IPv4 address is made of, and the underscore that PBXs put in theirs."""
 IPV6 = b"0123456789ABCDEFabcdef:."
+UNSAFE = b'<>"\x7f' + bytes(range(33))
+"""What never stands in a URI unescaped. Latin-1 is not in it: a PBX that writes a name there is merely ugly."""
 SHOWN = 60
 """Bytes of a wrong value that an error shows."""
 
@@ -134,7 +136,7 @@ class NameAddr(NamedTuple):
             params = value[closing + 1 :].strip()
             if params and params[0] != SEMICOLON:
                 raise WireError(f"nonsense after the address: {params[:SHOWN]!r}")
-        if uri.split() != [uri] or QUOTE in uri or LESS in uri or COLON not in uri:
+        if not uri or uri.translate(None, UNSAFE) != uri or COLON not in uri:
             raise WireError(f"not an address: {value[:SHOWN]!r}")
         return cls(display, uri, params)
 
@@ -175,8 +177,8 @@ def first_value(value: bytes) -> bytes:
     comma = value.find(b",")
     if comma < 0:
         return value.strip()
-    if value.find(b'"', 0, comma) < 0 and value.find(b"<", 0, comma) < 0:
-        return value[:comma].strip()
+    if value.find(b'"', 0, comma) < 0 and value.find(b"<", 0, comma) < 0 and (first := value[:comma].strip()):
+        return first
     return next(iter(split_commas(value)), b"")
 
 

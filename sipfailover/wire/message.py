@@ -14,6 +14,7 @@ from sipfailover.wire.fields import (
     BACKSLASH,
     COMMA,
     SHOWN,
+    UNSAFE,
     NameAddr,
     Via,
     first_value,
@@ -24,7 +25,6 @@ from sipfailover.wire.fields import (
 )
 from sipfailover.wire.limits import MAX_HEADER_LINES, MAX_LINE_BYTES, MAX_MESSAGE_BYTES
 from sipfailover.wire.names import COMPACT, KNOWN, SINGLE
-from sipfailover.wire.uri import UNSAFE
 
 VERSION = b"SIP/2.0"
 REQUIRED = (b"via", b"from", b"to", b"call-id", b"cseq")

@@ -1054,3 +1054,12 @@ def test_who_says_goodbye_is_forgotten_by_the_next_process_too() -> None:
     assert list(kept) == ["pbx/pbx"]
     assert book >> received(HOME, again(expires=0, cseq=3, nc=2)) << send(HOME, 200)
     assert kept == {}
+
+
+def test_a_stranger_who_repeats_the_register_of_a_pbx_makes_us_send_it_nothing() -> None:
+    book = office(MIXED)
+    overheard = register(KNOWN)
+    assert book >> received(KNOWN, overheard) << send(KNOWN, 401)
+    before = len(book.sent)
+    assert book >> received(STRANGER, overheard) << send(STRANGER, 401)
+    assert [to.host for to, _ in book.sent[before:]] == [STRANGER.host]

@@ -12,7 +12,7 @@ from sipfailover.proxy.view import Fill, LoadView
 from sipfailover.web import Metrics
 from sipfailover.web.metrics import REROUTES_REMEMBERED_MAX
 from tests.web.office import Office
-from tests.web.picture import ACCOUNT, BACKUP, MAIN, NOW, PBX, failed_over, picture, wall
+from tests.web.picture import ACCOUNT, BACKUP, MAIN, NOW, PBX, TOLL, failed_over, picture, wall
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -96,6 +96,13 @@ def test_trunks_are_read_from_the_engine_at_the_scrape() -> None:
     assert value(samples, "last_failover_timestamp_seconds") == wall(NOW - 187).timestamp()
     assert value(samples, "calls") == 2
     assert value(samples, "transactions") == 7
+
+
+def test_tolls_are_shown_by_kind_and_what_was_refused_by_its_reason() -> None:
+    samples = read(Metrics(version="1", loop="uvloop"), picture(tolls=(TOLL,)))
+    assert value(samples, "toll_calls_last_hour", kind="abroad") == 20
+    assert value(samples, "toll_minutes_today", kind="abroad") == 84.26
+    assert value(samples, "toll_refused_total", kind="abroad", why="calls") == 3
 
 
 def test_a_pbx_that_has_not_registered_is_not_up() -> None:

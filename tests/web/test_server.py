@@ -24,6 +24,7 @@ from tests.web.picture import (
     MAIN,
     PBX,
     TALKING,
+    TOLL,
     TWO_ADDRESSES,
     failed_over,
     picture,
@@ -143,6 +144,17 @@ async def test_status_says_how_we_keep_up_and_how_full_everything_is(client: Cli
     calm = await (await client.get("/status")).json()
     assert (calm["load"]["new_calls_per_second"], calm["load"]["share_of_one_source"]) == (None, None)
     assert calm["warnings"] == []
+
+
+async def test_status_and_page_say_which_calls_are_refused_as_toll_fraud(client: Client, office: Office) -> None:
+    office.view = picture(tolls=(TOLL,))
+    status = json.loads(await (await client.get("/status")).text())
+    (toll,) = status["toll_fraud"]
+    assert (toll["kind"], toll["calls_in_the_last_hour"], toll["calls_per_hour"]) == ("abroad", 20, 20)
+    assert (toll["minutes_today"], toll["minutes_per_day"], toll["refused"]["calls"]) == (84.3, None, 3)
+    said = "Calls are refused by toll_fraud. abroad: 20 calls in the last hour, 20 are allowed."
+    assert status["warnings"] == [said]
+    assert said in await (await client.get("/")).text()
 
 
 async def test_status_has_the_registration_in_parts_with_masked_numbers(client: Client, office: Office) -> None:

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sipfailover.trunk.masking import HIDDEN_DIGITS
 from sipfailover.web import mask, sentence
-from sipfailover.web.words import HIDDEN_DIGITS, clock, lasted, milliseconds, rfc3339, talk_time
+from sipfailover.web.words import clock, lasted, milliseconds, rfc3339, talk_time
 from tests.web.picture import BACKUP, DEAD_BACKUP, DEAD_MAIN, MAIN, NOW, PBX, TO_BACKUP, failed_over, picture, wall
 
 SUSPECT_MAIN = replace(MAIN, health="Suspect", why="one OPTIONS without an answer")

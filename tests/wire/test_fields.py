@@ -184,6 +184,7 @@ class TestLists:
         [
             (b"", []),
             (b" , ,", []),
+            (b" , a", [b"a"]),
             (b"a", [b"a"]),
             (b"a , b,,c", [b"a", b"b", b"c"]),
             (b'"A, B" <sip:a@x>, "B" <sip:b@x>', [b'"A, B" <sip:a@x>', b'"B" <sip:b@x>']),
