@@ -5,6 +5,7 @@ can be printed and nothing is kept alive by a circle.
 """
 
 from collections.abc import Callable, Sequence
+from urllib.parse import quote
 
 from sipfailover.chance import Chance
 from sipfailover.config import Settings
@@ -15,6 +16,7 @@ from sipfailover.proxy.commands import Command, Forget, Keep, Log, Record
 from sipfailover.proxy.facts import CallEnded, Fact
 from sipfailover.proxy.leg import Leg
 from sipfailover.proxy.line import Line, pbx_lines, trunk_lines
+from sipfailover.proxy.recollection import LINE, REMEMBER_EVERY, line_record
 from sipfailover.routing import Admission
 from sipfailover.transaction import Layer, Timer, TimerQueue, Transaction
 from sipfailover.trunk import emergency_spellings, number_plan
@@ -119,6 +121,18 @@ class Core:
         if tx is not None:
             record = keepsake.try_record(call, attempt, tx, self.epoch, now)
             self.out.append(Keep(((f"{keepsake.TRY}{call.number}", record),)))
+
+    def remember(self, line: Line, now: float) -> None:
+        """Have what is known of a line outlive this process, as it stands now, and look again in a while."""
+        if not self.keeping:
+            return
+        record = line_record(line, self.epoch, now)
+        if record != line.remembered:
+            line.remembered = record
+            self.out.append(Keep(((LINE + quote(line.name, safe=""), record),)))
+        if line.remember_timer is not None:
+            line.remember_timer.stop()
+        line.remember_timer = self.timers.start(REMEMBER_EVERY, now, Clock.REMEMBER, line)
 
     def call_kept(self, call: Call, now: float) -> tuple[str, bytes]:
         """The key and the record of an answered call. On the path."""

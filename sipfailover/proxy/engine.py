@@ -85,6 +85,7 @@ class Engine:
             Clock.KEEP_ALIVE: lambda line, _clock, now: self.keepalive.wake(line, now),
             Clock.ROLL_CALL: lambda _core, _clock, now: self.rollcall.wake(now),
             Clock.UNREGISTER: lambda line, _clock, now: self.registrar.wake(line, now),
+            Clock.REMEMBER: lambda line, _clock, now: core.remember(line, now),
         }
         self.watch.start(now)
 
@@ -92,7 +93,7 @@ class Engine:
         """Begin with what an earlier engine has kept (`Keep`): its answered calls go on. From now on ours are kept, so
         that the next one has them. Once, before anything is received."""
         self.core.keeping = True
-        Restoring(self.core, self.inside, self.registrar, self.rollcall).restore(records, now)
+        Restoring(self.core, self.watch, self.inside, self.registrar, self.rollcall).restore(records, now)
 
     # -- inputs -------------------------------------------------------------------------------------------------------
 
@@ -181,6 +182,8 @@ class Engine:
 
     def leave(self, now: float) -> None:
         """The end is near: give up the registrations of which the file says so. `leaving` says until when to wait."""
+        for line in self.core.lines.values():
+            self.core.remember(line, now)
         self.registering.leave(now)
 
     # -- outputs ------------------------------------------------------------------------------------------------------

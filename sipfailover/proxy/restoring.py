@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from sipfailover.errors import WireError
 from sipfailover.flow import Target
-from sipfailover.proxy import keepsake
+from sipfailover.proxy import keepsake, recollection
 from sipfailover.proxy.bindings import alive, without_stream
 from sipfailover.proxy.call import Call, Progress
 from sipfailover.proxy.commands import Forget, Keep
@@ -21,6 +21,7 @@ from sipfailover.proxy.inside import INVITE, MAX_FORWARDS, Inside
 from sipfailover.proxy.leg import Leg
 from sipfailover.proxy.registrar import Registrar
 from sipfailover.proxy.rollcall import RollCall
+from sipfailover.proxy.watch import Watch
 from sipfailover.transaction import LIFE
 from sipfailover.wire import compose
 
@@ -36,8 +37,9 @@ SET_UP_MAX = 300.0
 class Restoring:
     """See the module. `now`: seconds, monotonic. Once, before anything is received."""
 
-    def __init__(self, core: Core, inside: Inside, registrar: Registrar, rollcall: RollCall) -> None:
+    def __init__(self, core: Core, watch: Watch, inside: Inside, registrar: Registrar, rollcall: RollCall) -> None:
         self.core = core
+        self.watch = watch
         self.inside = inside
         self.registrar = registrar
         self.rollcall = rollcall
@@ -51,6 +53,8 @@ class Restoring:
         core, found = self.core, list(records)
         unreadable = 0
         for kind, take in (
+            (recollection.LINE, self._line),
+            (recollection.FAILOVER, self._failover),
             (keepsake.CALL, self._call),
             (keepsake.BYE, self._bye),
             (keepsake.PBX, self._pbx),
@@ -62,8 +66,10 @@ class Restoring:
                     unreadable += 1
                     core.out.append(Forget(key))
         core.out.append(Keep(tuple(self._kept)))
-        for leg, line in self._ends:
-            self.inside.hang_up(leg, now, line=core.lines.get(line))
+        for line in core.lines.values():
+            core.remember(line, now)
+        for leg, name in self._ends:
+            self.inside.hang_up(leg, now, line=core.lines.get(name))
         for key, record in _of(keepsake.ANSWER, found):
             try:
                 if self._answer(keepsake.to_answer(record), now):
@@ -108,7 +114,19 @@ class Restoring:
         core.calls[call.number] = call
         source.trunk.calls_now += 1
         line.trunk.calls_now += 1
+        if line.role == "trunk":
+            line.trunk.talks.recall(call.number, call.answered_at, now)
+        if source.role == "trunk":
+            source.trunk.talks_in.recall(call.number, call.answered_at, now)
         self._kept.append(core.call_kept(call, now))
+
+    def _line(self, key: str, record: bytes, now: float) -> None:
+        line = self.core.lines.get(unquote(key.removeprefix(recollection.LINE)))
+        if line is None or not self.watch.recall(line, record, now):
+            self.core.out.append(Forget(key))
+
+    def _failover(self, _key: str, record: bytes, now: float) -> None:
+        self.watch.recall_failover(record, now)
 
     def _times(self, kept: keepsake.CallRecord, now: float) -> tuple[float, float, float]:
         """When it began, rang and was answered, on our clock. A wall clock that was set back puts nothing ahead."""

@@ -22,6 +22,8 @@ from .inbound import Inbound as Inbound
 from .inbound import InboundSeen as InboundSeen
 from .lease import ANSWER_WITHIN as ANSWER_WITHIN
 from .lease import RegistrationRules as RegistrationRules
+from .memory import recall as recall
+from .memory import remembered as remembered
 from .numbers import bare_emergency as bare_emergency
 from .numbers import emergency_spellings as emergency_spellings
 from .numbers import number_plan as number_plan
