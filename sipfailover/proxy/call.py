@@ -55,6 +55,8 @@ class Clock(IntEnum):
     """The NAT on the way to a trunk wants to see a packet."""
     UNREGISTER = 110
     """A registration of a PBX with us runs out."""
+    FINAL = 113
+    """A failure that ended a call may have been acknowledged."""
     REMEMBER = 112
     """What was learnt of a line wants to be stored again."""
 

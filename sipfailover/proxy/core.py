@@ -5,12 +5,13 @@ can be printed and nothing is kept alive by a circle.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from urllib.parse import quote
 
 from sipfailover.chance import Chance
 from sipfailover.config import Settings
 from sipfailover.flow import Target
-from sipfailover.proxy import keepsake
+from sipfailover.proxy import keepsake, underway
 from sipfailover.proxy.call import Attempt, Call, Clock, Progress
 from sipfailover.proxy.commands import Command, Forget, Keep, Log, Record
 from sipfailover.proxy.facts import CallEnded, Fact
@@ -35,6 +36,18 @@ TRUNK_FAILED, PBX_FAILED = "trunk failed", "PBX failed"
 
 CALLS_LOOKED_AT_EVERY = 60.0
 """Seconds, at most, between two looks at whom the roll call asks, while there are answered calls."""
+
+FINAL_LOOKED_AT_EVERY = 2.0
+"""Seconds between two looks whether a failure that ended a call is acknowledged: for so long, and for timer H at most,
+the next process would say it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A call whose caller was told that it came to nothing, and the transaction in which."""
+
+    call: int
+    key: tuple[bytes, bytes, bytes]
 
 
 class Core:
@@ -110,17 +123,54 @@ class Core:
             call.keys.append(key)
         self.legs[key] = leg
 
-    def keep(self, call: Call, now: float, more: tuple[tuple[str, bytes], ...] = ()) -> None:
-        """Have an answered call outlive this process, as it stands now. `more`: what is stored with it. On the path."""
-        if self.keeping:
-            self.out.append(Keep((self.call_kept(call, now), *more), (f"{keepsake.TRY}{call.number}",)))
+    def keep(self, call: Call, now: float, answered: Leg | None = None, data: bytes = b"") -> None:
+        """Have an answered call outlive this process, as it stands now. `answered`: the leg whose INVITE is answered
+        with `data` in this moment, which is kept too, until its ACK comes. On the path."""
+        if not self.keeping:
+            return
+        tx = self.layer.servers.get(answered.answer_key) if answered is not None else None
+        if answered is None or tx is None:
+            self.out.append(Keep((self.call_kept(call, now),)))
+            return
+        record = underway.answer_record(answered, tx, data, self.epoch(now))
+        kept = (self.call_kept(call, now), (underway.answer_key(answered), record))
+        self.out.append(Keep(kept, (f"{underway.TRY}{call.number}", f"{underway.ASK}{call.number}")))
 
     def keep_try(self, call: Call, attempt: Attempt, now: float) -> None:
         """Have the next process end an attempt in good order, which nobody could go on with. On the path."""
         tx = self.layer.servers.get(call.invite_key) if self.keeping else None
         if tx is not None:
-            record = keepsake.try_record(call, attempt, tx, self.epoch, now)
-            self.out.append(Keep(((f"{keepsake.TRY}{call.number}", record),)))
+            record = underway.try_record(call, attempt, tx, self.epoch, now)
+            self.out.append(Keep(((f"{underway.TRY}{call.number}", record),)))
+
+    def keep_ask(self, leg: Leg, tx: Transaction, branch: bytes, data: bytes) -> None:
+        """Have the next process go on with an INVITE inside a call, from this leg, that is sent on as `data`."""
+        if self.keeping:
+            record = underway.ask_record(leg, tx, branch, data)
+            self.out.append(Keep(((f"{underway.ASK}{leg.call}", record),)))
+
+    def keep_final(self, number: int, tx: Transaction | None, now: float) -> None:
+        """Have the next process say again what this one has said to the caller of a call that came to nothing."""
+        if not self.keeping:
+            return
+        if tx is None:
+            self.out.append(Forget(f"{underway.TRY}{number}"))
+            return
+        self.out.append(Keep(((f"{underway.FINAL}{number}", underway.final_record(number, tx, self.epoch(now))),)))
+        self.look_at_final(Told(number, tx.key), now)
+
+    def look_at_final(self, told: "Told", now: float) -> None:
+        """Look again in a while, until it is acknowledged."""
+        if self.layer.waits_for_ack(told.key):
+            self.timers.start(FINAL_LOOKED_AT_EVERY, now, Clock.FINAL, told)
+        else:
+            self.out += [Forget(f"{kind}{told.call}") for kind in (underway.FINAL, underway.TRY)]
+
+    def keep_bye(self, leg: Leg, line: str) -> None:
+        """Have the next process hang up, if this one is not heard."""
+        if self.keeping:
+            leg.kept = underway.bye_key(leg)
+            self.out.append(Keep(((leg.kept, underway.bye_record(leg, line)),)))
 
     def remember(self, line: Line, now: float) -> None:
         """Have what is known of a line outlive this process, as it stands now, and look again in a while."""
@@ -139,12 +189,6 @@ class Core:
         assert call.b is not None
         call.traits = (*keepsake.traits(call.a), *keepsake.traits(call.b))
         return (f"{keepsake.CALL}{call.number}", keepsake.call_record(call, self.epoch, now))
-
-    def answer_kept(self, call: Call, tx: Transaction, data: bytes) -> tuple[tuple[str, bytes], ...]:
-        """The record of the 2xx that answers its INVITE, for `keep`."""
-        if not self.keeping:
-            return ()
-        return ((f"{keepsake.ANSWER}{call.number}", keepsake.answer_record(call.number, tx, data)),)
 
     def keep_changed(self, call: Call, now: float) -> None:
         """Store it again if what its record says has changed enough."""
@@ -185,8 +229,8 @@ class Core:
                 self.remove(leg)
         if call.traits:
             self._unkeep(call)
-        elif self.keeping:
-            self.out.append(Forget(f"{keepsake.TRY}{call.number}"))
+        else:
+            self.keep_final(call.number, self.layer.servers.get(call.invite_key), now)
         self.record(
             CallEnded(
                 at=now if at is None else at,
@@ -215,10 +259,10 @@ class Core:
             leg = self.legs.get(key)
             if leg is not None:
                 line = call.source if leg.caller else call.line
-                leg.kept = keepsake.BYE + leg.local_tag.decode("latin-1")
-                byes.append((leg.kept, keepsake.bye_record(leg, line.name if line is not None else "")))
-        gone = (f"{keepsake.CALL}{call.number}", f"{keepsake.ANSWER}{call.number}")
-        self.out.append(Keep(tuple(byes), gone))
+                leg.kept = underway.bye_key(leg)
+                byes.append((leg.kept, underway.bye_record(leg, line.name if line is not None else "")))
+        gone = [f"{kind}{call.number}" for kind in (keepsake.CALL, underway.ASK, underway.ANSWER)]
+        self.out.append(Keep(tuple(byes), (*gone, f"{gone[-1]}/called")))
 
     def look_at_calls(self, seconds: float, now: float) -> None:
         """Have the roll call look after the calls in so many seconds, or sooner if that is planned already."""

@@ -85,6 +85,7 @@ class Engine:
             Clock.KEEP_ALIVE: lambda line, _clock, now: self.keepalive.wake(line, now),
             Clock.ROLL_CALL: lambda _core, _clock, now: self.rollcall.wake(now),
             Clock.UNREGISTER: lambda line, _clock, now: self.registrar.wake(line, now),
+            Clock.FINAL: lambda told, _clock, now: core.look_at_final(told, now),
             Clock.REMEMBER: lambda line, _clock, now: core.remember(line, now),
         }
         self.watch.start(now)

@@ -51,8 +51,10 @@ class Survivor(Office):
         return self
 
     def calls(self) -> list[str]:
-        """What must outlive the process now, but for registrations."""
-        return sorted(key for key in self.kept if key.startswith(("call/", "answer/", "try/", "bye/", "ask/")))
+        """What must outlive the process now, of calls."""
+        return sorted(
+            key for key in self.kept if key.startswith(("call/", "answer/", "try/", "bye/", "ask/", "final/"))
+        )
 
     def ended(self) -> list[Fact]:
         """The records of calls that are over."""

@@ -1,4 +1,4 @@
-"""What is known of a trunk outlives the process: all of it has its row, comes back as it was, and is believed sanely."""
+"""What is known of a trunk outlives the process: it has its row, comes back as it was, and is believed sanely."""
 
 import json
 from typing import Any
