@@ -20,8 +20,8 @@ from sipfailover.chance import Chance
 from sipfailover.config import Settings, describe
 from sipfailover.errors import TransportError
 from sipfailover.flow import Flow, Send, Target
-from sipfailover.ledger import TIDY_EVERY, Journal, Ledger
-from sipfailover.proxy import Drop, Engine, Forget, Keep, Log, Record
+from sipfailover.ledger import TIDY_EVERY, Journal, Ledger, Safekeeping
+from sipfailover.proxy import Drop, Engine, Log, Record
 from sipfailover.transport import Bounds, Expiry, Pool, Resolver, Tls, bounds_within, peers_of, raise_limit
 from sipfailover.trouble import Faults, Troubles
 from sipfailover.web import Metrics, WebServer
@@ -63,6 +63,7 @@ class App:
         self.expiry = Expiry(self.tls, self._say)
         self.ledger = Ledger(settings.history.file, wall, keep=settings.history.keep)
         self.journal = Journal(settings.history.calls_file_used)
+        self.safekeeping = Safekeeping(self.journal, self.ledger, wall)
         self.pool = Pool(
             loop,
             received=self._received,
@@ -119,11 +120,12 @@ class App:
         now = time.monotonic()
         records = self.journal.open(now)
         if self.journal.is_on:
-            self.engine.restore(records, now)
+            self.engine.restore(records, now, self.safekeeping.restore(records, now))
             self._settled()
             self._tidy()
 
     def _tidy(self) -> None:
+        self.safekeeping.tidy()
         self.journal.tidy(time.monotonic())
         self._tidy_timer = self.loop.call_later(TIDY_EVERY, self._tidy)
 
@@ -164,8 +166,9 @@ class App:
         await self.pool.closed()
         if self.web is not None:
             await self.web.stop()
-        self.journal.close()
         await self.loop.run_in_executor(None, self.ledger.close)
+        self.safekeeping.tidy()
+        self.journal.close()
 
     async def _leave(self) -> None:
         """Give up the registrations of which the file says so. A carrier that does not answer costs LEAVE_WITHIN."""
@@ -217,18 +220,17 @@ class App:
 
     def _settled(self) -> None:
         """After a batch of input: do what the engine wants done, and plan when to wake it."""
-        for command in self.engine.take():
+        commands = self.engine.take()
+        if commands:
+            self.safekeeping.store(commands, time.monotonic())  # before anything leaves
+        for command in commands:
             if isinstance(command, Send):
                 self.pool.send(command.to, command.data)
-            elif isinstance(command, Keep):
-                self.journal.keep(command.records, command.instead_of)
-            elif isinstance(command, Forget):
-                self.journal.forget(command.key)
             elif isinstance(command, Record):
-                self._record(command)
+                self.metrics.record(command.fact)
             elif isinstance(command, Drop):
                 self.pool.drop(command.to)
-            else:
+            elif isinstance(command, Log):
                 self._write(command)
         due = self.engine.deadline()
         if due is not None and due < self._alarm_at:
@@ -245,10 +247,6 @@ class App:
             self.engine.wake(time.monotonic())
         finally:
             self._settled()  # whatever happened: without the next alarm, no clock would run until something comes in
-
-    def _record(self, command: Record) -> None:
-        self.metrics.record(command.fact)
-        self.ledger.record(command.fact)
 
     def _write(self, command: Log) -> None:
         getattr(self.log, command.level)(command.text, **command.fields)

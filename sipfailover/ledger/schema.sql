@@ -112,3 +112,8 @@ ALTER TABLE trunk_changes ADD COLUMN direction TEXT NOT NULL DEFAULT 'outbound';
 
 -- Calls for help, 0 | 1: those that one looks at first.
 ALTER TABLE calls ADD COLUMN emergency INTEGER NOT NULL DEFAULT 0;
+
+-- version 5
+
+-- When a run was seen alive last, every few seconds: after a kill, until when it was there. NULL: of an older version.
+ALTER TABLE runs ADD COLUMN alive_ms INTEGER;

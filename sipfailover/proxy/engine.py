@@ -90,10 +90,11 @@ class Engine:
         }
         self.watch.start(now)
 
-    def restore(self, records: Iterable[tuple[str, bytes]], now: float) -> None:
+    def restore(self, records: Iterable[tuple[str, bytes]], now: float, last_call: int = 0) -> None:
         """Begin with what an earlier engine has kept (`Keep`): its answered calls go on. From now on ours are kept, so
-        that the next one has them. Once, before anything is received."""
+        that the next one has them. Once, before anything is received. `last_call`: a number that a call has had."""
         self.core.keeping = True
+        self.core.call_count = last_call
         Restoring(self.core, self.watch, self.inside, self.registrar, self.rollcall).restore(records, now)
 
     # -- inputs -------------------------------------------------------------------------------------------------------

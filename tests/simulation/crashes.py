@@ -396,7 +396,8 @@ def _legs(story: Story) -> list[str]:
     others = [leg.ended_at for agent in story.agents for leg in agent.legs if leg not in story.calls and leg.ended_at]
     if ends and ends[0] >= HANGS_UP_AT:
         apart = min((abs(at - ends[0]) for at in others), default=OVER_AT)
-        if apart > APART_MAX + story.mortal.away:
+        times = len(story.mortal.died_at)
+        if apart > APART_MAX + times * story.mortal.away + (T2 if times > 1 else 0.0):
             wrong.append(f"the two ends of the call were hung up {apart:.1f} s apart")
     return wrong
 
