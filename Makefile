@@ -35,8 +35,9 @@ quick: $(DEV) ## Run the tests that take no time and need no peers
 bench: $(DEV) ## Measure
 	$(PY) -m tests.bench $(ARGS)
 
-soak: $(DEV) ## Live through SEEDS=100000 random worlds, from FIRST=0 on
+soak: $(DEV) ## Live through SEEDS=100000 random worlds, from FIRST=0 on, and through every pair of crashes
 	$(PY) -m tests.simulation.schedules --seeds $(or $(SEEDS),100000) --first $(or $(FIRST),0)
+	SIPFAILOVER_CRASHES=all $(PY) -m pytest tests/simulation/test_crashes.py
 
 versions: ## Run the suite without interop on every Python from 3.11 on that is at hand
 	@failed=; for v in 3.11 3.12 3.13 3.14; do for p in python$$v "$$HOME"/.pyenv/versions/$$v*/bin/python; do \
