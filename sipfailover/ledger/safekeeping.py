@@ -5,7 +5,8 @@ call, a trunk or a registration is a record of the journal from the moment in wh
 the next process stores what it finds there (`Again`). All that one batch of commands wants kept is one write, before
 anything of it leaves: whatever others were told by us, the next process knows.
 
-    fact/17 ["CallEnded", {"at": 1764000000.25, …}]        moments are seconds since 1970
+    fact/17 ["CallEnded", 1764000000.25, 17, …]      fields in the order of the class, moments seconds since 1970; new
+                                                     ones come at the end, with a default
 """
 
 import json
@@ -13,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from datetime import datetime
+from operator import attrgetter
 
 from sipfailover.ledger.journal import Journal, Record
 from sipfailover.ledger.ledger import Ledger
@@ -103,25 +105,28 @@ class Safekeeping:
 
 
 def to_record(fact: Fact, offset: float) -> bytes:
-    """A fact as the journal has it. `offset`: what makes our clock seconds since 1970."""
-    values = {field: getattr(fact, field) for field in NAMES[type(fact).__name__]}
-    for name in MOMENTS:
-        if values.get(name) is not None:
-            values[name] = round(values[name] + offset, 3)
-    return _encode([type(fact).__name__, values]).encode()
+    """A fact as the journal has it. `offset`: what makes our clock seconds since 1970. On the path."""
+    name = type(fact).__name__
+    values = list(_VALUES[name](fact))
+    for place in _MOMENTS[name]:
+        if values[place] is not None:
+            values[place] = round(values[place] + offset, 3)
+    return _encode([name, *values]).encode()
 
 
 def to_fact(record: bytes, offset: float) -> Fact:
     """That again. Raises TypeError, ValueError or KeyError for what was never made here."""
-    name, values = json.loads(record)
-    if not isinstance(values, dict):
-        raise TypeError("no fact")
+    name, *values = json.loads(record)
+    kind = KINDS[name]
+    given = dict(zip(NAMES[name], values, strict=False))
     for moment in MOMENTS:
-        if values.get(moment) is not None:
-            values[moment] = float(values[moment]) - offset
-    if "evidence" in values:
-        values["evidence"] = tuple(map(str, values["evidence"]))
-    return KINDS[name](**values)
+        if given.get(moment) is not None:
+            given[moment] = float(given[moment]) - offset
+    if "evidence" in given:
+        given["evidence"] = tuple(map(str, given["evidence"]))
+    return kind(**given)
 
 
 NAMES = {name: tuple(field.name for field in fields(kind)) for name, kind in KINDS.items()}
+_VALUES = {name: attrgetter(*names) for name, names in NAMES.items()}
+_MOMENTS = {name: tuple(names.index(one) for one in MOMENTS if one in names) for name, names in NAMES.items()}

@@ -132,9 +132,7 @@ def test_without_a_history_nothing_is_kept(tmp_path: Path) -> None:
     assert Journal(str(tmp_path / "calls")).open(NOW) == []
 
 
-@pytest.mark.parametrize(
-    "wrong", [b"", b"[]", b"{", b'["CallEnded", 7]', b'["Nothing", {}]', b'["CallEnded", {"at": 1}]']
-)
+@pytest.mark.parametrize("wrong", [b"", b"[]", b"{", b'["CallEnded", 7]', b'["Nothing", 1]', b'["CallEnded", "x", 1]'])
 def test_what_cannot_be_read_costs_only_itself(tmp_path: Path, wrong: bytes) -> None:
     first = Life(tmp_path, writes=False)
     first.store(Record(call(1)))
