@@ -95,6 +95,10 @@ class Ledger:
             self._enough.set()
         return True
 
+    def keep_for(self, seconds: float) -> None:
+        """Keep records for so long from now on; those that are older go when the hour of that comes."""
+        self._keep = seconds
+
     @property
     def problem(self) -> str:
         """One sentence for the operator; empty when every fact so far is stored or on its way."""

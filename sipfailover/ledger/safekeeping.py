@@ -15,21 +15,33 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from datetime import datetime
 from operator import attrgetter
+from typing import Any
 
 from sipfailover.ledger.journal import Journal, Record
 from sipfailover.ledger.ledger import Ledger
 from sipfailover.ledger.store import Again
 from sipfailover.proxy.commands import Command, Forget, Keep
 from sipfailover.proxy.commands import Record as Recorded
-from sipfailover.proxy.facts import AttemptEnded, CallEnded, Fact, RegistrationChanged, TrunkChanged
+from sipfailover.proxy.facts import (
+    AttemptEnded,
+    CallEnded,
+    ConfigChanged,
+    Fact,
+    OperatorActed,
+    RegistrationChanged,
+    TrunkChanged,
+)
 
 FACT = "fact/"
 """What the keys begin with. Behind it: a number."""
-KINDS: dict[str, type[AttemptEnded | CallEnded | RegistrationChanged | TrunkChanged]] = {
-    kind.__name__: kind for kind in (AttemptEnded, CallEnded, RegistrationChanged, TrunkChanged)
+Kept = AttemptEnded | CallEnded | RegistrationChanged | TrunkChanged | OperatorActed | ConfigChanged
+KINDS: dict[str, type[Kept]] = {
+    kind.__name__: kind
+    for kind in (AttemptEnded, CallEnded, RegistrationChanged, TrunkChanged, OperatorActed, ConfigChanged)
 }
 """Facts that are kept. That of a probe is one of thousands."""
-MOMENTS = ("at", "sent_at", "started_at", "answered_at")
+MOMENTS = ("at", "sent_at", "started_at", "answered_at", "until")
+TUPLES = ("evidence", "changes")
 KEPT_MAX = 20_000
 """Facts that wait for a history that cannot be written. A further one would be lost with this process."""
 
@@ -118,12 +130,13 @@ def to_fact(record: bytes, offset: float) -> Fact:
     """That again. Raises TypeError, ValueError or KeyError for what was never made here."""
     name, *values = json.loads(record)
     kind = KINDS[name]
-    given = dict(zip(NAMES[name], values, strict=False))
+    given: dict[str, Any] = dict(zip(NAMES[name], values, strict=False))
     for moment in MOMENTS:
         if given.get(moment) is not None:
             given[moment] = float(given[moment]) - offset
-    if "evidence" in given:
-        given["evidence"] = tuple(map(str, given["evidence"]))
+    for several in TUPLES:
+        if several in given:
+            given[several] = tuple(map(str, given[several]))
     return kind(**given)
 
 

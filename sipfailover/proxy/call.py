@@ -55,9 +55,11 @@ class Clock(IntEnum):
     """The NAT on the way to a trunk wants to see a packet."""
     UNREGISTER = 110
     """A registration of a PBX with us runs out."""
+    LEFT = 112
+    """It is time to look whether a line that left the file has calls still."""
     FINAL = 113
     """A failure that ended a call may have been acknowledged."""
-    REMEMBER = 112
+    REMEMBER = 114
     """What was learnt of a line wants to be stored again."""
 
 

@@ -22,7 +22,7 @@ from sipfailover.trunk.judgement import NUMBERS_MAX, Score, Series
 from sipfailover.trunk.probe import REMEMBERED, Probe
 from sipfailover.trunk.roundtrip import RoundTrip, Smoothed
 from sipfailover.trunk.setup_time import SetUpTime
-from sipfailover.trunk.trunk import Order, Trunk
+from sipfailover.trunk.trunk import Order, Ordered, Trunk
 
 Value = Any
 """What JSON has: numbers, texts, lists, names with values, true, false, null."""
@@ -178,6 +178,19 @@ def _nothing(*_: Any) -> Any:
     raise AssertionError("what is left behind is neither kept nor taken")
 
 
+def _dump_ordered(ordered: Ordered, clocks: Clocks) -> Value:
+    until, at = _dump_moment(ordered.until, clocks), _dump_moment(ordered.at, clocks)
+    return [int(ordered.order), until, ordered.who, ordered.why, at]
+
+
+def _load_ordered(value: Value, _present: Any, clocks: Clocks) -> Ordered:
+    """It ends by the time of day, whatever that was set to meanwhile."""
+    order, until, who, why, at = value
+    ends = None if until is None else _load_plain(until, 0.0, clocks) - clocks.offset
+    who, why = (_load_plain(text, "", clocks) for text in (who, why))
+    return Ordered(Order(_load_count(order, 0, clocks)), ends, who, why, _load_past(at, clocks.now, clocks))
+
+
 PLAIN = Kind(_dump_plain, _load_plain)
 COUNT = Kind(_dump_plain, _load_count)
 AMOUNT = Kind(_dump_plain, _load_amount)
@@ -186,6 +199,7 @@ PAST = Kind(_dump_moment, _load_past)
 AHEAD = Kind(_dump_moment, _load_ahead)
 STATE = Kind(lambda state, _: int(state), lambda value, present, _: State(_load_count(value, present, _)))
 ORDER = Kind(lambda order, _: int(order), lambda value, present, _: Order(_load_count(value, present, _)))
+ORDERED = Kind(_dump_ordered, _load_ordered)
 PART = Kind(_dump_part, _load_part)
 PROBE = Kind(_dump_part, _load_probe)
 HAPPENED = Kind(_dump_happened, _load_happened)
@@ -199,7 +213,8 @@ LEFT = Kind(_nothing, _nothing)
 
 KEPT: dict[type, dict[str, Kind]] = {
     Trunk: {
-        "order": ORDER, "health": PART, "inbound": PART, "roundtrip": PART, "setup": PART, "probe": PROBE,
+        "order": ORDER, "ordered": ORDERED, "health": PART, "inbound": PART, "roundtrip": PART, "setup": PART,
+        "probe": PROBE,
         **dict.fromkeys((
             "addresses", "calls_now", "channels", "name", "no_answer_within", "note", "resolve_why", "talks",
             "talks_in", "tier", "tls_why",

@@ -81,6 +81,31 @@ def test_orders_hold_over_a_restart(order: Order) -> None:
     assert book.line("main").trunk.order is Order.ENABLED
 
 
+def test_an_order_is_known_with_who_gave_it_and_ends_when_it_was_to_end() -> None:
+    book = Survivor()
+    book.engine.order("backup", Order.USED, book.now, until=book.now + 100.0, who="anna", why="fibre works")
+    book.collect()
+    before = book.line("backup").trunk.ordered
+    book.crash(away=30.0)
+    assert book.line("backup").trunk.ordered == before
+    assert book.engine.watch.active == "backup"
+    assert book >> after(71.0)
+    assert book.line("backup").trunk.order is Order.ENABLED
+    assert book.engine.watch.active == "main"
+    book.crash()
+    assert book.line("backup").trunk.order is Order.ENABLED
+
+
+def test_an_order_whose_time_was_over_meanwhile_ends_at_once() -> None:
+    book = Survivor()
+    book.engine.order("main", Order.OFF, book.now, until=book.now + 10.0, who="anna")
+    book.collect()
+    book.crash(away=60.0)
+    assert book >> after(0.1)
+    assert book.line("main").trunk.order is Order.ENABLED
+    assert book.engine.watch.active == "main"
+
+
 def test_the_last_failover_is_still_known() -> None:
     book = Survivor()
     fail(book)
