@@ -1,4 +1,4 @@
-"""Thousands of calls, and the service is killed, or stopped and started, at random moments: none that talks is lost.
+"""Thousands of calls, and the service is killed, stopped or reloaded at random moments: none that talks is lost.
 
 SIPFAILOVER_KILLS=full places 10,000 calls, 50 a second, 2,000 of which talk at any time, and ends the service ten
 times; otherwise it is less. The moments are drawn from SIPFAILOVER_KILLS_SEED, which a run prints.
@@ -47,7 +47,7 @@ QUIET_WITHIN = 40.0
 """Seconds until a BYE of the last moment has reached the carrier, or its timer F has given it up."""
 DRAINED_WITHIN = 40.0
 CALLER_PORT = 5070
-ENDS = {"kill": signal.SIGKILL, "stop": signal.SIGTERM}
+ENDS = {"kill": signal.SIGKILL, "stop": signal.SIGTERM, "reload": signal.SIGHUP}
 _lives = count(2)
 
 
@@ -114,7 +114,15 @@ def test_no_call_that_talks_is_lost_however_often_the_service_ends(stage: Stage,
 
 
 def again(stage: Stage, service: Service, number: signal.Signals) -> Service:
-    """The service ends, and another one begins. Its log is another file; the first one's stays."""
+    """The service ends, and another one begins; its log is another file, the first one's stays. Or it reads other
+    settings, and is the same."""
+    if number is signal.SIGHUP:
+        file = stage.folder / "sipfailover.yaml"
+        text = file.read_text()
+        longer, shorter = "give_up_after: 21s", "give_up_after: 20s"
+        file.write_text(text.replace(shorter, longer) if shorter in text else text.replace(longer, shorter))
+        service.signal(number)
+        return service
     service.signal(number)
     service.process.wait(DRAINED_WITHIN)
     service.log.rename(stage.folder / f"sipfailover-{next(_lives)}.log")

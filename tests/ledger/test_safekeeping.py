@@ -10,9 +10,15 @@ from sipfailover.ledger import Journal, Ledger, Safekeeping, open_for_reading
 from sipfailover.ledger import safekeeping as module
 from sipfailover.ledger.safekeeping import to_fact, to_record
 from sipfailover.proxy import Command, Fact, Forget, Keep, Record
+from sipfailover.proxy.facts import ConfigChanged, OperatorActed
 from tests.ledger.facts import NOW, attempt, call, change, probe, registration, wall
 
-FACTS: list[Fact] = [call(7), attempt(7), attempt(7, 2), change(), registration()]
+FACTS: list[Fact] = [
+    call(7), attempt(7), attempt(7, 2), change(), registration(),
+    OperatorActed(NOW, "anna", "off", "main", "fibre works", NOW + 600.0),
+    ConfigChanged(NOW, "5f2e", True, ("trunk main: tier 1 → 2",), "anna"),
+]  # fmt: skip
+TABLES = ("calls", "attempts", "trunk_changes", "registration_changes", "operator_actions", "configs")
 PATIENCE = 20.0
 
 
@@ -62,9 +68,7 @@ def test_what_was_not_stored_is_stored_by_the_next_process(tmp_path: Path) -> No
     life = Life(tmp_path)
     assert life.highest == 7
     life.settle()
-    assert [rows(tmp_path, table) for table in ("calls", "attempts", "trunk_changes", "registration_changes")] == [
-        1, 2, 1, 1,
-    ]  # fmt: skip
+    assert [rows(tmp_path, table) for table in TABLES] == [1, 2, 1, 1, 1, 1]
     assert Life(tmp_path).found == []
 
 
@@ -76,10 +80,7 @@ def test_what_was_stored_and_not_forgotten_is_stored_once(tmp_path: Path) -> Non
     assert len(second.found) == len(FACTS)
     second.store(Record(replace(call(8, at=NOW + 30.0), call_id="8@pbx")))
     second.settle()
-    assert rows(tmp_path, "calls") == 2
-    assert rows(tmp_path, "attempts") == 2
-    assert rows(tmp_path, "trunk_changes") == 1
-    assert rows(tmp_path, "registration_changes") == 1
+    assert [rows(tmp_path, table) for table in TABLES] == [2, 2, 1, 1, 1, 1]
 
 
 def test_two_calls_of_one_call_id_are_two(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from sipfailover.trunk import (
     HealthRules,
     InboundSeen,
     Order,
+    Ordered,
     ProbeRules,
     Sign,
     State,
@@ -42,7 +43,7 @@ def experienced() -> Trunk:
         one.setup.observe(1.0 + place / 10)
     one.probe.mute = False
     one.probe.results.extend([True, False, True])
-    one.order = Order.DRAINING
+    one.obey(Ordered(Order.DRAINING, 4000.0, "anna", "fibre works", 1.0))
     for second in (1.0, 2.0):
         saw(one, Sign.PROBE_FAILED, second)
     assert one.health.state is State.DOWN
@@ -149,7 +150,9 @@ def test_what_a_later_version_does_not_know_any_more_is_passed_over() -> None:
 
 WRONG: list[tuple[tuple[str | int, ...], object]] = [
     ((), []), (("health",), 7), (("health", "state"), 9), (("health", "state"), "Down"), (("health", "since"), "now"),
-    (("health", "since"), True), (("order",), -1.5), (("health", "counters", "relapses"), None),
+    (("health", "since"), True), (("order",), -1.5),
+    (("ordered",), [0, "soon", "", "", 0.0]), (("ordered",), [9, None, "", "", 0.0]),
+    (("health", "counters", "relapses"), None),
     (("health", "counters", "why"), 3), (("health", "counters", "faults"), [[1, 2, 3]]),
     (("health", "counters", "trail"), [[99, "", "", "", 0.0]]), (("health", "counters", "faulty", "scores"), []),
     (("health", "counters", "faulty", "recent"), [["+41", 1.0]]), (("inbound", "drops", "_seen"), None),
