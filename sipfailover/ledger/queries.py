@@ -117,7 +117,7 @@ def gaps(db: sqlite3.Connection, count: int) -> list[StoredGap]:
     """The times in which this service did not run, newest first, at most `count`. What is not known of a killed process
     of an older version is taken from the last thing that it stored."""
     (version,) = db.execute("PRAGMA user_version").fetchone()
-    alive = "runs.alive_ms" if version >= 6 else "NULL"
+    alive = "runs.alive_ms" if version >= 7 else "NULL"
     rows = db.execute(
         f"""SELECT started_ms, ended_ms, coalesce({alive}, started_ms),
             coalesce((SELECT max(ended_ms) FROM calls WHERE calls.run = runs.run), 0),

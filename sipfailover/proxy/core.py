@@ -4,6 +4,7 @@ The engine owns the tables; calls, attempts and legs refer to each other by key 
 can be printed and nothing is kept alive by a circle.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -51,6 +52,8 @@ class Told:
 
     call: int
     key: tuple[bytes, bytes, bytes]
+    tries: tuple[str, ...]
+    """Keys of the records of its attempts."""
 
 
 class Core:
@@ -84,6 +87,8 @@ class Core:
         """`now` as seconds since 1970."""
         self.roll_timer: Timer | None = None
         """Runs while there are answered calls."""
+        self.hedges: Counter[tuple[str, str]] = Counter()
+        """(trunk that was silent, `routing.hedge.FIRST`, `SECOND` or `NEITHER`) → second attempts that are over."""
         self.draining = False
         self.debug = False
         self.emergency_numbers: Mapping[bytes, bytes] = {}
@@ -142,14 +147,19 @@ class Core:
             return
         record = underway.answer_record(answered, tx, data, self.epoch(now))
         kept = (self.call_kept(call, now), (underway.answer_key(answered), record))
-        self.out.append(Keep(kept, (f"{underway.TRY}{call.number}", f"{underway.ASK}{call.number}")))
+        gone = (f"{underway.TRY}{call.number}", *call.tries, f"{underway.ASK}{call.number}")
+        self.out.append(Keep(kept, gone))
 
     def keep_try(self, call: Call, attempt: Attempt, now: float) -> None:
         """Have the next process end an attempt in good order, which nobody could go on with. On the path."""
         tx = self.layer.servers.get(call.invite_key) if self.keeping else None
         if tx is not None:
-            record = underway.try_record(call, attempt, tx, self.epoch, now)
-            self.out.append(Keep(((f"{underway.TRY}{call.number}", record),)))
+            key = f"{underway.TRY}{call.number}"
+            if attempt.hedges:  # the first is under way too
+                key = f"{key}.{attempt.number}"
+                if key not in call.tries:
+                    call.tries = (*call.tries, key)
+            self.out.append(Keep(((key, underway.try_record(call, attempt, tx, self.epoch, now)),)))
 
     def keep_ask(self, leg: Leg, tx: Transaction, branch: bytes, data: bytes) -> None:
         """Have the next process go on with an INVITE inside a call, from this leg, that is sent on as `data`."""
@@ -157,22 +167,24 @@ class Core:
             record = underway.ask_record(leg, tx, branch, data)
             self.out.append(Keep(((f"{underway.ASK}{leg.call}", record),)))
 
-    def keep_final(self, number: int, tx: Transaction | None, now: float) -> None:
-        """Have the next process say again what this one has said to the caller of a call that came to nothing."""
+    def keep_final(self, number: int, tx: Transaction | None, now: float, tries: tuple[str, ...] = ()) -> None:
+        """Have the next process say again what this one has said to the caller of a call that came to nothing.
+        `tries`: keys of its attempts, beside the usual one."""
         if not self.keeping:
             return
+        tries = (f"{underway.TRY}{number}", *tries)
         if tx is None:
-            self.out.append(Forget(f"{underway.TRY}{number}"))
+            self.out.extend(map(Forget, tries))
             return
         self.out.append(Keep(((f"{underway.FINAL}{number}", underway.final_record(number, tx, self.epoch(now))),)))
-        self.look_at_final(Told(number, tx.key), now)
+        self.look_at_final(Told(number, tx.key, tries), now)
 
     def look_at_final(self, told: "Told", now: float) -> None:
         """Look again in a while, until it is acknowledged."""
         if self.layer.waits_for_ack(told.key):
             self.timers.start(FINAL_LOOKED_AT_EVERY, now, Clock.FINAL, told)
         else:
-            self.out += [Forget(f"{kind}{told.call}") for kind in (underway.FINAL, underway.TRY)]
+            self.out.extend(map(Forget, (f"{underway.FINAL}{told.call}", *told.tries)))
 
     def keep_bye(self, leg: Leg, line: str) -> None:
         """Have the next process hang up, if this one is not heard."""
@@ -238,7 +250,7 @@ class Core:
         if call.traits:
             self._unkeep(call)
         else:
-            self.keep_final(call.number, self.layer.servers.get(call.invite_key), now)
+            self.keep_final(call.number, self.layer.servers.get(call.invite_key), now, call.tries)
         self.record(
             CallEnded(
                 at=now if at is None else at,

@@ -38,6 +38,8 @@ class Resuming:
         """Set-ups that were ended."""
         self._told: dict[int, bool] = {}
         """Calls whose callers were told that nothing came of it → whether they are told so again."""
+        self._tries: dict[int, tuple[str, ...]] = {}
+        """Calls → the keys of their attempts."""
 
     def resume(self, records: list[Record], now: float) -> int:
         """Take what was kept. Returns how many records could not be read."""
@@ -48,8 +50,12 @@ class Resuming:
             (underway.FINAL, self._final),
             (underway.TRY, self._try),
         )
+        for key, _ in _of(underway.TRY, records):
+            number = key.removeprefix(underway.TRY).partition(".")[0]
+            if number.isdigit():
+                self._tries[int(number)] = (*self._tries.get(int(number), ()), key)
         for kind, take in kinds:
-            for key, record in _of(kind, records):
+            for key, record in sorted(_of(kind, records), reverse=True):  # of two attempts, the second one first
                 try:
                     is_wanted = take(record, now)
                 except (TypeError, ValueError, AssertionError, WireError):
@@ -112,7 +118,7 @@ class Resuming:
             return False
         key = (raw(kept.branch), raw(kept.sent_by), INVITE)
         tx = core.layer.refused(key, keepsake.to_target(kept.to), raw(kept.data), now)
-        core.keep_final(kept.number, tx, now)
+        core.keep_final(kept.number, tx, now, self._tries.get(kept.number, ()))
         return True
 
     def _try(self, record: bytes, now: float) -> bool:
@@ -141,7 +147,8 @@ class Resuming:
                 answered_at=None, ended_by="sipfailover", call_id=kept.call_id, emergency=kept.emergency,
             )
         )  # fmt: skip
-        core.keep_final(kept.number, tx, now)
+        core.keep_final(kept.number, tx, now, self._tries.get(kept.number, ()))
+        self._told[kept.number] = True  # once, however many attempts were under way
         return True
 
 

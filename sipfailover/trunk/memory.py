@@ -20,6 +20,7 @@ from sipfailover.trunk.health import Health
 from sipfailover.trunk.inbound import Inbound
 from sipfailover.trunk.judgement import NUMBERS_MAX, Score, Series
 from sipfailover.trunk.probe import REMEMBERED, Probe
+from sipfailover.trunk.recent import Recent
 from sipfailover.trunk.roundtrip import RoundTrip, Smoothed
 from sipfailover.trunk.setup_time import SetUpTime
 from sipfailover.trunk.trunk import Order, Ordered, Trunk
@@ -174,6 +175,10 @@ def _load_results(value: Value, _present: Any, clocks: Clocks) -> deque[bool]:
     return deque((_load_plain(one, True, clocks) for one in value), maxlen=REMEMBERED)
 
 
+def _load_samples(value: Value, present: deque[float], clocks: Clocks) -> deque[float]:
+    return deque((_load_amount(one, 0.0, clocks) for one in value), maxlen=present.maxlen)
+
+
 def _nothing(*_: Any) -> Any:
     raise AssertionError("what is left behind is neither kept nor taken")
 
@@ -206,6 +211,7 @@ HAPPENED = Kind(_dump_happened, _load_happened)
 TRAIL = Kind(_dump_trail, _load_trail)
 SCORES = Kind(_dump_scores, _load_scores)
 RESULTS = Kind(lambda results, _: list(results), _load_results)
+SAMPLES = Kind(lambda samples, _: [round(one, 4) for one in samples], _load_samples)
 LEFT = Kind(_nothing, _nothing)
 """The settings say it, or the next process has to see for itself."""
 
@@ -216,8 +222,8 @@ KEPT: dict[type, dict[str, Kind]] = {
         "order": ORDER, "ordered": ORDERED, "health": PART, "inbound": PART, "roundtrip": PART, "setup": PART,
         "probe": PROBE,
         **dict.fromkeys((
-            "addresses", "calls_now", "channels", "name", "no_answer_within", "note", "resolve_why", "talks",
-            "talks_in", "tier", "tls_why",
+            "addresses", "calls_now", "channels", "name", "no_answer_within", "note", "overtaken", "resolve_why",
+            "talks", "talks_in", "tier", "tls_why",
         ), LEFT),
     },
     Health: {"state": STATE, "since": PAST, "counters": PART, **dict.fromkeys(("rules", "_trial_until"), LEFT)},
@@ -238,9 +244,10 @@ KEPT: dict[type, dict[str, Kind]] = {
         "state": STATE, **dict.fromkeys(("since", "suspected_at"), PAST), "drops": PART,
         **dict.fromkeys(("why", "registered"), PLAIN),
     },
-    RoundTrip: dict.fromkeys(("calls", "probes"), PART),
+    RoundTrip: dict.fromkeys(("calls", "first_answers", "probes"), PART),
+    Recent: {"_samples": SAMPLES},
     Smoothed: {"mean": MEASURED, "variation": AMOUNT},
-    SetUpTime: {**dict.fromkeys(("mean", "variation"), AMOUNT), "samples": COUNT},
+    SetUpTime: {**dict.fromkeys(("mean", "variation"), AMOUNT), "samples": COUNT, "recent": PART},
     Probe: {
         "mute": PLAIN, "results": RESULTS,
         **dict.fromkeys((
