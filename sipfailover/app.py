@@ -10,6 +10,7 @@ import gc
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,7 +22,8 @@ from sipfailover.config import Settings, describe
 from sipfailover.errors import TransportError
 from sipfailover.flow import Flow, Send, Target
 from sipfailover.ledger import TIDY_EVERY, Journal, Ledger, Safekeeping
-from sipfailover.proxy import Drop, Engine, Fact, Log, OperatorActed, Record
+from sipfailover.proxy import Drop, Engine, EngineView, Fact, Log, OperatorActed, Record
+from sipfailover.proxy.view import Fill
 from sipfailover.reloader import Read, Reloader, token_of
 from sipfailover.transport import Bounds, Expiry, Pool, Resolver, Tls, bounds_within, peers_of, raise_limit
 from sipfailover.trouble import Faults, Troubles
@@ -34,8 +36,9 @@ LEAVE_WITHIN = 2.0
 """Seconds that carriers get at the end to answer to `unregister_at_stop`, all together."""
 CERTIFICATES_EVERY = 60.0
 """Seconds between two looks at the files of certificates, and at when they run out."""
-LAG_EVERY = 0.5
-"""Seconds between two looks at how late the event loop is."""
+LAG_EVERY = 0.1
+"""Seconds between two looks at how late we are: the event loop, and the reading of what comes. New calls are refused by
+what is seen then, so it is as short as a caller does not notice."""
 GC_THRESHOLD = (50_000, 20, 100)
 """Objects made until the collector looks. Calls have no reference cycles, so it finds nothing; looking costs 10–25 %
 (field notes) with the default of 700."""
@@ -72,6 +75,7 @@ class App:
             settled=self._settled,
             known=self.engine.knows,
             keep_alive_every=self.engine.keep_alive_every,
+            banned=lambda host: self.engine.shuts_out(host, time.monotonic()),
             tls=self.tls,
             say=self._say,
             bounds=bounds_within(descriptors),
@@ -143,8 +147,7 @@ class App:
             self._tidy()
 
     def _tidy(self) -> None:
-        self.safekeeping.tidy()
-        self.journal.tidy(time.monotonic())
+        self.safekeeping.tidy(time.monotonic())
         self._tidy_timer = self.loop.call_later(TIDY_EVERY, self._tidy)
 
     async def _start_web(self) -> None:
@@ -154,7 +157,7 @@ class App:
         web = WebServer(
             listen.host,
             listen.port if listen.port is not None else 8080,
-            view=lambda: self.engine.view(time.monotonic()),
+            view=self._view,
             site=self.settings.site,
             version=__version__,
             wall=wall,
@@ -188,8 +191,7 @@ class App:
         if self.web is not None:
             await self.web.stop()
         await self.loop.run_in_executor(None, self.ledger.close)
-        self.safekeeping.tidy()
-        self.journal.close()
+        self.safekeeping.close()
 
     async def _leave(self) -> None:
         """Give up the registrations of which the file says so. A carrier that does not answer costs LEAVE_WITHIN."""
@@ -376,6 +378,14 @@ class App:
         held = self.tls.held(self.loop.time())
         return [(one.use, one.name, one.certificate.not_after.timestamp()) for one in held]
 
+    def _view(self) -> EngineView:
+        """The engine's picture, with what only the shell knows."""
+        view = self.engine.view(time.monotonic())
+        ours = tuple(Fill(f"transport_{name}", now, at_most) for name, now, at_most in self.pool.fill)
+        history = Fill("history_queue", self.ledger.waiting, self.ledger.queue_max)
+        counted = {**asdict(self.pool.counters), "kernel_drops": self.pool.kernel_drops}
+        return replace(view, bounds=(*view.bounds, *ours, history), transport=counted)
+
     # -- how late we are ----------------------------------------------------------------------------------------------
 
     def _look(self) -> None:
@@ -383,6 +393,12 @@ class App:
         if self._looked_at:
             self._lag = max(0.0, now - self._looked_at - LAG_EVERY)
             self.metrics.observe_loop_lag(self._lag)
+            self.engine.late(max(self._lag, self.pool.behind), now, self.pool.door.share)
+            pests = self.engine.pests
+            if pests:
+                self.pool.door.exempt = tuple(b"sip:%b@" % number for number in self.engine.numbers_for_help)
+            self.pool.look(self.engine.unwanted, self.engine.known_hosts(), pests)
+            self._settled()
         self._looked_at = now
         if self._stream is not None:
             self._stream.catch_up()

@@ -549,3 +549,28 @@ def test_without_a_history_nothing_is_kept(tmp_path: Path) -> None:
 
     play(asyncio.new_event_loop, story)
     assert list(tmp_path.iterdir()) == []
+
+
+@LOOPS
+def test_a_flood_is_seen_refused_kept_out_and_forgotten(factory: Factory, tmp_path: Path) -> None:
+    """The shell tells the engine how late it is, and the kernel whom to keep out."""
+
+    async def story() -> None:
+        async with town(tmp_path) as here:
+            app = here.app
+            for number in range(3):
+                app.engine.entrance.strangers += 100_000 * (number + 1)
+                app._looked_at -= 0.5
+                app._look()
+                await asyncio.sleep(0.01)  # uvloop's clock stands still for a turn
+            view = app._view()
+            assert app.pool.door.share < 1.0
+            assert view.load.behind >= 0.4
+            assert view.load.calls_per_second is not None
+            names = {fill.name for fill in view.bounds}
+            assert {"calls", "transport_accepted", "transport_flows", "history_queue"} <= names
+            assert {"kernel_drops", "shut_out", "datagrams", "connections_refused"} <= set(view.transport)
+            await until(lambda: app.pool.door.share == 1.0, "the door is open again")
+            await until(lambda: app._view().load.calls_per_second is None, "calls are let in as they come")
+
+    play(factory, story)

@@ -108,6 +108,7 @@ EFFECTS: dict[str, Effect] = {
     "failover.ring_timeout": NEXT_CALL,
     "failover.next_trunk_on": NEXT_CALL,
     "failover.never_retry": NEXT_CALL,
+    "failover.hedge": NEXT_CALL,
     "failover.return_to_main.when": LIVE,
     "failover.return_to_main.stable_for": LIVE,
     "emergency.numbers": NEXT_CALL,

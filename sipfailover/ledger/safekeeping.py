@@ -88,8 +88,17 @@ class Safekeeping:
         self._journal.add(((key, to_record(fact, offset)),))
         self._waiting.append((self._ledger.taken, key))
 
-    def tidy(self) -> None:
-        """What the history has stored need not be kept any more. Once in a while."""
+    def tidy(self, now: float) -> None:
+        """What the history has stored need not be kept any more; and the journal is tidied. Every TIDY_EVERY."""
+        self._forget()
+        self._journal.tidy(now)
+
+    def close(self) -> None:
+        """After the history was closed: what it has stored is forgotten, and the journal closed."""
+        self._forget()
+        self._journal.close()
+
+    def _forget(self) -> None:
         waiting, settled = self._waiting, self._ledger.settled
         while waiting and waiting[0][0] <= settled:
             self._journal.forget(waiting.popleft()[1])

@@ -5,11 +5,12 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from sipfailover.proxy import registrar
+from sipfailover.proxy import bounds, registrar
 from sipfailover.proxy.call import Call
 from sipfailover.proxy.core import Core
+from sipfailover.proxy.entrance import Entrance
 from sipfailover.proxy.line import Line
-from sipfailover.proxy.view import AccountView, AddressView, CallView, EngineView, TrunkView
+from sipfailover.proxy.view import AccountView, AddressView, CallView, EngineView, LoadView, TrunkView
 from sipfailover.trunk import Addresses, Order, State, Trunk
 
 if TYPE_CHECKING:
@@ -50,6 +51,19 @@ def take(engine: Engine, now: float) -> EngineView:
         rejected=dict(count.rejections),
         registers=dict(engine.registering.ended),
         hedges=dict(core.hedges),
+        load=_load(engine.entrance),
+        bounds=bounds.of(engine),
+    )
+
+
+def _load(entrance: Entrance) -> LoadView:
+    load = entrance.load
+    return LoadView(
+        behind=load.behind,
+        calls_per_second=load.rate,
+        share=load.share if load.rate is not None else 0.0,
+        banned=len(entrance.bans),
+        bans=entrance.bans.imposed,
     )
 
 

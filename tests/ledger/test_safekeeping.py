@@ -40,8 +40,7 @@ class Life:
     def settle(self) -> None:
         """Its writer comes to an end with what it has, and what is stored is forgotten."""
         assert self.ledger.flush(PATIENCE)
-        self.safe.tidy()
-        self.journal.tidy(NOW)
+        self.safe.tidy(NOW)
 
 
 def rows(folder: Path, table: str) -> int:
@@ -115,7 +114,7 @@ def test_a_history_that_cannot_be_written_keeps_a_bounded_number(
     life = Life(tmp_path, writes=False)
     for number in range(10):
         life.store(Record(call(number)))
-        life.safe.tidy()
+        life.safe.tidy(NOW)
     assert [key for key, _ in Life(tmp_path, writes=False).found] == ["fact/1", "fact/2", "fact/3"]
 
 
