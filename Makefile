@@ -38,8 +38,9 @@ bench: $(DEV) ## Measure
 flood: $(DEV) ## Flood it for a minute each way while a PBX calls (ARGS="invites --seconds 10")
 	$(PY) -m tests.flood $(ARGS)
 
-soak: $(DEV) ## Live through SEEDS=100000 random worlds, from FIRST=0 on
+soak: $(DEV) ## Live through SEEDS=100000 random worlds, from FIRST=0 on, and through every pair of crashes
 	$(PY) -m tests.simulation.schedules --seeds $(or $(SEEDS),100000) --first $(or $(FIRST),0)
+	SIPFAILOVER_CRASHES=all $(PY) -m pytest tests/simulation/test_crashes.py
 
 fuzz: $(DEV) ## Damage messages for SECONDS=60 each on wire, digest and engine; what reaches new code joins tests/corpus
 	$(PY) -m tests.fuzz --seconds $(or $(SECONDS),60) --keep $(ARGS)

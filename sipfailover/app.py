@@ -18,8 +18,8 @@ from sipfailover.chance import Chance
 from sipfailover.config import Settings, describe
 from sipfailover.errors import TransportError
 from sipfailover.flow import Flow, Send, Target
-from sipfailover.ledger import TIDY_EVERY, Journal, Ledger
-from sipfailover.proxy import Drop, Engine, EngineView, Fact, Forget, Keep, Log, OperatorActed, Reach, Record
+from sipfailover.ledger import TIDY_EVERY, Journal, Ledger, Safekeeping
+from sipfailover.proxy import Drop, Engine, EngineView, Fact, Log, OperatorActed, Reach, Record
 from sipfailover.proxy.view import Fill
 from sipfailover.reloader import Read, Reloader, token_of
 from sipfailover.transport import Bounds, Expiry, Pool, Reacher, Resolver, Tls, bounds_within, peers_of
@@ -61,6 +61,7 @@ class App:
         self.expiry = Expiry(self.tls, self._say)
         self.ledger = Ledger(settings.history.file, wall, keep=settings.history.keep)
         self.journal = Journal(settings.history.calls_file_used)
+        self.safekeeping = Safekeeping(self.journal, self.ledger, wall)
         self.pool = Pool(
             loop,
             received=self._received,
@@ -136,12 +137,12 @@ class App:
         now = time.monotonic()
         records = self.journal.open(now)
         if self.journal.is_on:
-            self.engine.restore(records, now)
+            self.engine.restore(records, now, self.safekeeping.restore(records, now))
             self._settled()
             self._tidy()
 
     def _tidy(self) -> None:
-        self.journal.tidy(time.monotonic())
+        self.safekeeping.tidy(time.monotonic())
         self._tidy_timer = self.loop.call_later(TIDY_EVERY, self._tidy)
 
     async def _start_web(self) -> None:
@@ -186,8 +187,8 @@ class App:
         await self.pool.closed()
         if self.web is not None:
             await self.web.stop()
-        self.journal.close()
         await self.loop.run_in_executor(None, self.ledger.close)
+        self.safekeeping.close()
 
     async def _leave(self) -> None:
         """Give up the registrations of which the file says so. A carrier that does not answer costs LEAVE_WITHIN."""
@@ -297,20 +298,19 @@ class App:
 
     def _settled(self) -> None:
         """After a batch of input: do what the engine wants done, and plan when to wake it."""
-        for command in self.engine.take():
+        commands = self.engine.take()
+        if commands:
+            self.safekeeping.store(commands, time.monotonic())  # before anything leaves
+        for command in commands:
             if isinstance(command, Send):
                 self.pool.send(command.to, command.data)
-            elif isinstance(command, Keep):
-                self.journal.keep(command.records, command.instead_of)
-            elif isinstance(command, Forget):
-                self.journal.forget(command.key)
             elif isinstance(command, Record):
-                self._record(command.fact)
+                self.metrics.record(command.fact)
             elif isinstance(command, Drop):
                 self.pool.drop(command.to)
             elif isinstance(command, Reach):
                 self.reacher.reach(command.host, command.port)
-            else:
+            elif isinstance(command, Log):
                 self._write(command)
         due = self.engine.deadline()
         if due is not None and due < self._alarm_at:
@@ -329,8 +329,9 @@ class App:
             self._settled()  # whatever happened: without the next alarm, no clock would run until something comes in
 
     def _record(self, fact: Fact) -> None:
+        """Something has happened that the engine does not know of."""
         self.metrics.record(fact)
-        self.ledger.record(fact)
+        self.safekeeping.store([Record(fact)], time.monotonic())
 
     def _write(self, command: Log) -> None:
         getattr(self.log, command.level)(command.text, **command.fields)

@@ -9,6 +9,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from importlib import resources
 from pathlib import Path
@@ -25,7 +26,7 @@ from sipfailover.proxy.facts import (
     TrunkChanged,
 )
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 APPLICATION_ID = 0x53495046
 """`SIPF` in the header of the file: it is ours."""
 
@@ -44,6 +45,21 @@ FORGET_ROWS = 500
 MINUTE_MS = 60_000
 DAMAGED = frozenset((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB))
 Wall = Callable[[float], datetime]
+
+
+AGAIN_WITHIN_MS = 5
+"""Two moments of one fact that differ by less are the same: each was reckoned from another clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """A fact of an earlier process, which may have stored it: it is stored only if it is not there."""
+
+    fact: Fact
+
+    @property
+    def at(self) -> float:
+        return self.fact.at
 
 
 class StoreError(SipfailoverError):
@@ -116,11 +132,14 @@ class Store:
         except OSError:
             return True
 
-    def write(self, facts: Sequence[Fact]) -> None:
+    def write(self, facts: Sequence[Fact | Again]) -> None:
         """All of these facts in one transaction, or none of them and `StoreError`."""
         with self._transaction() as db:
             run = self.run or self._begin_run(facts[0].at)
-            for fact in facts:
+            for one in facts:
+                fact = one.fact if isinstance(one, Again) else one
+                if isinstance(one, Again) and self._has(fact):
+                    continue
                 statement, values = self._row(fact, run)
                 db.execute(statement, values)
         self.run = run
@@ -141,7 +160,8 @@ class Store:
                     db.execute("ROLLBACK")
 
     def _begin_run(self, at: float) -> int:
-        number = self._db.execute("INSERT INTO runs (started_ms) VALUES (?)", (self._ms(at),)).lastrowid
+        ms = self._ms(at)
+        number = self._db.execute("INSERT INTO runs (started_ms, alive_ms) VALUES (?, ?)", (ms, ms)).lastrowid
         assert number is not None
         return number
 
@@ -163,11 +183,44 @@ class Store:
             db.execute("DELETE FROM probes_minute WHERE minute_ms < ?", (before_ms,))
         return len(old) == rows
 
+    def _has(self, fact: Fact) -> bool:
+        """Whether an earlier process has stored it."""
+        match fact:
+            case CallEnded():
+                found = ("calls WHERE call_id = ? AND started_ms", fact.call_id, fact.started_at)
+            case AttemptEnded():
+                found = (
+                    f"attempts WHERE number = {fact.number:d} AND call_id = ? AND sent_ms",
+                    fact.call_id,
+                    fact.sent_at,
+                )
+            case TrunkChanged():
+                found = ("trunk_changes WHERE trunk = ? AND at_ms", fact.trunk, fact.at)
+            case RegistrationChanged():
+                found = ("registration_changes WHERE trunk = ? AND at_ms", fact.trunk, fact.at)
+            case OperatorActed():
+                found = ("operator_actions WHERE trunk = ? AND at_ms", fact.trunk, fact.at)
+            case ConfigChanged():
+                found = ("configs WHERE fingerprint = ? AND at_ms", fact.fingerprint, fact.at)
+            case _:
+                return False
+        where, name, at = found
+        ms = self._ms(at)
+        query = f"SELECT 1 FROM {where} BETWEEN ? AND ?"
+        return self._db.execute(query, (_text(name), ms - AGAIN_WITHIN_MS, ms + AGAIN_WITHIN_MS)).fetchone() is not None
+
+    def alive(self, at: float) -> None:
+        """Note that the process is there at this moment, if the run has anything. Raises StoreError."""
+        if self.run:
+            with self._transaction() as db:
+                db.execute("UPDATE runs SET alive_ms = ? WHERE run = ?", (self._ms(at), self.run))
+
     def close(self, at: float | None = None) -> None:
         """End the run at `at` (monotonic seconds, None: it does not end in an orderly way) and close the file."""
         with contextlib.suppress(sqlite3.Error):
             if at is not None and self.run:
-                self._db.execute("UPDATE runs SET ended_ms = ? WHERE run = ?", (self._ms(at), self.run))
+                ms = self._ms(at)
+                self._db.execute("UPDATE runs SET ended_ms = ?, alive_ms = ? WHERE run = ?", (ms, ms, self.run))
         with contextlib.suppress(sqlite3.Error):
             self._db.close()
 

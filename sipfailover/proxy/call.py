@@ -65,6 +65,10 @@ class Clock(IntEnum):
     """A registration of a PBX with us runs out."""
     LEFT = 112
     """It is time to look whether a line that left the file has calls still."""
+    FINAL = 115
+    """A failure that ended a call may have been acknowledged."""
+    REMEMBER = 114
+    """What was learnt of a line wants to be stored again."""
     HEDGE = 120
     """A trunk has been silent for longer than it usually is: a second attempt may begin beside this one."""
     IN_DOUBT = 121

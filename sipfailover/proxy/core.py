@@ -6,17 +6,20 @@ can be printed and nothing is kept alive by a circle.
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from urllib.parse import quote
 
 from sipfailover.chance import Chance
 from sipfailover.config import Settings
 from sipfailover.flow import Target
-from sipfailover.proxy import keepsake
+from sipfailover.proxy import keepsake, underway
 from sipfailover.proxy.call import Attempt, Call, Clock, Progress
 from sipfailover.proxy.commands import Command, Forget, Keep, Log, Record
 from sipfailover.proxy.facts import CallEnded, Fact
 from sipfailover.proxy.leg import Leg
 from sipfailover.proxy.line import Line, pbx_lines, trunk_lines
+from sipfailover.proxy.recollection import LINE, REMEMBER_EVERY, line_record
 from sipfailover.proxy.tolls import Tolls
 from sipfailover.routing import Admission, Peer
 from sipfailover.transaction import Layer, Timer, TimerQueue, Transaction
@@ -38,6 +41,20 @@ EPOCH_HOLDS = 1.0
 """Seconds for which the difference between our clock and the time of day is believed to stay the same."""
 CALLS_LOOKED_AT_EVERY = 60.0
 """Seconds, at most, between two looks at whom the roll call asks, while there are answered calls."""
+
+FINAL_LOOKED_AT_EVERY = 2.0
+"""Seconds between two looks whether a failure that ended a call is acknowledged: for so long, and for timer H at most,
+the next process would say it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A call whose caller was told that it came to nothing, and the transaction in which."""
+
+    call: int
+    key: tuple[bytes, bytes, bytes]
+    tries: tuple[str, ...]
+    """Keys of the records of its attempts."""
 
 
 class Core:
@@ -123,34 +140,79 @@ class Core:
             call.keys.append(key)
         self.legs[key] = leg
 
-    def keep(self, call: Call, now: float, more: tuple[tuple[str, bytes], ...] = ()) -> None:
-        """Have an answered call outlive this process, as it stands now. `more`: what is stored with it. On the path."""
-        if self.keeping:
-            gone = (f"{keepsake.TRY}{call.number}", *call.tries)
-            self.out.append(Keep((self.call_kept(call, now), *more), gone))
+    def keep(self, call: Call, now: float, answered: Leg | None = None, data: bytes = b"") -> None:
+        """Have an answered call outlive this process, as it stands now. `answered`: the leg whose INVITE is answered
+        with `data` in this moment, which is kept too, until its ACK comes. On the path."""
+        if not self.keeping:
+            return
+        tx = self.layer.servers.get(answered.answer_key) if answered is not None else None
+        if answered is None or tx is None:
+            self.out.append(Keep((self.call_kept(call, now),)))
+            return
+        record = underway.answer_record(answered, tx, data, self.epoch(now))
+        kept = (self.call_kept(call, now), (underway.answer_key(answered), record))
+        gone = (f"{underway.TRY}{call.number}", *call.tries, f"{underway.ASK}{call.number}")
+        self.out.append(Keep(kept, gone))
 
     def keep_try(self, call: Call, attempt: Attempt, now: float) -> None:
         """Have the next process end an attempt in good order, which nobody could go on with. On the path."""
         tx = self.layer.servers.get(call.invite_key) if self.keeping else None
         if tx is not None:
-            key = f"{keepsake.TRY}{call.number}"
+            key = f"{underway.TRY}{call.number}"
             if attempt.hedges:  # the first is under way too
                 key = f"{key}.{attempt.number}"
                 if key not in call.tries:
                     call.tries = (*call.tries, key)
-            self.out.append(Keep(((key, keepsake.try_record(call, attempt, tx, self.epoch, now)),)))
+            self.out.append(Keep(((key, underway.try_record(call, attempt, tx, self.epoch, now)),)))
+
+    def keep_ask(self, leg: Leg, tx: Transaction, branch: bytes, data: bytes) -> None:
+        """Have the next process go on with an INVITE inside a call, from this leg, that is sent on as `data`."""
+        if self.keeping:
+            record = underway.ask_record(leg, tx, branch, data)
+            self.out.append(Keep(((f"{underway.ASK}{leg.call}", record),)))
+
+    def keep_final(self, number: int, tx: Transaction | None, now: float, tries: tuple[str, ...] = ()) -> None:
+        """Have the next process say again what this one has said to the caller of a call that came to nothing.
+        `tries`: keys of its attempts, beside the usual one."""
+        if not self.keeping:
+            return
+        tries = (f"{underway.TRY}{number}", *tries)
+        if tx is None:
+            self.out.extend(map(Forget, tries))
+            return
+        self.out.append(Keep(((f"{underway.FINAL}{number}", underway.final_record(number, tx, self.epoch(now))),)))
+        self.look_at_final(Told(number, tx.key, tries), now)
+
+    def look_at_final(self, told: "Told", now: float) -> None:
+        """Look again in a while, until it is acknowledged."""
+        if self.layer.waits_for_ack(told.key):
+            self.timers.start(FINAL_LOOKED_AT_EVERY, now, Clock.FINAL, told)
+        else:
+            self.out.extend(map(Forget, (f"{underway.FINAL}{told.call}", *told.tries)))
+
+    def keep_bye(self, leg: Leg, line: str) -> None:
+        """Have the next process hang up, if this one is not heard."""
+        if self.keeping:
+            leg.kept = underway.bye_key(leg)
+            self.out.append(Keep(((leg.kept, underway.bye_record(leg, line)),)))
+
+    def remember(self, line: Line, now: float) -> None:
+        """Have what is known of a line outlive this process, as it stands now, and look again in a while."""
+        if not self.keeping or line.left:
+            return
+        record = line_record(line, self.epoch, now)
+        if record != line.remembered:
+            line.remembered = record
+            self.out.append(Keep(((LINE + quote(line.name, safe=""), record),)))
+        if line.remember_timer is not None:
+            line.remember_timer.stop()
+        line.remember_timer = self.timers.start(REMEMBER_EVERY, now, Clock.REMEMBER, line)
 
     def call_kept(self, call: Call, now: float) -> tuple[str, bytes]:
         """The key and the record of an answered call. On the path."""
         assert call.b is not None
         call.traits = (*keepsake.traits(call.a), *keepsake.traits(call.b))
         return (f"{keepsake.CALL}{call.number}", keepsake.call_record(call, self.epoch, now))
-
-    def answer_kept(self, call: Call, tx: Transaction, data: bytes) -> tuple[tuple[str, bytes], ...]:
-        """The record of the 2xx that answers its INVITE, for `keep`."""
-        if not self.keeping:
-            return ()
-        return ((f"{keepsake.ANSWER}{call.number}", keepsake.answer_record(call.number, tx, data)),)
 
     def keep_tolls(self, now: float) -> None:
         """Store what is counted against toll fraud."""
@@ -199,8 +261,8 @@ class Core:
                 self.remove(leg)
         if call.traits:
             self._unkeep(call)
-        elif self.keeping:
-            self.out.extend(map(Forget, (f"{keepsake.TRY}{call.number}", *call.tries)))
+        else:
+            self.keep_final(call.number, self.layer.servers.get(call.invite_key), now, call.tries)
         self.record(
             CallEnded(
                 at=now if at is None else at,
@@ -229,10 +291,10 @@ class Core:
             leg = self.legs.get(key)
             if leg is not None:
                 line = call.source if leg.caller else call.line
-                leg.kept = keepsake.BYE + leg.local_tag.decode("latin-1")
-                byes.append((leg.kept, keepsake.bye_record(leg, line.name if line is not None else "")))
-        gone = (f"{keepsake.CALL}{call.number}", f"{keepsake.ANSWER}{call.number}")
-        self.out.append(Keep(tuple(byes), gone))
+                leg.kept = underway.bye_key(leg)
+                byes.append((leg.kept, underway.bye_record(leg, line.name if line is not None else "")))
+        gone = [f"{kind}{call.number}" for kind in (keepsake.CALL, underway.ASK, underway.ANSWER)]
+        self.out.append(Keep(tuple(byes), (*gone, f"{gone[-1]}/called")))
 
     def look_at_calls(self, seconds: float, now: float) -> None:
         """Have the roll call look after the calls in so many seconds, or sooner if that is planned already."""

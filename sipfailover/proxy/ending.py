@@ -1,10 +1,13 @@
-"""A call ends without an answer: what the caller is told, and the record of it."""
+"""A call ends without an answer, or goes no further: what the caller is told, and the record of it."""
 
 from sipfailover.proxy.answers import REDIRECTED, answer_for
 from sipfailover.proxy.call import OUTBOUND, Call
 from sipfailover.proxy.core import PBX_FAILED, TRUNK_FAILED, Core
+from sipfailover.proxy.leg import Leg
 from sipfailover.proxy.tolls import PHRASE, REFUSED, STATUS
 from sipfailover.routing import Final, Refusal
+from sipfailover.transaction import Transaction
+from sipfailover.wire import Message
 
 RANG_IN_VAIN = Final(None, 408, b"", ())
 """A telephone rang until the ring timeout: whatever another trunk said before, this tells the caller more."""
@@ -38,6 +41,19 @@ def refuse(core: Core, call: Call, refusal: Refusal, now: float) -> None:
     if tx is not None:
         core.respond(tx, STATUS, PHRASE, headers, now=now, tag=call.a.local_tag)
     core.end(call, STATUS, "", now, REFUSED)
+
+
+def may_refer(core: Core, tx: Transaction, request: Message, call: Call, leg: Leg, now: float) -> bool:
+    """False if a transfer goes where calls may not go: see `tolls`. It is answered then. `leg`: who asks for it."""
+    line, to = call.source, call.line
+    if not leg.caller and to is not None:
+        line, to = to, line
+    refusal = core.tolls.refers(call, request, line, to, now) if to is not None else None
+    if refusal is not None:
+        headers, told = core.tolls.refuse(call, refusal, core.shown, now, "a transfer in ")
+        core.out.extend(told)
+        core.respond(tx, STATUS, PHRASE, headers, now=now)
+    return refusal is None
 
 
 def after(call: Call) -> str:

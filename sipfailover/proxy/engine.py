@@ -84,15 +84,18 @@ class Engine:
             Clock.KEEP_ALIVE: lambda line, _clock, now: self.keepalive.wake(line, now),
             Clock.ROLL_CALL: lambda _core, _clock, now: self.rollcall.wake(now),
             Clock.UNREGISTER: lambda line, _clock, now: self.registrar.wake(line, now),
+            Clock.FINAL: lambda told, _clock, now: core.look_at_final(told, now),
+            Clock.REMEMBER: lambda line, _clock, now: core.remember(line, now),
             Clock.LEFT: lambda line, _clock, now: self.reloading.wake(line, now),
         }
         self.watch.start(now)
 
-    def restore(self, records: Iterable[tuple[str, bytes]], now: float) -> None:
+    def restore(self, records: Iterable[tuple[str, bytes]], now: float, last_call: int = 0) -> None:
         """Begin with what an earlier engine has kept (`Keep`): its answered calls go on. From now on ours are kept, so
-        that the next one has them. Once, before anything is received."""
+        that the next one has them. Once, before anything is received. `last_call`: a number that a call has had."""
         self.core.keeping = True
-        Restoring(self.core, self.inside, self.registrar, self.rollcall).restore(records, now)
+        self.core.call_count = last_call
+        Restoring(self.core, self.watch, self.inside, self.registrar, self.rollcall).restore(records, now)
 
     # -- inputs -------------------------------------------------------------------------------------------------------
 
@@ -204,6 +207,8 @@ class Engine:
 
     def leave(self, now: float) -> None:
         """The end is near: give up the registrations of which the file says so. `leaving` says until when to wait."""
+        for line in self.core.lines.values():
+            self.core.remember(line, now)
         self.registering.leave(now)
 
     # -- outputs ------------------------------------------------------------------------------------------------------

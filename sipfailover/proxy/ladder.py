@@ -306,7 +306,6 @@ class Ladder:
         if tx is not None:
             data = answer_for(tx, a, message)
             core.look_at_calls(CALLS_LOOKED_AT_EVERY, now)
-            core.keep(call, now, core.answer_kept(call, tx, data))
             self.inside.answer(a, tx, message.status, data, now)
         if call.rerouted:
             core.log("info", f"call {call.number} was rerouted to {call.trunk}", after=ending.after(call))

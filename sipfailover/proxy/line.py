@@ -60,9 +60,14 @@ class Account:
     alarms: set[str] = field(default_factory=set)
     """What is not let in, as in `core.not_let_in`: it was told, and is not told again until it is."""
 
+    @property
+    def refused_for(self) -> float:
+        """Seconds for which calls answer no challenge after that."""
+        return REFUSED_FOR_REGISTERED if self.registers else REFUSED_FOR
+
     def refused(self, now: float) -> None:
         """The carrier says that user name or password is wrong."""
-        self.silent_until = now + (REFUSED_FOR_REGISTERED if self.registers else REFUSED_FOR)
+        self.silent_until = now + self.refused_for
 
     def accepted(self) -> None:
         """A REGISTER got through."""
@@ -139,6 +144,10 @@ class Line:
     """When anything came from there last, seconds."""
     silent_at: float = float("-inf")
     """When something was unanswered last that should have been answered, seconds."""
+    remembered: bytes = b""
+    """Its record as it was stored last."""
+    remember_timer: Timer | None = None
+    """When to look whether that is still true."""
     unsent: str = ""
     """Why the last thing could not even be sent there; empty since something was heard."""
     left: str = ""

@@ -65,6 +65,8 @@ class Stray:
             to=str(reached),
             call_id=message.call_id.decode("latin-1"),
         )
+        line = core.line_at(reached)
+        core.keep_bye(leg, line.name if line is not None else "")
         self.inside.hang_up(leg, now)
 
     def _is_ours(self, message: Message, flow: Flow) -> bool:

@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sipfailover.flow import Target
+from sipfailover.proxy import recollection
 from sipfailover.proxy.blame import SILENCE, Blame
 from sipfailover.proxy.call import Clock
+from sipfailover.proxy.commands import Keep
 from sipfailover.proxy.core import Core, phrase
 from sipfailover.proxy.facts import OperatorActed, ProbeEnded, TrunkChanged
 from sipfailover.proxy.leg import contact_line
@@ -80,6 +82,8 @@ class Watch:
         self.last_failover: FailoverView | None = None
         self.blame = Blame(core)
         self._last_active = ""
+        self.unproven: set[str] = set()
+        """Names of lines that are known from before a restart only: asked at once, when their address is known."""
         self._used: dict[str, Target] = {}
         """The address in use that was last noticed, by the name of the line."""
 
@@ -93,17 +97,26 @@ class Watch:
         """Watch a line, or watch it by other rules than before."""
         self._tell_time(line, now)
         self._arm(line, now)
+        self.core.remember(line, now)
 
     def leave(self, line: Line) -> None:
         """A line has left the file: it is not watched any more."""
         self._used.pop(line.name, None)
-        if line.timer is not None:
-            line.timer.stop()
-            line.timer = None
+        for timer in (line.timer, line.remember_timer):
+            if timer is not None:
+                timer.stop()
+        line.timer = line.remember_timer = None
 
     def resolved(self, line: Line, now: float) -> None:
         """A line has other addresses."""
         self._look(line, now)
+        if line.name in self.unproven and line.trunk.target is not None:
+            self.unproven.discard(line.name)
+            if line.trunk.health.rules.quick and not line.trunk.probe.mute:
+                self._ask_quickly(line, now)
+            else:
+                line.trunk.probe.again(now)
+                self._arm(line, now)
         self.blame.resolved(now)
         self.choose_active(now, "its name resolves" if line.trunk.targets else line.trunk.resolve_why)
 
@@ -155,6 +168,7 @@ class Watch:
             level = "info" if change.after is State.UP else "warning"
             self.core.log(level, f"calls that come in over {line.name}: {after}", was=before, why=change.why)
             self._arm(line, now)
+            self.core.remember(line, now)
 
     def _is_settled_elsewhere(self, line: Line, evidence: Evidence, now: float) -> bool:
         """True if a silence is evidence of nothing more: a quick check is asking already, or it is our own line."""
@@ -235,6 +249,7 @@ class Watch:
         text = f"{line.role} {line.name} is {order.label}, as ordered"
         self.core.log("warning", text, was=before.order.label, **({"order": told} if told else {}))
         self._arm(line, now)
+        self.core.remember(line, now)
         if line.role == "trunk":
             self.choose_active(now, f"{line.name} is {order.label}, as ordered{f' ({told})' if told else ''}")
 
@@ -245,6 +260,18 @@ class Watch:
         self.observe(line, Evidence(Sign.RELEASED, "an operator gave it back"), now)
         line.trunk.probe.hurry(now, line.trunk.health)
         self._arm(line, now)
+        self.core.remember(line, now)
+
+    def recalled(self, line: Line, now: float) -> None:
+        """It is as an earlier process has left it: ask at once whether that is still true."""
+        self.unproven.add(line.name)
+        self._tell_time(line, now)
+        self._arm(line, now)
+
+    def recall_failover(self, record: bytes, now: float) -> None:
+        """New calls were last sent elsewhere by an earlier process. Raises what `to_failover` does."""
+        self.last_failover = recollection.to_failover(record, self.core.epoch, now)
+        self._last_active = self.last_failover.went_to
 
     def _look(self, line: Line, now: float) -> None:
         """Notice that a line uses another address than before, which is asked at once, and plan what comes next."""
@@ -391,6 +418,7 @@ class Watch:
         self.core.record(TrunkChanged(now, line.name, before, after, change.why, change.rule, evidence))
         level = "info" if change.after is State.UP else "warning"
         self.core.log(level, f"{line.role} {line.name} is {after}", was=before, why=change.why)
+        self.core.remember(line, now)
         if line.role == "trunk":
             self.choose_active(now, f"{line.name} is {after}: {change.why}")
             if self.core.settings.failover.hedge and change.after in (State.SUSPECT, State.DOWN):
@@ -412,3 +440,6 @@ class Watch:
             number = self.last_failover.number + 1 if self.last_failover else 1
             self.last_failover = FailoverView(number, now, before, active, why)
             self.core.log("warning", f"new calls go over {active}", before=before, why=why)
+            if self.core.keeping:
+                record = recollection.failover_record(self.last_failover, self.core.epoch, now)
+                self.core.out.append(Keep(((recollection.FAILOVER, record),)))

@@ -122,12 +122,25 @@ class Layer:
         tx.end = self.timers.start(left, now, Input.TIMER_L, tx)
         return tx
 
-    def refused(self, key: Key, to: Target, data: bytes, now: float) -> None:
+    def refused(self, key: Key, to: Target, data: bytes, now: float) -> Transaction:
         """Answer an INVITE that an earlier process was given with this failure, until its ACK comes."""
         tx = Transaction(self, invite_server.TABLE, invite_server.PROCEEDING, key, to, T1)
         self.servers[key] = tx
         tx.data = data
         step(tx, Input.SEND_FAILURE, None, now)
+        return tx
+
+    def pending(self, key: Key, to: Target, request: Message, lines: bytes) -> Transaction:
+        """An INVITE that an earlier process was given and has not answered. `lines`: those that answers begin with."""
+        tx = Transaction(self, invite_server.TABLE, invite_server.PROCEEDING, key, to, T1)
+        tx.request, tx.lines = request, lines
+        self.servers[key] = tx
+        return tx
+
+    def waits_for_ack(self, key: Key) -> bool:
+        """Whether this INVITE was answered with a failure that is not acknowledged."""
+        tx = self.servers.get(key)
+        return tx is not None and tx.state is invite_server.COMPLETED and tx.table is invite_server.TABLE
 
     def arrived(self, tx: Transaction) -> None:
         """The 2xx to this INVITE has its ACK. What is left only absorbs what comes again (RFC 6026 §7.1), for 64*T1 of

@@ -24,6 +24,8 @@ from .lease import ANSWER_WITHIN as ANSWER_WITHIN
 from .lease import RegistrationRules as RegistrationRules
 from .masking import mask as mask
 from .masking import whole as whole
+from .memory import recall as recall
+from .memory import remembered as remembered
 from .numbers import NumberPlan as NumberPlan
 from .numbers import bare_emergency as bare_emergency
 from .numbers import digits_of as digits_of

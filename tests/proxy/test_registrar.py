@@ -1051,9 +1051,9 @@ def test_who_says_goodbye_is_forgotten_by_the_next_process_too() -> None:
     book = office()
     kept = keeping(book)
     registered(book)
-    assert list(kept) == ["pbx/pbx"]
+    assert [key for key in kept if key.startswith("pbx/")] == ["pbx/pbx"]
     assert book >> received(HOME, again(expires=0, cseq=3, nc=2)) << send(HOME, 200)
-    assert kept == {}
+    assert [key for key in kept if key.startswith("pbx/")] == []
 
 
 def test_a_stranger_who_repeats_the_register_of_a_pbx_makes_us_send_it_nothing() -> None:
