@@ -13,6 +13,8 @@ from sipfailover.wire.explanations import parse_retry_after
 from sipfailover.wire.fields import (
     BACKSLASH,
     COMMA,
+    CR,
+    SEMICOLON,
     SHOWN,
     NameAddr,
     Via,
@@ -67,22 +69,8 @@ class Message:
             raise WireError("NUL, VT or FF outside of quotes")
         if end > MAX_LINE_BYTES and max(map(len, lines)) > MAX_LINE_BYTES:
             raise WireError(f"a line over {MAX_LINE_BYTES} bytes", 513)
-        if b"\r\n " in head or b"\r\n\t" in head:
-            lines = _joined(lines)
         self._read_start(lines[0])
-        fields: list[tuple[bytes, bytes]] = []
-        first: dict[bytes, bytes] = {}
-        line = b""
-        try:
-            for line in lines[1:]:
-                name = KNOWN.get(line[: line.index(b":")]) or _odd_name(line)
-                if name not in first:
-                    first[name] = line
-                elif name in SINGLE:
-                    raise WireError(f"more than one {name.decode()}")
-                fields.append((name, line))
-        except ValueError:  # from index: there is no colon
-            raise WireError(f"not a header: {line[:SHOWN]!r}") from None
+        fields, first = _found(lines) or _found(_joined(lines)) or ([], {})
         self.fields = fields
         """(name in lower case, line as it came: name, colon, value, and its folds) in their order."""
         self.first = first
@@ -188,9 +176,10 @@ class Message:
     @property
     def max_forwards(self) -> int | None:
         """None if there is none. Raises WireError for what is no number from 0 to 255 (§20.22)."""
-        value = self.get(b"max-forwards")
-        if value is None:
+        line = self.first.get(b"max-forwards")
+        if line is None:
             return None
+        value = value_of(line)
         if not value.isdigit() or len(value) > 8 or int(value) > 255:
             raise WireError(f"Max-Forwards is not a number: {value[:SHOWN]!r}")
         return int(value)
@@ -210,7 +199,7 @@ class Message:
 def value_of(line: bytes) -> bytes:
     """The value of a header line: after the colon, stripped, its folds made blanks (§7.3.1)."""
     value = line[line.find(b":") + 1 :].strip()
-    if b"\r\n" in value:
+    if CR in value:
         return b" ".join([part.strip() for part in value.split(b"\r\n")])
     return value
 
@@ -227,14 +216,35 @@ def tag_of(line: bytes) -> bytes:
         quotes = line.count(b'"', 0, opening)
         if closing >= 0 and line.find(b'"', opening) < 0 and (not quotes or (quotes == 2 and BACKSLASH not in line)):
             params = line[closing + 1 :]
-            if b";" not in params:
+            if SEMICOLON not in params:
                 return b""
-            if params[:5] == b";tag=" and b"\r" not in params:
+            if params[:5] == b";tag=" and CR not in params:
                 end = params.find(b";", 5)
                 return (params[5:] if end < 0 else params[5:end]).strip()
-    elif b";" not in line:
+    elif SEMICOLON not in line:
         return b""
     return param(NameAddr.parse(value_of(line)).params, b"tag") or b""
+
+
+def _found(lines: list[bytes]) -> tuple[list[tuple[bytes, bytes]], dict[bytes, bytes]] | None:
+    """Header lines by their names: (`Message.fields`, `Message.first`). None if one is the continuation of another,
+    which shows where its name is looked up: looking for folds in every message took a fifth of its time."""
+    fields: list[tuple[bytes, bytes]] = []
+    first: dict[bytes, bytes] = {}
+    known = KNOWN.get
+    for line in lines[1:]:
+        colon = line.find(b":")
+        name = known(line[:colon]) if colon > 0 else None
+        if name is None:
+            if line[:1] in _FOLDS:
+                return None
+            name = _odd_name(line)
+        if name not in first:
+            first[name] = line
+        elif name in SINGLE:
+            raise WireError(f"more than one {name.decode()}")
+        fields.append((name, line))
+    return fields, first
 
 
 def _joined(lines: list[bytes]) -> list[bytes]:

@@ -1,6 +1,7 @@
 """The service under test as a process, with the file that its users write, and what its page says about it."""
 
 import json
+import os
 import sys
 import threading
 import time
@@ -66,7 +67,7 @@ class Service(Child):
         self.host = stage.host(SERVICE)
         self._page = f"http://{self.host}:{WEB_PORT}"
         command = [sys.executable, "-m", "sipfailover", "run", "-c", file]
-        super().__init__(stage, "sipfailover", command, cpu=cpu, env={"PYTHONPATH": str(ROOT)})
+        super().__init__(stage, "sipfailover", command, cpu=cpu, env={"PYTHONPATH": os.pathsep.join((str(ROOT), *sys.path[1:]))})
         until(self.ready, READY_WITHIN, f"{self._page}/readyz answers 200", self)
 
     def ready(self) -> bool:
