@@ -14,6 +14,7 @@ from sipfailover.wire.fields import (
     BACKSLASH,
     COMMA,
     CR,
+    METHODS,
     SEMICOLON,
     SHOWN,
     NameAddr,
@@ -104,7 +105,7 @@ class Message:
             self.method, self.uri, self.status, self.reason = b"", b"", status, reason
             return
         parts = start.split(b" ")
-        if len(parts) != 3 or not is_token(parts[0]):
+        if len(parts) != 3 or (parts[0] not in METHODS and not is_token(parts[0])):
             raise WireError(f"not a request line: {start[:SHOWN]!r}")
         self.method, self.uri, version = parts
         self.status, self.reason = 0, b""

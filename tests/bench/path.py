@@ -76,18 +76,22 @@ class World:
         said = Message(answer)
         self.target, self.dialog = said.first[b"contact"][10:-1], (who + said.first[b"to"].decode() + "\r\n" + beside)
         self.via, self.tag = via, said.to_tag
-        ack = b"ACK %b SIP/2.0\r\n" % self.target + (
-            f"{via}5\r\n{self.dialog}CSeq: 1 ACK\r\nContact: <sip:0525550100@{PBX}:5070;transport=UDP>\r\n"
-            "Max-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
-        ).encode()
+        ack = (
+            b"ACK %b SIP/2.0\r\n" % self.target
+            + (
+                f"{via}5\r\n{self.dialog}CSeq: 1 ACK\r\nContact: <sip:0525550100@{PBX}:5070;transport=UDP>\r\n"
+                "Max-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+            ).encode()
+        )
         self.give("ACK", self.pbx, ack)
         return self.target, self.dialog.encode()
 
     def end(self) -> None:
         """The caller hangs up, and the other side agrees."""
-        bye = b"BYE %b SIP/2.0\r\n" % self.target + (
-            f"{self.via}7\r\n{self.dialog}CSeq: 2 BYE\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
-        ).encode()
+        bye = (
+            b"BYE %b SIP/2.0\r\n" % self.target
+            + (f"{self.via}7\r\n{self.dialog}CSeq: 2 BYE\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n").encode()
+        )
         sent = self.give("BYE", self.pbx, bye)
         self.give("200 BYE", self.main, self.answer(Message(sent[-1]), b"200 OK", self.calls))
 

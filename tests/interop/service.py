@@ -67,7 +67,9 @@ class Service(Child):
         self.host = stage.host(SERVICE)
         self._page = f"http://{self.host}:{WEB_PORT}"
         command = [sys.executable, "-m", "sipfailover", "run", "-c", file]
-        super().__init__(stage, "sipfailover", command, cpu=cpu, env={"PYTHONPATH": os.pathsep.join((str(ROOT), *sys.path[1:]))})
+        super().__init__(
+            stage, "sipfailover", command, cpu=cpu, env={"PYTHONPATH": os.pathsep.join((str(ROOT), *sys.path[1:]))}
+        )
         until(self.ready, READY_WITHIN, f"{self._page}/readyz answers 200", self)
 
     def ready(self) -> bool:
