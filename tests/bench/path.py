@@ -23,7 +23,10 @@ listen: [udp {OURS}:5060]
 trunks:
   - {{name: main, host: {MAIN}, port: 5060, register: no}}
 """
-SDP = b"v=0\r\no=x 53655765 2353687637 IN IP4 127.1.2.2\r\ns=-\r\nc=IN IP4 127.1.2.2\r\nt=0 0\r\nm=audio 6000 RTP/AVP 8\r\n"
+SDP = (
+    b"v=0\r\no=office 53655765 2353687637 IN IP4 127.1.2.2\r\ns=-\r\nc=IN IP4 127.1.2.2\r\nt=0 0\r\n"
+    b"m=audio 6000 RTP/AVP 8\r\na=rtpmap:8 PCMA/8000\r\n"
+)
 CALLS = 5000
 APART = 1 / 800
 """Seconds between two calls on the engine's clock: its timers ring as they do under load."""
