@@ -7,6 +7,7 @@ the least bad trunk is tried all the same. Outcomes are `routing.verdict`'s busi
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 
 from sipfailover.trunk import Order, State, Trunk, duration
 
@@ -75,6 +76,12 @@ def _rank(name: str, first: Sequence[str]) -> int:
     return first.index(name) if name in first else len(first)
 
 
+@lru_cache
+def _up(name: str) -> Candidate:
+    """What nearly every candidate is: made once."""
+    return Candidate(name, Place.FIRST, "Up")
+
+
 def place(trunk: Trunk, now: float, emergency: bool = False, inbound: bool = False) -> Candidate:
     """Where one trunk stands for a call that starts now."""
     name, health = trunk.name, trunk.health
@@ -88,7 +95,7 @@ def place(trunk: Trunk, now: float, emergency: bool = False, inbound: bool = Fal
         return Candidate(name, Place.OUT, f"all {trunk.channels} channels are in use")
     state = health.state
     if state is State.UP:
-        return Candidate(name, Place.FIRST, "Up")
+        return _up(name)
     if state is State.SUSPECT:
         return Candidate(name, Place.FIRST, f"Suspect, still used: {health.why}")
     if state is State.TRIAL:

@@ -30,9 +30,8 @@ from sipfailover.wire.names import COMPACT, KNOWN, SINGLE
 from sipfailover.wire.uri import UNSAFE
 
 VERSION = b"SIP/2.0"
-REQUIRED = (b"via", b"from", b"to", b"call-id", b"cseq")
-"""§8.1.1, without Max-Forwards, which RFC 2543 did not have."""
 
+_LINE_ENDS = (b"\r", b"\n")
 _FOLDS = (b" ", b"\t")
 _CONTROL = bytes(range(33)) + b"\x7f"
 NUL, VT, FF = b"\0\x0b\x0c"
@@ -52,7 +51,7 @@ class Message:
     )  # fmt: skip
 
     def __init__(self, raw: bytes) -> None:
-        if raw[:1] == b"\r" or raw[:1] == b"\n":
+        if raw[:1] in _LINE_ENDS:
             raw = raw.lstrip(b"\r\n")  # §7.5: empty lines before a message mean nothing
         end = raw.find(b"\r\n\r\n")
         if end < 0:
@@ -76,18 +75,21 @@ class Message:
         """(name in lower case, line as it came: name, colon, value, and its folds) in their order."""
         self.first = first
         """Name in lower case → the first line with it."""
-        for required in REQUIRED:
-            if required not in first:
-                raise WireError(f"no {required.decode()}")
-        self.call_id: bytes = value_of(first[b"call-id"])
+        try:  # §8.1.1, without Max-Forwards, which RFC 2543 did not have
+            _, from_, to, call_id, cseq = (
+                first[b"via"], first[b"from"], first[b"to"], first[b"call-id"], first[b"cseq"],
+            )  # fmt: skip
+        except KeyError as missing:
+            raise WireError(f"no {missing.args[0].decode()}") from None
+        self.call_id: bytes = value_of(call_id)
         if not self.call_id or len(self.call_id.translate(None, _CONTROL)) != len(self.call_id):
             raise WireError(f"not a Call-ID: {self.call_id[:SHOWN]!r}")
-        self.cseq, self.cseq_method = parse_cseq(value_of(first[b"cseq"]))
+        self.cseq, self.cseq_method = parse_cseq(value_of(cseq))
         if self.method and self.cseq_method != self.method:
             raise WireError(f"{self.method[:SHOWN]!r} with a CSeq of {self.cseq_method[:SHOWN]!r}")
-        self.from_tag = tag_of(first[b"from"])
+        self.from_tag = tag_of(from_)
         """b"" if there is none (RFC 2543)."""
-        self.to_tag = tag_of(first[b"to"])
+        self.to_tag = tag_of(to)
         """b"" if there is none: the request is outside a dialog."""
         length = first.get(b"content-length")
         self.body: bytes = raw[end + 4 :] if length is None else _body(raw, end + 4, value_of(length))
@@ -123,7 +125,7 @@ class Message:
 
     def lines(self, name: bytes) -> list[bytes]:
         """All lines with this name (lower case), as they came."""
-        return [line for known, line in self.fields if known == name]
+        return [line for known, line in self.fields if known == name] if name in self.first else []
 
     def values(self, name: bytes) -> list[bytes]:
         """The values of a list header over all its lines, in order.
