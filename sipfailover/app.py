@@ -225,7 +225,7 @@ class App:
     def _settled(self) -> None:
         """After a batch of input: do what the engine wants done, and plan when to wake it."""
         for command in self.engine.take():
-            if type(command) is Send:
+            if isinstance(command, Send):
                 self.pool.send(command.to, command.data)
             elif isinstance(command, Keep):
                 self.journal.keep(command.records, command.instead_of)

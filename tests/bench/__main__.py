@@ -137,10 +137,10 @@ def main() -> int:
         for number in range(options.rounds):
             for name, start in middles.items():
                 console.print(f"round {number + 1} of {options.rounds}: {name} …")
+                cps = SIPPY_CPS if name == "sippy" else options.cps
                 found = measure(
-                    name, start, cps=SIPPY_CPS if name == "sippy" else options.cps, seconds=options.seconds, slow_cps=options.slow_cps,
-                    slow_seconds=SLOW_SECONDS,
-                )  # fmt: skip
+                    name, start, cps=cps, seconds=options.seconds, slow_cps=options.slow_cps, slow_seconds=SLOW_SECONDS
+                )
                 console.print(
                     f"    {found.load.cpu_us_per_call:.0f} µs a call, {found.slow.cpu_us_per_call:.0f} (slow)"
                 )
