@@ -211,7 +211,7 @@ class App:
 
     def _received(self, flow: Flow, data: bytes) -> None:
         self.engine.receive(flow, data, time.monotonic())
-        self._settled()  # at once: what leaves for one call need not wait until the others of its batch are read
+        self._perform()  # at once: what leaves for one call need not wait until the others of its batch are read
 
     def _lost(self, where: Target, reason: str) -> None:
         self.engine.lost(where, reason, time.monotonic())
@@ -222,8 +222,8 @@ class App:
         self.engine.resolved(name, targets, time.monotonic(), why, forget=forget)
         self._settled()
 
-    def _settled(self) -> None:
-        """After a batch of input: do what the engine wants done, and plan when to wake it."""
+    def _perform(self) -> None:
+        """Do what the engine wants done, in order."""
         for command in self.engine.take():
             if isinstance(command, Send):
                 self.pool.send(command.to, command.data)
@@ -237,6 +237,10 @@ class App:
                 self.pool.drop(command.to)
             else:
                 self._write(command)
+
+    def _settled(self) -> None:
+        """After a batch of input: what is still to be done, and when to wake the engine."""
+        self._perform()
         due = self.engine.deadline()
         if due is not None and due < self._alarm_at:
             if self._alarm is not None:
