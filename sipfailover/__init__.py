@@ -26,7 +26,7 @@ The map, from the wire up. Imports point down this list only; a test holds it.
                health), `experience` (what calls show of a trunk), `blame` (is it us, is it the number?),
                `registering` (with carriers), `keepalive` (empty packets for the NATs), `registrar` (PBXs that
                register with us), `bindings` (where those are); `keepsake` (what outlives the process, as records),
-               `restoring` (calls again), `rollcall` (are both ends still there?)
+               `restoring` (calls again), `rollcall` (are both ends still there?); `reloading` (other settings)
 `ledger`       the evidence, in SQLite, written by one thread that no call waits for; `journal`, the calls that must
                outlive us
 `web`          page, status, metrics and health over HTTP: pure functions of one frozen picture (`proxy.view`)
@@ -35,6 +35,7 @@ The map, from the wire up. Imports point down this list only; a test holds it.
 `preflight`    `check --probe`: asks each carrier step by step (`conversation` is sans-IO, `ask` and `account` are its
                scripts, `call` is a test call by the engine), and says what works and what to do (`judge`, `together`)
 `app`          composition: engine, sockets, clock, ledger, page            `cli`  the verbs
+`reloader`     the file read again and put into effect, or refused          `remote`  verbs that ask a running service
 
 How a call goes: `transport` → `engine.receive` → `transaction.layer` → `ladder.invited` → `routing.plan` → an INVITE to
 the first trunk, with a clock → what comes back, or does not → `routing.verdict` → relayed, or the next trunk.

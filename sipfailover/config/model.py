@@ -214,8 +214,8 @@ class Status(Section):
     """Address and port of the page, or off. It has no password of its own for reading: choose an address that only
     your own network reaches. Default 127.0.0.1:8080."""
     token: Secret | None = None
-    """Who shows this token (Authorization: Bearer TOKEN) sees whole telephone numbers. Better ${NAME} or token_file.
-    Default: nobody does."""
+    """Who shows this token (Authorization: Bearer TOKEN) sees whole telephone numbers, and may reload, drain and order
+    trunks. Better ${NAME} or token_file. Default: nobody does."""
     token_file: Text = ""
     """A file that holds the token. Relative to this file. Default: none."""
 
@@ -281,6 +281,10 @@ class Settings(Section):
     """Calls that come in while no PBX answers."""
     tls: Tls = Tls()
     """Our own certificate."""
+    drain_within: Annotated[Seconds, Field(ge=0, le=3600)] = 30.0
+    """After SIGTERM, or when it is drained: how long calls that are being set up may take, and where calls in progress
+    would not outlive the service (history.calls_file), those too. 0 to 1h. Whatever stops the service has to wait a
+    little longer. Default 30s."""
     status: Status = Status()
     """The status page and the metrics."""
     history: History = History()

@@ -55,6 +55,8 @@ class Clock(IntEnum):
     """The NAT on the way to a trunk wants to see a packet."""
     UNREGISTER = 110
     """A registration of a PBX with us runs out."""
+    LEFT = 112
+    """It is time to look whether a line that left the file has calls still."""
 
 
 @dataclass(slots=True)

@@ -344,7 +344,7 @@ class Ladder:
         tx = core.layer.servers.get(call.invite_key)
         result = ""
         if final.index is not None:
-            call.line = core.lines[call.said[final.index].trunk]
+            call.line = core.named(call.said[final.index].trunk)
             message = call.finals[final.index]
             assert message is not None
             if tx is not None:

@@ -14,7 +14,16 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from sipfailover.proxy.facts import AttemptEnded, CallEnded, Fact, ProbeEnded, RegistrationChanged, TrunkChanged
+from sipfailover.proxy.facts import (
+    AttemptEnded,
+    CallEnded,
+    ConfigChanged,
+    Fact,
+    OperatorActed,
+    ProbeEnded,
+    RegistrationChanged,
+    TrunkChanged,
+)
 from sipfailover.proxy.view import EngineView
 from sipfailover.trouble import Troubles
 
@@ -106,6 +115,17 @@ class Metrics:
             registry=registry,
             buckets=ROUND_TRIP_BUCKETS,
         )
+        self._actions = Counter(
+            PREFIX + "operator_actions_total", "What people ordered.", ("action",), registry=registry
+        )
+        self._reload_good = Gauge(
+            PREFIX + "config_last_reload_successful", "1 unless the last file was refused.", registry=registry
+        )
+        self._reload_at = Gauge(
+            PREFIX + "config_last_reload_success_timestamp_seconds",
+            "When what is in effect was loaded, Unix time.",
+            registry=registry,
+        )
         self._counters: dict[tuple[str, ...], Counter] = {}
         self._histograms: dict[tuple[str, ...], Histogram] = {}
         self._first_failure: dict[int, str] = {}
@@ -115,6 +135,8 @@ class Metrics:
             TrunkChanged: self._trunk_changed,
             RegistrationChanged: self._registration_changed,
             ProbeEnded: self._probe_ended,
+            OperatorActed: self._operator_acted,
+            ConfigChanged: self._config_changed,
         }
 
     def record(self, fact: Fact) -> None:
@@ -162,6 +184,14 @@ class Metrics:
         self._count(self._probes, "probes", fact.trunk, _label(fact.result))
         if fact.round_trip is not None:
             self._observe(self._round_trip, "round trip", fact.round_trip, fact.trunk)
+
+    def _operator_acted(self, fact: OperatorActed) -> None:
+        self._count(self._actions, "actions", _label(fact.action))
+
+    def _config_changed(self, fact: ConfigChanged) -> None:
+        self._reload_good.set(fact.good)
+        if fact.good:
+            self._reload_at.set_to_current_time()
 
     def _count(self, parent: Counter, *key: str) -> None:
         child = self._counters.get(key)
