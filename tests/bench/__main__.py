@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -40,6 +41,8 @@ from tests.interop.stage import ProgramMissing
 BASE = "kamailio"
 """What the ratios refer to."""
 SLOW_SECONDS = 10
+WIDTH = 180
+"""Characters of the table, which is Markdown."""
 BUSY = 0.5
 """Load average from which others are at work on this machine: percentiles above the median are then partly theirs."""
 SIPP_ENOUGH = 0.97
@@ -88,7 +91,9 @@ def show(results: list[Result], console: Console) -> None:
     direct = next((result for result in results if result.name == "direct"), None)
     base = next((result for result in results if result.name == BASE), None)
     others = [result for result in results if base and result is not base and result is not direct]
-    table = Table("", *(result.name for result in results), *(f"{result.name} / {BASE}" for result in others))
+    table = Table(
+        "", *(result.name for result in results), *(f"{result.name} / {BASE}" for result in others), box=box.MARKDOWN
+    )
     for column in table.columns[1:]:
         column.justify = "right"
     for what, form, value, comparable in rows(direct):
@@ -120,7 +125,7 @@ def main() -> int:
     parser.add_argument("--knee", action="store_true", help="raise the rate until something goes wrong, too")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     options = parser.parse_args()
-    console = Console()
+    console = Console(width=WIDTH)
     proxy_core, rest_core = cores()
     if rest_core is None:
         console.print("Only one core: the proxy shares it with SIPp, so latencies say little.")
