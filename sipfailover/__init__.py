@@ -16,12 +16,15 @@ The map, from the wire up. Imports point down this list only; a test holds it.
                show), `handshake` (why one failed, in words), `expiry` (certificates that run out)
 `trunk`        what is known of a carrier: `health` as a table (`counters`, `questions`), `judgement` (how many calls
                may go wrong), `probe` (OPTIONS, quick checks), `roundtrip` and `setup_time` (the clocks), `talks`
-               (calls that die), `inbound` (calls that come in), `ourselves` (is it us?), `addresses` (which edge is
+               (calls that die), `recent` (what is usual), `overtaken` (where another was faster),
+               `inbound` (calls that come in), `ourselves` (is it us?), `addresses` (which edge is
                used), `registration` as a table (`register` on the wire, `answers` judged, `lease` the numbers);
                `numbers` in their forms, `presentation` (how calls look there), `identity`, `privacy`, `diversion`
-`routing`      decisions as pure functions: `plan` (who is tried), `verdict` (what an outcome means: the table), `best`
+`routing`      decisions as pure functions: `plan` (who is tried), `verdict` (what an outcome means: the table), `hedge`
+               (when two are tried at a time), `best`
                (what the caller is told), `admission` (who may talk to us), `allowance` (how often strangers may)
-`proxy`        the engine, sans-IO: `engine` receives and hands on; `ladder` (attempts of one call), `inside`
+`proxy`        the engine, sans-IO: `engine` receives and hands on; `ladder` (attempts of one call), `hedging`
+               (a second one beside the first), `inside`
                (requests in a call), `stray` (answers that come too late), `outside` (OPTIONS to us), `watch` (probes,
                health), `experience` (what calls show of a trunk), `blame` (is it us, is it the number?),
                `registering` (with carriers), `keepalive` (empty packets for the NATs), `registrar` (PBXs that

@@ -148,6 +148,12 @@ class Failover(Section):
     """More outcomes that go to the caller as they are, because the number or the person called has answered. They are
     added to the built-in table (busy, declined and not found are in it); an exact code goes before a class.
     Default: the built-in table alone."""
+    hedge: bool = False
+    """A call that meets a trunk in doubt (Suspect), and silence there for longer than 95 % of the calls before it, also
+    goes to the next trunk at once; the first to ring has it, and the other is cancelled. So it rings up to several
+    seconds sooner where a trunk fails in the worst way. It costs that for a moment two carriers have the call: a
+    channel at both, now and then a call that is shown as missed, and in rare cases two telephones that ring. Never
+    once it rings. Default no."""
     return_to_main: ReturnToMain = ReturnToMain()
     """How new calls come back."""
 

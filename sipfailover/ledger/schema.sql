@@ -45,7 +45,7 @@ CREATE TABLE attempts (
     outcome          TEXT    NOT NULL,
     status           INTEGER NOT NULL,   -- final SIP status, 0 when there was none
     reason           TEXT    NOT NULL,
-    verdict          TEXT    NOT NULL,   -- relayed | next trunk | next address | own number | gave up
+    verdict          TEXT    NOT NULL,   -- relayed | next trunk | next address | own number | gave up | hedged | overtaken
     sent_ms          INTEGER NOT NULL,
     ringing_after_ms INTEGER,
     ended_after_ms   INTEGER NOT NULL,
@@ -141,3 +141,8 @@ CREATE TABLE operator_actions (
 ) STRICT;
 
 CREATE INDEX operator_actions_by_time ON operator_actions (at_ms);
+
+-- version 6
+
+-- Why it began, where that was not simply its turn: "hedge: ...", with the clock.
+ALTER TABLE attempts ADD COLUMN why TEXT NOT NULL DEFAULT '';

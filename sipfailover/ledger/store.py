@@ -26,7 +26,7 @@ from sipfailover.proxy.facts import (
     TrunkChanged,
 )
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 APPLICATION_ID = 0x53495046
 """`SIPF` in the header of the file: it is ours."""
 
@@ -204,7 +204,7 @@ class Store:
                 return INSERT_ATTEMPT, (
                     *(run, fact.call, fact.number, fact.trunk, fact.outcome, fact.status, _text(fact.reason)),
                     *(fact.verdict, self._ms(fact.sent_at), _duration(fact.ringing_after)),
-                    *(_duration(fact.ended_after), fact.remote, _text(fact.call_id)),
+                    *(_duration(fact.ended_after), fact.remote, _text(fact.call_id), _text(fact.why)),
                 )
             case TrunkChanged():
                 return INSERT_CHANGE, (
@@ -237,7 +237,8 @@ INSERT_CALL = """INSERT OR REPLACE INTO calls (run, call, direction, caller, cal
     emergency)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 INSERT_ATTEMPT = """INSERT OR REPLACE INTO attempts (run, call, number, trunk, outcome, status, reason, verdict,
-    sent_ms, ringing_after_ms, ended_after_ms, remote, call_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+    sent_ms, ringing_after_ms, ended_after_ms, remote, call_id, why)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 INSERT_CHANGE = """INSERT INTO trunk_changes (run, at_ms, trunk, before, after, why, rule, evidence, direction)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 INSERT_REGISTRATION = """INSERT INTO registration_changes (run, at_ms, trunk, before, after, why, status)

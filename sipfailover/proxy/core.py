@@ -4,6 +4,7 @@ The engine owns the tables; calls, attempts and legs refer to each other by key 
 can be printed and nothing is kept alive by a circle.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
@@ -69,6 +70,8 @@ class Core:
         """`now` as seconds since 1970."""
         self.roll_timer: Timer | None = None
         """Runs while there are answered calls."""
+        self.hedges: Counter[tuple[str, str]] = Counter()
+        """(trunk that was silent, `routing.hedge.FIRST`, `SECOND` or `NEITHER`) → second attempts that are over."""
         self.draining = False
         self.debug = False
         self.emergency_numbers: Mapping[bytes, bytes] = {}
@@ -119,14 +122,19 @@ class Core:
     def keep(self, call: Call, now: float, more: tuple[tuple[str, bytes], ...] = ()) -> None:
         """Have an answered call outlive this process, as it stands now. `more`: what is stored with it. On the path."""
         if self.keeping:
-            self.out.append(Keep((self.call_kept(call, now), *more), (f"{keepsake.TRY}{call.number}",)))
+            gone = (f"{keepsake.TRY}{call.number}", *call.tries)
+            self.out.append(Keep((self.call_kept(call, now), *more), gone))
 
     def keep_try(self, call: Call, attempt: Attempt, now: float) -> None:
         """Have the next process end an attempt in good order, which nobody could go on with. On the path."""
         tx = self.layer.servers.get(call.invite_key) if self.keeping else None
         if tx is not None:
-            record = keepsake.try_record(call, attempt, tx, self.epoch, now)
-            self.out.append(Keep(((f"{keepsake.TRY}{call.number}", record),)))
+            key = f"{keepsake.TRY}{call.number}"
+            if attempt.hedges:  # the first is under way too
+                key = f"{key}.{attempt.number}"
+                if key not in call.tries:
+                    call.tries = (*call.tries, key)
+            self.out.append(Keep(((key, keepsake.try_record(call, attempt, tx, self.epoch, now)),)))
 
     def call_kept(self, call: Call, now: float) -> tuple[str, bytes]:
         """The key and the record of an answered call. On the path."""
@@ -180,7 +188,7 @@ class Core:
         if call.traits:
             self._unkeep(call)
         elif self.keeping:
-            self.out.append(Forget(f"{keepsake.TRY}{call.number}"))
+            self.out.extend(map(Forget, (f"{keepsake.TRY}{call.number}", *call.tries)))
         self.record(
             CallEnded(
                 at=now if at is None else at,

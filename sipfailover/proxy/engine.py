@@ -80,6 +80,8 @@ class Engine:
             Clock.ANSWER_AGAIN: self.inside.ring,
             Clock.NO_ACK: self.inside.ring,
             Clock.NO_FINAL: lambda relayed, _clock, now: self.inside.cancelled(relayed, now),
+            Clock.HEDGE: lambda attempt, _clock, now: self.ladder.second(attempt, now),
+            Clock.IN_DOUBT: lambda line, _clock, now: self.ladder.in_doubt(line, now),
             Clock.WATCH: lambda line, _clock, now: self.watch.wake(line, now),
             Clock.REGISTER: lambda line, _clock, now: self.registering.wake(line, now),
             Clock.KEEP_ALIVE: lambda line, _clock, now: self.keepalive.wake(line, now),

@@ -26,7 +26,8 @@ class AttemptEnded:
     """Reason phrase, Reason header or the transport's word, as it came."""
     verdict: str
     """What we did about it, in words: `relayed`, `next trunk`, `next address`, `own number` (the same trunk once
-    more, showing its `caller_id`), `gave up`."""
+    more, showing its `caller_id`), `gave up`; of two at a time: `hedged` (it failed, and the other went on),
+    `overtaken` (the other rang or answered first)."""
     sent_at: float
     ringing_after: float | None
     """Seconds from our INVITE to the first 18x, None if nothing rang."""
@@ -36,6 +37,8 @@ class AttemptEnded:
     """The address it went to, as `udp 192.0.2.1:5060`."""
     call_id: str
     """Call-ID of this leg, as the carrier knows it."""
+    why: str = ""
+    """Why it began, where that was not simply its turn: `hedge: …`, with the clock."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,7 @@ def take(engine: Engine, now: float) -> EngineView:
         },
         rejected=dict(count.rejections),
         registers=dict(engine.registering.ended),
+        hedges=dict(core.hedges),
     )
 
 

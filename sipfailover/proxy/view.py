@@ -167,3 +167,6 @@ class EngineView:
     """`malformed`, `too_big`, `not_allowed`, `wrong_password`, `too_often` → count since the start."""
     registers: dict[tuple[str, str], int] = field(default_factory=dict)
     """(trunk, `granted`|`no answer`|`fault`|`refused`) → REGISTERs since the start."""
+    hedges: dict[tuple[str, str], int] = field(default_factory=dict)
+    """(trunk whose silence it was, who had won: `first`|`second`|`neither`) → second attempts since the start that are
+    over."""

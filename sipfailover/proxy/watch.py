@@ -384,6 +384,8 @@ class Watch:
         self.core.log(level, f"{line.role} {line.name} is {after}", was=before, why=change.why)
         if line.role == "trunk":
             self.choose_active(now, f"{line.name} is {after}: {change.why}")
+            if self.core.settings.failover.hedge and change.after in (State.SUSPECT, State.DOWN):
+                self.core.timers.start(0.0, now, Clock.IN_DOUBT, line)  # now, but not in the middle of what goes on
 
     def choose_active(self, now: float, why: str) -> None:
         """Notice that new calls take another trunk than before."""

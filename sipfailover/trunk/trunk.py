@@ -13,6 +13,7 @@ from sipfailover.trunk.addresses import Addresses
 from sipfailover.trunk.evidence import HealthRules, State, duration
 from sipfailover.trunk.health import Health
 from sipfailover.trunk.inbound import Inbound
+from sipfailover.trunk.overtaken import Overtaken
 from sipfailover.trunk.probe import Probe, ProbeRules
 from sipfailover.trunk.roundtrip import NoAnswer, RoundTrip
 from sipfailover.trunk.setup_time import SetUpTime
@@ -73,7 +74,7 @@ class Trunk:
 
     __slots__ = (
         "addresses", "calls_now", "channels", "health", "inbound", "name", "no_answer_within", "note", "order",
-        "ordered", "probe",
+        "ordered", "overtaken", "probe",
         "resolve_why", "roundtrip", "setup", "talks", "talks_in", "tier", "tls_why",
     )  # fmt: skip
 
@@ -96,6 +97,8 @@ class Trunk:
         self.probe = Probe(probe_rules, chance, now)
         self.roundtrip = RoundTrip()
         self.setup = SetUpTime()
+        self.overtaken = Overtaken()
+        """Where another trunk was faster."""
         self.inbound = Inbound(now)
         """How calls come in over it: shown, and moves no call."""
         self.talks, self.talks_in = Talks(DROPPED_WITHIN), Talks(DROPPED_WITHIN)

@@ -40,6 +40,8 @@ Certificates = Callable[[], Iterable[tuple[str, str, float]]]
 METHODS = frozenset((*CALL_METHODS, "OPTIONS", "REGISTER", "SUBSCRIBE", "MESSAGE", "PUBLISH"))
 """Label values for methods; whatever else a peer invents is `other`."""
 
+MOVED = frozenset({"next trunk", "hedged", "overtaken"})
+"""Verdicts after which another trunk may carry the call. Of two attempts at a time, the other had begun before."""
 REROUTES_REMEMBERED_MAX = 10_000
 """Calls in progress whose first failure is remembered. Beyond it the oldest reroute is counted as `unknown`."""
 
@@ -154,9 +156,10 @@ class Metrics:
 
     def _attempt_ended(self, fact: AttemptEnded) -> None:
         self._count(self._attempts, "attempts", fact.trunk, _label(fact.outcome))
-        if fact.verdict != "next trunk":
+        if fact.verdict not in MOVED:
             return
-        self._reroute_delay.observe(fact.ended_after)
+        if fact.verdict == "next trunk":
+            self._reroute_delay.observe(fact.ended_after)
         remembered = self._first_failure
         remembered.setdefault(fact.call, _label(fact.outcome))
         if len(remembered) > REROUTES_REMEMBERED_MAX:
@@ -254,6 +257,14 @@ def engine_families(view: EngineView, wall: Wall) -> Iterator[Metric]:
     yield _counter("failovers", "Times new calls were sent to another trunk, or came back.", last.number if last else 0)
     if last is not None:
         yield _gauge("last_failover_timestamp_seconds", "When that was last, Unix time.", wall(last.at).timestamp())
+    hedges = _counter(
+        "hedges",
+        "Second attempts beside one at a trunk in doubt, by who was faster.",
+        labels=("trunk", "won"),
+    )
+    for key, number in view.hedges.items():
+        hedges.add_metric(list(key), number)
+    yield hedges
     yield from _message_families(view)
 
 

@@ -1,6 +1,6 @@
 """Readiness, JSON status and plain lines: pure functions of `EngineView`, schema 1 (new keys may come, none goes)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -117,6 +117,7 @@ def status(
         ],
         "calls": {"now": view.calls_now, "shown": [_call(call, view, wall, show) for call in view.calls]},
         "last_failover": _failover(view.last_failover, wall),
+        "hedges": _hedges(view.hedges),
         "own_line": {
             "why": view.own_line,
             "since": None if view.own_line_since is None else rfc3339(view.own_line_since, wall),
@@ -227,6 +228,12 @@ def _call(call: CallView, view: EngineView, wall: Wall, show: Show) -> dict[str,
         "answered": None if call.answered_at is None else rfc3339(call.answered_at, wall),
         "duration_seconds": None if call.answered_at is None else int(view.now - call.answered_at),
     }
+
+
+def _hedges(counts: Mapping[tuple[str, str], int]) -> dict[str, int]:
+    """Second attempts beside one that was under way, by who has won."""
+    who = ("first", "second", "neither")
+    return {won: sum(number for (_, known), number in counts.items() if known == won) for won in who}
 
 
 def _failover(last: FailoverView | None, wall: Wall) -> dict[str, object] | None:

@@ -59,6 +59,16 @@ def test_a_call_is_stored_with_its_ladder(path: str) -> None:
     ]
 
 
+def test_a_second_attempt_is_stored_with_its_reason(path: str) -> None:
+    store = Store(path, wall)
+    store.write([attempt(1), replace(attempt(1, 2), why="hedge: no answer from main for 40 ms"), call(1)])
+    store.close()
+    assert rows(path, "SELECT number, why FROM attempts ORDER BY number") == [
+        (1, ""),
+        (2, "hedge: no answer from main for 40 ms"),
+    ]
+
+
 def test_changes_of_registrations_are_stored_and_asked_for(path: str) -> None:
     store = Store(path, wall)
     store.write([registration(), registration("Registered", 200, NOW + 60)])
