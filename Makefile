@@ -18,7 +18,7 @@ INTEROP ?= $(if $(CI),required)
 export SIPFAILOVER_INTEROP = $(INTEROP)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick bench soak versions lint format build clean suite peers
+.PHONY: help demo test quick bench flood soak versions lint format build clean suite peers
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -34,6 +34,9 @@ quick: $(DEV) ## Run the tests that take no time and need no peers
 
 bench: $(DEV) ## Measure
 	$(PY) -m tests.bench $(ARGS)
+
+flood: $(DEV) ## Flood it for a minute each way while a PBX calls (ARGS="invites --seconds 10")
+	$(PY) -m tests.flood $(ARGS)
 
 soak: $(DEV) ## Live through SEEDS=100000 random worlds, from FIRST=0 on
 	$(PY) -m tests.simulation.schedules --seeds $(or $(SEEDS),100000) --first $(or $(FIRST),0)

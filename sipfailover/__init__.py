@@ -21,15 +21,16 @@ The map, from the wire up. Imports point down this list only; a test holds it.
                used), `registration` as a table (`register` on the wire, `answers` judged, `lease` the numbers);
                `numbers` in their forms, `presentation` (how calls look there), `identity`, `privacy`, `diversion`
 `routing`      decisions as pure functions: `plan` (who is tried), `verdict` (what an outcome means: the table), `hedge`
-               (when two are tried at a time), `best`
-               (what the caller is told), `admission` (who may talk to us), `allowance` (how often strangers may)
-`proxy`        the engine, sans-IO: `engine` receives and hands on; `ladder` (attempts of one call), `hedging`
-               (a second one beside the first), `inside`
-               (requests in a call), `stray` (answers that come too late), `outside` (OPTIONS to us), `watch` (probes,
-               health), `experience` (what calls show of a trunk), `blame` (is it us, is it the number?),
-               `registering` (with carriers), `keepalive` (empty packets for the NATs), `registrar` (PBXs that
-               register with us), `bindings` (where those are); `keepsake` (what outlives the process, as records),
-               `restoring` (calls again), `rollcall` (are both ends still there?); `reloading` (other settings)
+               (when two are tried at a time), `best` (what the caller is told), `admission` (who may talk to us),
+               `allowance` (how often strangers may), `bans` (who may not at all), `load` (how many calls begin while
+               we are late, and whose)
+`proxy`        the engine, sans-IO: `engine` receives and hands on, after the first look of `entrance`; `ladder`
+               (attempts of one call), `hedging` (a second one beside the first), `inside` (requests in a call),
+               `stray` (answers that come too late), `outside` (OPTIONS to us), `watch` (probes, health), `experience`
+               (what calls show of a trunk), `blame` (is it us, is it the number?), `registering` (with carriers),
+               `keepalive` (empty packets for the NATs), `registrar` (PBXs that register with us), `bindings` (where
+               those are); `keepsake` (what outlives the process, as records), `restoring` (calls again), `rollcall`
+               (are both ends still there?); `reloading` (other settings)
 `ledger`       the evidence, in SQLite, written by one thread that no call waits for; `journal`, the calls that must
                outlive us
 `web`          page, status, metrics and health over HTTP: pure functions of one frozen picture (`proxy.view`)
@@ -50,6 +51,8 @@ register: `proxy/registrar`. For how long is an address avoided: `trunk/addresse
 `transport/lookup`. Who is shown as the caller: `trunk/identity`. A connection that is open and yet dead:
 `proxy/wedged`. What is left after `kill -9`: `proxy/keepsake`. Which answer wins: `routing/best`. A TCP stream cut in
 pieces: `wire/framing`. What is stored: `ledger/schema.sql`.
+What happens in a flood: `proxy/entrance`, `routing/load`, and before them the kernel by `transport/door`. What has a
+bound: `proxy/bounds`, `transport/bounds`.
 """
 
 __version__ = "0.1.0"

@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,9 +23,10 @@ from sipfailover.config import Settings, describe
 from sipfailover.errors import TransportError
 from sipfailover.flow import Flow, Send, Target
 from sipfailover.ledger import TIDY_EVERY, Journal, Ledger
-from sipfailover.proxy import Drop, Engine, Fact, Forget, Keep, Log, OperatorActed, Record
+from sipfailover.proxy import Drop, Engine, EngineView, Fact, Forget, Keep, Log, OperatorActed, Reach, Record
+from sipfailover.proxy.view import Fill
 from sipfailover.reloader import Read, Reloader, token_of
-from sipfailover.transport import Bounds, Expiry, Pool, Resolver, Tls, bounds_within, peers_of, raise_limit
+from sipfailover.transport import Bounds, Expiry, Pool, Reacher, Resolver, Tls, bounds_within, peers_of, raise_limit
 from sipfailover.trouble import Faults, Troubles
 from sipfailover.trunk import Order
 from sipfailover.web import Drained, Metrics, Reloaded, WebServer
@@ -35,8 +37,9 @@ LEAVE_WITHIN = 2.0
 """Seconds that carriers get at the end to answer to `unregister_at_stop`, all together."""
 CERTIFICATES_EVERY = 60.0
 """Seconds between two looks at the files of certificates, and at when they run out."""
-LAG_EVERY = 0.5
-"""Seconds between two looks at how late the event loop is."""
+LAG_EVERY = 0.1
+"""Seconds between two looks at how late we are: the event loop, and the reading of what comes. New calls are refused by
+what is seen then, so it is as short as a caller does not notice."""
 GC_THRESHOLD = (50_000, 20, 100)
 """Objects made until the collector looks. Calls have no reference cycles, so it finds nothing; looking costs 10–25 %
 (field notes) with the default of 700."""
@@ -77,11 +80,13 @@ class App:
             settled=self._settled,
             known=self.engine.knows,
             keep_alive_every=self.engine.keep_alive_every,
+            banned=lambda host: self.engine.shuts_out(host, time.monotonic()),
             tls=self.tls,
             say=self._say,
             bounds=bounds_within(descriptors),
         )
         self.resolver = Resolver(loop, self._resolved, name_us=self.pool.local_for, chance=chance)
+        self.reacher = Reacher(loop, self._reached)
         self.reloader = Reloader(
             settings,
             read,
@@ -158,7 +163,7 @@ class App:
         web = WebServer(
             listen.host,
             listen.port if listen.port is not None else 8080,
-            view=lambda: self.engine.view(time.monotonic()),
+            view=self._view,
             site=self.settings.site,
             version=__version__,
             wall=wall,
@@ -186,8 +191,10 @@ class App:
             if timer is not None:
                 timer.cancel()
         self.resolver.close()
+        self.reacher.close()
         self.pool.close()
         await self.resolver.closed()
+        await self.reacher.closed()
         await self.pool.closed()
         if self.web is not None:
             await self.web.stop()
@@ -297,6 +304,10 @@ class App:
         self.engine.resolved(name, targets, time.monotonic(), why, forget=forget)
         self._settled()
 
+    def _reached(self, host: str, port: int, why: str) -> None:
+        self.engine.reached(host, port, why, time.monotonic())
+        self._settled()
+
     def _perform(self) -> None:
         """Do what the engine wants done, in order."""
         for command in self.engine.take():
@@ -310,6 +321,8 @@ class App:
                 self._record(command.fact)
             elif isinstance(command, Drop):
                 self.pool.drop(command.to)
+            elif isinstance(command, Reach):
+                self.reacher.reach(command.host, command.port)
             else:
                 self._write(command)
 
@@ -384,6 +397,14 @@ class App:
         held = self.tls.held(self.loop.time())
         return [(one.use, one.name, one.certificate.not_after.timestamp()) for one in held]
 
+    def _view(self) -> EngineView:
+        """The engine's picture, with what only the shell knows."""
+        view = self.engine.view(time.monotonic())
+        ours = tuple(Fill(f"transport_{name}", now, at_most) for name, now, at_most in self.pool.fill)
+        history = Fill("history_queue", self.ledger.waiting, self.ledger.queue_max)
+        counted = {**asdict(self.pool.counters), "kernel_drops": self.pool.kernel_drops}
+        return replace(view, bounds=(*view.bounds, *ours, history), transport=counted)
+
     # -- how late we are ----------------------------------------------------------------------------------------------
 
     def _look(self) -> None:
@@ -391,6 +412,12 @@ class App:
         if self._looked_at:
             self._lag = max(0.0, now - self._looked_at - LAG_EVERY)
             self.metrics.observe_loop_lag(self._lag)
+            self.engine.late(max(self._lag, self.pool.behind), now, self.pool.door.share)
+            pests = self.engine.pests
+            if pests:
+                self.pool.door.exempt = tuple(b"sip:%b@" % number for number in self.engine.numbers_for_help)
+            self.pool.look(self.engine.unwanted, self.engine.known_hosts(), pests)
+            self._settled()
         self._looked_at = now
         if self._stream is not None:
             self._stream.catch_up()

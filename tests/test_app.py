@@ -383,6 +383,24 @@ def test_a_history_that_cannot_be_written_costs_the_history_and_no_call(tmp_path
     play(asyncio.new_event_loop, story)
 
 
+@LOOPS
+def test_references_are_asked_over_tcp(factory: Factory, tmp_path: Path) -> None:
+    """One that accepts and one that refuses: both are there. (Addresses beside those of the trunks.)"""
+
+    async def story() -> None:
+        with socket.socket() as server:
+            server.bind(("127.0.0.2", 0))
+            server.listen()
+            there, closed = server.getsockname()[1], free_port()
+            places = f"reference: [127.0.0.2:{there}, 127.0.0.2:{closed}]"
+            async with town(tmp_path, text=SETTINGS.replace("up_after: 2}", f"up_after: 2, {places}}}")) as here:
+                references = here.app.engine.watch.blame.references.all
+                await until(lambda: all(one.reached_at > 0 for one in references), "both are reached")
+                assert [one.why for one in references] == ["", ""]
+
+    play(factory, story)
+
+
 def test_a_name_that_does_not_resolve_costs_that_trunk_and_no_call(tmp_path: Path) -> None:
     async def story() -> None:
         async with town(tmp_path, main_host="carrier.invalid") as here:
@@ -549,3 +567,28 @@ def test_without_a_history_nothing_is_kept(tmp_path: Path) -> None:
 
     play(asyncio.new_event_loop, story)
     assert list(tmp_path.iterdir()) == []
+
+
+@LOOPS
+def test_a_flood_is_seen_refused_kept_out_and_forgotten(factory: Factory, tmp_path: Path) -> None:
+    """The shell tells the engine how late it is, and the kernel whom to keep out."""
+
+    async def story() -> None:
+        async with town(tmp_path) as here:
+            app = here.app
+            for number in range(3):
+                app.engine.entrance.strangers += 100_000 * (number + 1)
+                app._looked_at -= 0.5
+                app._look()
+                await asyncio.sleep(0.01)  # uvloop's clock stands still for a turn
+            view = app._view()
+            assert app.pool.door.share < 1.0
+            assert view.load.behind >= 0.4
+            assert view.load.calls_per_second is not None
+            names = {fill.name for fill in view.bounds}
+            assert {"calls", "transport_accepted", "transport_flows", "history_queue"} <= names
+            assert {"kernel_drops", "shut_out", "datagrams", "connections_refused"} <= set(view.transport)
+            await until(lambda: app.pool.door.share == 1.0, "the door is open again")
+            await until(lambda: app._view().load.calls_per_second is None, "calls are let in as they come")
+
+    play(factory, story)

@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import pytest
+
 from sipfailover.routing import TABLE
 from sipfailover.routing.verdict import Next, Row
 from sipfailover.trunk import Sign, State
 from sipfailover.trunk.health import TABLE as HEALTH
 from sipfailover.trunk.judgement import FAULTS
 from sipfailover.trunk.questions import NAMES
+from tests.simulation import rivals
 
 README = Path(__file__).parents[1] / "README.md"
 BEGIN, END = "<!-- verdicts: printed from the table by tests/test_readme.py -->\n", "<!-- end -->"
@@ -106,3 +109,14 @@ def test_the_verdict_table_of_the_readme_is_the_one_in_the_code():
     text = README.read_text()
     printed = text.partition(BEGIN)[2].partition(END)[0]
     assert printed == verdicts(), f"put this between the two comments of README.md:\n{verdicts()}"
+
+
+RIVALS = "<!-- rivals: printed by python -m tests.simulation.rivals -->\n"
+
+
+@pytest.mark.slow
+def test_the_comparison_in_the_readme_is_what_the_rehearsals_come_to():
+    results = rivals.lived()
+    assert [one.figures.broken for one in results] == [()] * len(results)
+    printed = README.read_text().partition(RIVALS)[2].partition(END)[0]
+    assert printed == rivals.table(results), f"put this between the two comments of README.md:\n{rivals.table(results)}"

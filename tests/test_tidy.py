@@ -51,6 +51,7 @@ TESTED_ELSEWHERE = {
     "simulator/peers.py": ("tests/simulator/test_demo.py", "real sockets and a loop: the demo is their only user"),
     "simulator/screen.py": ("tests/simulator/test_demo.py", "what the demo shows"),
     "transport/connections.py": ("tests/transport/test_stream.py", "stream connections, all together"),
+    "transport/listener.py": ("tests/transport/test_stream.py", "it is seen in who is taken, and who is not"),
     "transport/naming.py": ("tests/transport/test_resolve.py", "how we name ourselves, seen in the targets"),
     "transport/opening.py": ("tests/transport/test_tls.py", "seen in the connections, and in why there is none"),
     "transport/pool.py": ("tests/transport/test_udp.py", "the sockets are only met through it"),

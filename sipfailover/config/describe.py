@@ -37,6 +37,11 @@ def describe(settings: Settings) -> Iterator[str]:
         f"{spell(failover.no_ringing_within)} without ringing; give up after {spell(failover.give_up_after)}; "
         f"back after {spell(failover.return_to_main.stable_for)} without a fault"
     )
+    if settings.monitor.reference:
+        places = ", ".join(map(str, settings.monitor.reference))
+        yield f"our line  is compared with {places} when trunks are silent"
+    if failover.clocks == "fixed":
+        yield "clocks    as written: nothing is learned from what trunks usually take"
     if failover.next_trunk_on or failover.never_retry:
         also, never = ", ".join(failover.next_trunk_on), ", ".join(failover.never_retry)
         yield f"outcomes  next trunk also on: {also or 'nothing more'}; never retried also: {never or 'nothing more'}"
@@ -67,9 +72,14 @@ def _trunk(settings: Settings, trunk: TrunkSettings) -> str:
         names = dict.fromkeys(name for name in (trunk.domain, trunk.host) if name)
         host += f", with a certificate for {trunk.tls.server_name or ' or '.join(names)}"
     channels = f", at most {trunk.channels} calls" if trunk.channels else ""
+    every = monitor.options_every
+    judged = "no OPTIONS, judged by its calls" if every is None else f"OPTIONS every {spell(every)}"
+    if every is None and trunk.register:
+        judged += " and its registration"
+    failed = "failed" if every is not None else "unanswered"
     return (
-        f"{trunk.name}: {trunk.transport} {host}{channels}; OPTIONS every {spell(monitor.options_every)}, "
-        f"Down after {monitor.down_after} failed, Up after {monitor.up_after} good"
+        f"{trunk.name}: {trunk.transport} {host}{channels}; {judged}, "
+        f"Down after {monitor.down_after} {failed}, Up after {monitor.up_after} good"
     )
 
 

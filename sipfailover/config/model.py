@@ -138,6 +138,11 @@ class Failover(Section):
     start of the attempt: next trunk. Longer for carriers that are slow to ring telephones abroad. Default 12s."""
     give_up_after: Annotated[Seconds, Field(ge=1, le=300)] = 25.0
     """The longest silence a caller gets over all trunks together, until the call is refused. Default 25s."""
+    clocks: Annotated[Literal["measured", "fixed"], BeforeValidator(lower)] = "measured"
+    """measured: no_answer_within and no_ringing_within are upper bounds, and less is waited where a trunk is usually
+    quicker. fixed: they are used as they are, here and in the sections emergency and inbound, and nothing is learned;
+    callers then wait longer when a trunk fails. For comparisons, and for those who must know the number beforehand.
+    Default measured."""
     ring_timeout: Annotated[Seconds, Field(ge=10, le=3600)] = 180.0
     """How long a telephone may ring until we give the call up (RFC 3261's timer C, which wants 3m or more).
     Default 3m."""

@@ -91,6 +91,16 @@ class Ledger:
         self._keep = seconds
 
     @property
+    def waiting(self) -> int:
+        """Facts that are not stored yet."""
+        return len(self._queue)
+
+    @property
+    def queue_max(self) -> int:
+        """How many may wait. Beyond it the newest is lost, and counted."""
+        return self._queue_max
+
+    @property
     def problem(self) -> str:
         """One sentence for the operator; empty when every fact so far is stored or on its way."""
         lost = f"{self.lost} records lost since the start" if self.lost else ""

@@ -1,7 +1,7 @@
 """A call and its attempts, as the engine keeps them: values, no behaviour. Times are seconds, monotonic."""
 
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, unique
 from math import inf
 from typing import NamedTuple
 
@@ -33,6 +33,7 @@ class Progress(IntEnum):
         return "ending" if self is Progress.OVER else self.name.lower()
 
 
+@unique
 class Clock(IntEnum):
     """The clocks of calls and lines, beside the lettered ones of transactions. Numbered from 100 to tell them apart."""
 
@@ -56,6 +57,8 @@ class Clock(IntEnum):
     """A registration wants to be renewed, or has a deadline."""
     ROLL_CALL = 111
     """It is time to ask the ends of some calls whether they are still there."""
+    REFERENCE = 113
+    """A reference wants to be asked, or its silence to be judged."""
     KEEP_ALIVE = 109
     """The NAT on the way to a trunk wants to see a packet."""
     UNREGISTER = 110

@@ -221,8 +221,8 @@ class Ladder:
 
     def _provisional(self, attempt: Attempt, message: Message, now: float) -> None:
         call = self.core.call_of(attempt)
-        if attempt.over or call is None:
-            return  # late: the transaction cancels it
+        if attempt.over or call is None or (message.to_tag and forks.is_one_too_many(attempt, message)):
+            return  # late: the transaction cancels it; or rung by too many
         if message.status in (100, 199) and attempt.clock is not None and attempt.clock.name == Clock.NO_ANSWER:
             self._restart(attempt, patience(call, attempt.line, self.core).no_ringing, Clock.NO_RINGING, now)
         if message.status == 100:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from sipfailover.proxy import registrar
+from sipfailover.proxy import bounds, registrar
 from sipfailover.proxy.call import Call
 from sipfailover.proxy.core import Core
+from sipfailover.proxy.entrance import Entrance
 from sipfailover.proxy.line import Line
-from sipfailover.proxy.view import AccountView, AddressView, CallView, EngineView, TrunkView
+from sipfailover.proxy.view import AccountView, AddressView, CallView, EngineView, LoadView, TrunkView
 from sipfailover.trunk import Addresses, Order, State, Trunk
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def take(engine: Engine, now: float) -> EngineView:
         last_failover=engine.watch.last_failover,
         own_line=engine.watch.blame.words,
         own_line_since=engine.watch.blame.since if engine.watch.blame.words else None,
+        own_line_excuses=engine.watch.blame.finding.excuses,
         transactions=len(layer),
         requests={(role, way, method.decode("latin-1")): n for (role, way, method), n in count.requests.items()},
         responses={(role, way, f"{kind}xx"): n for (role, way, kind), n in count.responses.items()},
@@ -50,6 +52,19 @@ def take(engine: Engine, now: float) -> EngineView:
         rejected=dict(count.rejections),
         registers=dict(engine.registering.ended),
         hedges=dict(core.hedges),
+        load=_load(engine.entrance),
+        bounds=bounds.of(engine),
+    )
+
+
+def _load(entrance: Entrance) -> LoadView:
+    load = entrance.load
+    return LoadView(
+        behind=load.behind,
+        calls_per_second=load.rate,
+        share=load.share if load.rate is not None else 0.0,
+        banned=len(entrance.bans),
+        bans=entrance.bans.imposed,
     )
 
 
@@ -75,7 +90,7 @@ def _line(line: Line, core: Core, now: float) -> TrunkView:
         no_ringing_at_most=no_ringing,
         inbound=trunk.inbound.state.label,
         inbound_why=trunk.inbound.why,
-        probe=health.progress,
+        probe=", ".join(part for part in ("no OPTIONS" if trunk.probe.off else "", health.progress) if part),
         last_probe_at=trunk.probe.ended_at,
         loss_ratio=trunk.probe.loss_ratio,
         registration=_registration(line, now),

@@ -10,10 +10,14 @@ from sipfailover.flow import Flow, Send, Target
 from sipfailover.proxy.core import Core
 from sipfailover.proxy.inside import Inside
 from sipfailover.proxy.leg import leg_of
+from sipfailover.routing import Allowance
 from sipfailover.transaction import Input
 from sipfailover.wire import Message, compose, value_of
 
 INVITE = b"INVITE"
+LATE_ANSWERS = (200, 0.01)
+"""Late responses of one source that something is done about. Each costs a transaction of 32 s, and after an outage some
+dozens come; what is beyond it comes again, or is the carrier's flood."""
 
 
 class Stray:
@@ -22,6 +26,7 @@ class Stray:
     def __init__(self, core: Core, inside: Inside) -> None:
         self.core = core
         self.inside = inside
+        self._late = Allowance(*LATE_ANSWERS)
 
     def heard(self, what: Input, message: Message, flow: Flow, now: float) -> None:
         """Answer a response that nobody waits for."""
@@ -31,7 +36,10 @@ class Stray:
         if leg is not None and (what is not Input.FAILURE or message.cseq <= leg.success_cseq):
             if what is Input.SUCCESS:
                 self.inside.acknowledge_again(leg, message)  # of a call that goes on
-        elif what is Input.SUCCESS:
+            return
+        if not self._late.take(flow.host, now):
+            return
+        if what is Input.SUCCESS:
             self.answered_in_vain(message, flow, now)
         elif what is Input.FAILURE:
             self.core.out.append(Send(flow, self._hop_by_hop(b"ACK", message)))

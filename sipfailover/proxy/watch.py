@@ -84,7 +84,8 @@ class Watch:
         """The address in use that was last noticed, by the name of the line."""
 
     def start(self, now: float) -> None:
-        """Begin to watch every line."""
+        """Begin to watch every line, and our own."""
+        self.blame.references.ask(now)
         for line in self.core.lines.values():
             self.begin(line, now)
 
@@ -133,6 +134,13 @@ class Watch:
             for other in self.core.trunks:
                 other.trunk.probe.hurry(now, other.trunk.health)
                 self._arm(other, now)
+
+    def reached(self, host: str, port: int, why: str, now: float) -> None:
+        """A reference was reached, or was not. If that clears our own line, trunks that are silent are asked again."""
+        if self.blame.reference_said(host, port, why, now):
+            for line in self.core.trunks:
+                if line.silent_at > line.heard_at and self.blame.can_ask(line):
+                    self._ask_quickly(line, now)
 
     def inbound(self, line: Line, seen: InboundSeen, now: float, number: str = "", what: str = "") -> None:
         """Something was seen of how calls come in over a trunk: kept and told, and no call moves."""
@@ -204,7 +212,7 @@ class Watch:
             trunk.addresses.use(better)
         if trunk.target is not None and trunk.probe.due(now):
             self._ask(line, trunk.target, now)
-        other = trunk.addresses.to_ask(now)
+        other = None if trunk.probe.off else trunk.addresses.to_ask(now)
         if other is not None:
             self._ask_other(line, other, now)
         self._look(line, now)
@@ -260,10 +268,12 @@ class Watch:
         if line.left:
             return
         trunk = line.trunk
-        dues = [trunk.health.deadline(now), trunk.inbound.deadline(), trunk.addresses.ask_due(), trunk.ordered.until]
-        if trunk.target is not None:
-            dues.append(trunk.probe.deadline())
-        due = min((due for due in dues if due is not None), default=None)
+        dues = [trunk.health.deadline(now), trunk.inbound.deadline(), trunk.ordered.until]
+        if not trunk.probe.off:
+            dues.append(trunk.addresses.ask_due())
+            if trunk.target is not None:
+                dues.append(trunk.probe.deadline())
+        due = min([due for due in dues if due is not None], default=None)
         if due is None:
             return
         if line.timer is not None:
@@ -275,18 +285,19 @@ class Watch:
     def _ask(self, line: Line, target: Target, now: float) -> None:
         """Ask the address in use."""
         trunk = line.trunk
-        trunk.probe.sent(now, trunk.health, trunk.no_answer().bound if trunk.roundtrip.patience else 0.0)
-        self._send(Asked(line, now, target), now)
+        clock = trunk.no_answer()
+        trunk.probe.sent(now, trunk.health, clock.bound if trunk.roundtrip.patience else 0.0)
+        self._send(Asked(line, now, target), clock.t1, now)
 
     def _ask_other(self, line: Line, target: Target, now: float) -> None:
         """Ask an address that is not in use."""
         rules = line.trunk.probe.rules
         again_at = now + self.core.chance.spread(rules.every * ASKED_EVERY, JITTER)
         line.trunk.addresses.asked(target, again_at, now + rules.timeout)
-        self._send(AskedOther(line, now, target), now)
+        self._send(AskedOther(line, now, target), line.trunk.no_answer().t1, now)
 
-    def _send(self, asked: Asked | AskedOther, now: float) -> None:
-        """Send one OPTIONS (§11.1), addressed as a call would be."""
+    def _send(self, asked: Asked | AskedOther, t1: float, now: float) -> None:
+        """Send one OPTIONS (§11.1), addressed as a call would be, and again after `t1` seconds."""
         core, line, target = self.core, asked.line, asked.target
         branch = core.chance.branch()
         binding = line.binding(target)
@@ -303,9 +314,7 @@ class Watch:
             routes=() if binding is None else binding.path,
             headers=((b"accept", b"application/sdp"), (b"user-agent", b"sipfailover")),
         )
-        trunk = line.trunk
-        life = trunk.probe.rules.timeout
-        core.layer.request(branch, b"OPTIONS", data, target, asked, now, t1=trunk.no_answer().t1, life=life)
+        core.layer.request(branch, b"OPTIONS", data, target, asked, now, t1=t1, life=line.trunk.probe.rules.timeout)
 
     def heard(self, tx: Transaction, asked: Asked, what: Input, message: Message | None, now: float) -> None:
         """An OPTIONS to the address in use was answered, or was not."""

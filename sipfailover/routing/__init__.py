@@ -3,11 +3,16 @@
 from . import hedge as hedge
 from .admission import Admission as Admission
 from .admission import Peer as Peer
+from .allowance import SOURCES_MAX as SOURCES_MAX
 from .allowance import Allowance as Allowance
 from .allowance import site as site
+from .bans import BANS_MAX as BANS_MAX
+from .bans import Bans as Bans
 from .best import Final as Final
 from .best import Said as Said
 from .best import best as best
+from .load import LOAD_SOURCES_MAX as LOAD_SOURCES_MAX
+from .load import Load as Load
 from .plan import Candidate as Candidate
 from .plan import Place as Place
 from .plan import plan as plan

@@ -9,11 +9,12 @@ from heapq import heappop, heappush
 from typing import NamedTuple, Protocol, TypeVar
 
 from sipfailover.flow import UDP, Flow, Target
-from sipfailover.proxy.commands import Command, Log, Record, Send
+from sipfailover.proxy.commands import Command, Log, Reach, Record, Send
 from sipfailover.proxy.facts import Fact
 from sipfailover.simulator.network import Network
 from sipfailover.simulator.text import Peer
 from sipfailover.simulator.useragent import UserAgent
+from sipfailover.trunk import REACHED_WITHIN
 
 Told = TypeVar("Told")
 
@@ -25,6 +26,7 @@ class Engine(Protocol):
 
     def receive(self, flow: Flow, data: bytes, now: float) -> None: ...
     def lost(self, where: Target, reason: str, now: float) -> None: ...
+    def reached(self, host: str, port: int, why: str, now: float) -> None: ...
     def resolved(self, name: str, targets: tuple[Target, ...], now: float, why: str = "") -> None: ...
     def wake(self, now: float) -> None: ...
     def deadline(self) -> float | None: ...
@@ -82,6 +84,8 @@ class World:
         self.passed: list[Passed] = []
         """Every datagram, when it was sent and again when it arrived, in order."""
         self._sent_by = b"%s:%d" % (at[0].encode(), at[1])
+        self._flows: dict[Peer, Flow] = {}
+        """Source → the flow over which it is heard."""
         self._events: list[tuple[float, int, Callable[..., object], tuple[object, ...]]] = []
         self._count = 0
         self._engine_at = NEVER
@@ -92,6 +96,7 @@ class World:
         self.agents[agent.at] = agent
         if transport != UDP:
             self.network.streams[agent.at] = transport
+            self._flows.pop(agent.at, None)
 
     def target(self, peer: Peer) -> Target:
         """The engine's target for a peer."""
@@ -189,8 +194,26 @@ class World:
                     self.facts.append(command.fact)
                 for watcher in watchers:
                     watcher.recorded(command.fact, now)
+            elif isinstance(command, Reach):
+                self._reach((command.host, command.port))
             elif isinstance(command, Log) and self.keep:
                 self.log.append(command)
+
+    def _reach(self, place: Peer) -> None:
+        """A connection is tried to somebody who speaks no SIP: there if a packet goes there and comes back."""
+        if self.no_route and place in self.network.far:
+            self.at_time(self.now, self._reached, place, self.no_route)
+            return
+        there = self.network.send(self.at, place, self.now)
+        back = self.network.send(place, self.at, there[0]) if there else []
+        if back and back[0] <= self.now + REACHED_WITHIN:
+            self.at_time(back[0], self._reached, place, "")
+        else:
+            self.at_time(self.now + REACHED_WITHIN, self._reached, place, f"no answer within {REACHED_WITHIN:g} s")
+
+    def _reached(self, place: Peer, why: str) -> None:
+        self.engine.reached(*place, why, self.now)
+        self._perform()
 
     def _post(self, source: Peer, to: Peer, data: bytes, where: Target | None = None) -> None:
         if self.keep:
@@ -209,8 +232,11 @@ class World:
                 self.passed.append(Passed(self.now, source, to, data, True))
             for watcher in self.watchers:
                 watcher.received(source, data, self.now)
-            transport = self.network.streams.get(source, UDP) if self.network.streams else UDP
-            self.engine.receive(Flow(transport, source[0], source[1], self._sent_by), data, self.now)
+            flow = self._flows.get(source)
+            if flow is None:
+                transport = self.network.streams.get(source, UDP)
+                flow = self._flows[source] = Flow(transport, source[0], source[1], self._sent_by)
+            self.engine.receive(flow, data, self.now)
             self._perform()
             return
         agent = self.agents.get(to)

@@ -26,13 +26,16 @@ from .numbers import bare_emergency as bare_emergency
 from .numbers import emergency_spellings as emergency_spellings
 from .numbers import number_plan as number_plan
 from .ourselves import NOTHING as NOTHING
+from .ourselves import REACHED_WITHIN as REACHED_WITHIN
 from .ourselves import Finding as Finding
+from .ourselves import Place as Place
 from .ourselves import Witness as Witness
 from .ourselves import silent_together as silent_together
 from .ourselves import unresolved as unresolved
 from .presentation import Presentation as Presentation
 from .presentation import presentation as presentation
 from .probe import JITTER as JITTER
+from .probe import OFF as OFF
 from .probe import Probe as Probe
 from .probe import ProbeRules as ProbeRules
 from .probe import meaning as meaning

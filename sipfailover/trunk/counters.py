@@ -127,7 +127,7 @@ def forget_probes(counters: Counters, _evidence: Evidence, _now: float) -> None:
     """A good probe takes back failed probes, and no call."""
     counters.checks_good += 1
     if counters.probe_failing and not counters.calls_in_doubt:
-        counters.why = "OPTIONS is answered again"
+        counters.why = "checks are good again"
     counters.probes_failed = 0
     counters.probe_failing = False
 
@@ -226,7 +226,7 @@ def refute(counters: Counters, evidence: Evidence, now: float) -> None:
     note_good(counters, evidence, now)
     forget_calls(counters)
     counters.probes_failed = 0
-    counters.why = "calls go through, but OPTIONS fails" if counters.probe_failing else "a call went through"
+    counters.why = "calls go through, but checks fail" if counters.probe_failing else "a call went through"
 
 
 def refute_drops(counters: Counters, evidence: Evidence, now: float) -> None:

@@ -126,6 +126,8 @@ class HealthRules:
     """No failure for so long before a trunk comes back; doubles with every relapse."""
     count_calls: bool = True
     """False: failed calls are no evidence (`count_real_calls: no`). Good calls still are."""
+    asked: bool = True
+    """False: no OPTIONS are ever sent (`options_every: off`), so that time alone opens the way back."""
     quick: bool = True
     """Silence is confirmed, or refuted, by a quick check."""
     manual: bool = False

@@ -65,6 +65,7 @@ from sipfailover.trunk.questions import (
     refused_again,
     refusing,
     rested,
+    rested_unasked,
     slowed,
     steady,
     steady_after_failed_calls,
@@ -124,7 +125,8 @@ TABLE: dict[tuple[State, Sign], tuple[Effect, tuple[tuple[Question, State], ...]
     (DOWN, CALL_FAULT):       (stay_out_by_call,  ()),
     (DOWN, CALL_DROPPED):     (stay_out_by_call,  ()),
     (DOWN, RETRY_AFTER):      (keep_away,         ()),
-    (DOWN, TIME):             (let_time_pass,     ((steady_after_failed_calls, TRIAL), (steady, UP))),
+    (DOWN, TIME):             (let_time_pass,     ((steady_after_failed_calls, TRIAL), (steady, UP),
+                                                   (rested_unasked, TRIAL))),        # none is ever sent
     (DOWN, RELEASED):         (let_go,            ((ordered_back, TRIAL),)),
 
     (TRIAL, PROBE_GOOD):      (forget_probes,     ()),
@@ -208,7 +210,7 @@ class Health:
         counters = self.counters
         if self.state is SUSPECT and in_question(counters):
             return counters.doubted_at + CALLS_REMEMBERED
-        if self.state is DOWN and counters.checks_good >= self.rules.up_after:
+        if self.state is DOWN and (counters.checks_good >= self.rules.up_after or not self.rules.asked):
             moment = next_moment(counters, now)
             return None if moment == -NEVER else moment
         return None
@@ -238,6 +240,8 @@ class Health:
     def progress(self) -> str:
         """How far the checks have come: `0/2 failed`, `2/3 good`, `1/3 trial calls good`."""
         counters, rules = self.counters, self.rules
+        if self.state is DOWN and not rules.asked and not counters.checks_good:
+            return ""
         if self.state is DOWN:
             return f"{min(counters.checks_good, rules.up_after)}/{rules.up_after} good"
         if self.state is TRIAL:

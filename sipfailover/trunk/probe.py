@@ -57,6 +57,8 @@ QUICK_FOR = 1.0
 """Seconds that a quick check has at least."""
 QUICK_TRIPS, QUICK_GAP_LEAST, QUICK_GAP_MOST = 3.0, 0.1, 0.2
 """Round trips, seconds and seconds between two OPTIONS of a quick check."""
+OFF = float("inf")
+"""Seconds between OPTIONS where none is ever sent."""
 GRACE = 0.05
 """Seconds by which the watchdog of an OPTIONS is later than the transaction that should end it."""
 
@@ -66,6 +68,7 @@ class ProbeRules:
     """The numbers of `monitor` that concern the asking. Seconds."""
 
     every: float = 10.0
+    """OFF: no OPTIONS is ever sent."""
     timeout: float = 2.0
 
 
@@ -84,7 +87,8 @@ class Probe:
     def __init__(self, rules: ProbeRules, chance: Chance, now: float) -> None:
         self.rules = rules
         self._chance = chance
-        self.next_at = now + min(rules.every, FAST) * chance.dice()  # soon, but not all trunks in one moment
+        soon = now + min(rules.every, FAST) * chance.dice()  # not all trunks in one moment
+        self.next_at = OFF if self.off else soon
         self.sent_at: float | None = None
         """When the check in flight began; None if there is none."""
         self.quick = False
@@ -101,11 +105,18 @@ class Probe:
         self._left = 0
         self._word = ""
 
+    @property
+    def off(self) -> bool:
+        """True if no OPTIONS is ever sent: then there is nothing to hurry and nothing to confirm."""
+        return self.rules.every == OFF
+
     def use(self, rules: ProbeRules, now: float) -> None:
         """Ask by these rules from now on."""
         if rules != self.rules:
             self.rules = rules
-            self.next_at = min(self.next_at, now + rules.every)
+            self.next_at = OFF if self.off else min(self.next_at, now + rules.every)
+            if self.off:
+                self.forget()
 
     def due(self, now: float) -> bool:
         """True if an OPTIONS should leave now."""
@@ -115,10 +126,10 @@ class Probe:
         """True if the check in flight has had its time: call `failed`."""
         return self.sent_at is not None and now >= self._until + self._grace
 
-    def deadline(self) -> float:
-        """When to look again: the next OPTIONS is due, or the check in flight is overdue."""
+    def deadline(self) -> float | None:
+        """When to look again: the next OPTIONS is due, or the check in flight is overdue. None if none is ever sent."""
         if self.sent_at is None:
-            return self.next_at
+            return None if self.off else self.next_at
         end = self._until + self._grace
         return min(self.next_at, end) if self.quick and self._left else end
 
@@ -142,7 +153,7 @@ class Probe:
 
         `round_trip`: seconds, None if unknown; `patience`: as for `sent`.
         """
-        if self.quick and self.sent_at is not None:
+        if self.off or (self.quick and self.sent_at is not None):
             return
         self.quick, self.sent_at, self.next_at, self._word = True, now, now, ""
         self._left, self._grace = QUICK_PROBES, 0.0
@@ -160,7 +171,7 @@ class Probe:
     def hurry(self, now: float, health: Health) -> None:
         """Health has changed or a call has failed: ask as soon as the present state wants it, in doubt at once; but not
         sooner than `FAST` after an answer, or three 503 within three round trips would be an outage."""
-        if self.quick and self.sent_at is not None:
+        if self.off or (self.quick and self.sent_at is not None):
             return
         if health.in_doubt:
             soonest = (self.ended_at or now) + min(self.rules.every, FAST) if self.status else now
@@ -170,7 +181,8 @@ class Probe:
 
     def again(self, now: float) -> None:
         """The trunk has moved to another address: ask there at once."""
-        self.next_at = min(self.next_at, now)
+        if not self.off:
+            self.next_at = min(self.next_at, now)
 
     def answered(self, status: int, reason: str, retry_after: float, now: float) -> Evidence | None:
         """An OPTIONS has a final answer; what that is evidence of. None if no check is in flight (it came late).

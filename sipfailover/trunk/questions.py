@@ -108,6 +108,11 @@ def rested(counters: Counters, now: float) -> str:
     return "quiet, calls to prove it" if now >= counters.back_at and may_return(counters, now) else ""
 
 
+def rested_unasked(counters: Counters, now: float) -> str:
+    """The same where none is ever sent: then nothing but time opens the way back."""
+    return "" if counters.rules.asked else rested(counters, now)
+
+
 def proven(counters: Counters, now: float) -> str:
     """A trial that has begun within the hours of return may end after them."""
     enough = counters.trials_good >= counters.rules.up_after
@@ -207,8 +212,8 @@ def enter_trial(counters: Counters, _before: State, now: float) -> None:
     elif good:
         counters.why = "a call went through while it was Down; single calls show whether that lasts"
     else:
-        quiet = duration(now - counters.failed_at)
-        counters.why = f"OPTIONS is answered and nothing failed for {quiet}; single calls show whether calls work"
+        quiet = f"nothing failed for {duration(now - counters.failed_at)}; single calls show whether calls work"
+        counters.why = f"checks are good and {quiet}" if counters.checks_good else quiet
     counters.trail.clear()
     _start_anew(counters)
     counters.trials_good = good
@@ -264,6 +269,7 @@ NAMES: dict[Callable[[Counters, float], str], tuple[str, ...]] = {
     steady: ("stable",),
     steady_after_failed_calls: ("stable, calls to prove it",),
     rested: ("quiet, calls to prove it",),
+    rested_unasked: ("quiet, calls to prove it",),
     proven: ("trial calls good",),
     proven_while_down: ("trial calls good",),
     not_held: ("a call went through",),

@@ -266,6 +266,7 @@ def engine_families(view: EngineView, wall: Wall) -> Iterator[Metric]:
         hedges.add_metric(list(key), number)
     yield hedges
     yield from _message_families(view)
+    yield from _load_families(view)
 
 
 def _trunk_families(view: EngineView) -> Iterator[Metric]:
@@ -334,6 +335,24 @@ def _message_families(view: EngineView) -> Iterator[Metric]:
     for why, number in view.rejected.items():
         rejected.add_metric([why], number)
     yield from (requests, responses, repeated, rejected)
+
+
+def _load_families(view: EngineView) -> Iterator[Metric]:
+    """How we keep up, what is bounded, and what the sockets counted."""
+    load = view.load
+    yield _gauge("behind_seconds", "How far we are behind with reading what comes.", load.behind)
+    yield _gauge("calls_shed", "1 while new calls are refused because we are late.", load.calls_per_second is not None)
+    yield _gauge("banned_addresses", "Addresses of strangers that are not looked at now.", load.banned)
+    yield _counter("bans", "Bans of addresses of strangers.", load.bans)
+    used = _gauge("bound_used", "How full a bounded collection is.", labels=("name",))
+    limit = _gauge("bound_limit", "How full it may get.", labels=("name",))
+    for fill in view.bounds:
+        used.add_metric([fill.name], fill.now)
+        limit.add_metric([fill.name], fill.at_most)
+    counted = _counter("transport", "What happened at the sockets.", labels=("what",))
+    for what, number in view.transport.items():
+        counted.add_metric([what], number)
+    yield from (used, limit, counted)
 
 
 def _known_methods(counts: Mapping[Any, int]) -> dict[tuple[str, ...], int]:

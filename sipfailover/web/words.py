@@ -57,7 +57,10 @@ def _about_ourselves(view: EngineView, wall: Wall) -> Sentence:
     since = "" if view.own_line_since is None else f" since {clock(view.own_line_since, view.now, wall)}"
     said = f"It is probably our own line{since}: {view.own_line}."
     doubted = any(trunk.health != "Up" for trunk in view.trunks)
-    return Sentence(DOWN if doubted else DEGRADED, (said, "No trunk is blamed."))
+    meanwhile = "No trunk is blamed."
+    if not view.own_line_excuses:
+        meanwhile = "No trunk is blamed for that, and the last good addresses are used."
+    return Sentence(DOWN if doubted else DEGRADED, (said, meanwhile))
 
 
 def _about_pbxs(view: EngineView) -> str:

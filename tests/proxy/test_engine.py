@@ -5,7 +5,7 @@ import pytest
 from sipfailover.chance import Chance
 from sipfailover.config import parse
 from sipfailover.proxy import CallEnded, Engine
-from sipfailover.proxy.engine import STRANGERS_TOLD_MAX
+from sipfailover.proxy.entrance import STRANGERS_TOLD_MAX
 from tests.kit import (
     ack,
     after,
@@ -297,7 +297,7 @@ def test_an_emergency_call_is_served_while_shutting_down() -> None:
 
 
 def test_beyond_the_bound_calls_are_refused_and_emergency_calls_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sipfailover.proxy.engine.CALLS_MAX", 1)
+    monkeypatch.setattr("sipfailover.proxy.entrance.CALLS_MAX", 1)
     book = office()
     assert ringing(book)
     refused = "Too many calls"

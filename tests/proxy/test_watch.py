@@ -691,3 +691,74 @@ def test_a_trunk_that_never_answered_options_is_no_witness_against_our_own_line(
     assert book.line("main").trunk.health.state is State.DOWN
     assert book.line("backup").trunk.health.state is State.UP
     assert book.engine.view(book.now).own_line == ""
+
+
+# -- no OPTIONS at all ------------------------------------------------------------------------------------------------
+
+OFF = "options_every: off"
+
+
+def unasked(more: str = "", probes: str = OFF, **how: object) -> Office:
+    """An office that asks no trunk."""
+    book = watching(more, probes=probes, **how)
+    for line in book.engine.core.trunks:
+        line.trunk.probe.mute = True  # as it begins
+    return book
+
+
+def falls_silent(book: Office, times: int = 3) -> None:
+    """So many calls find the main trunk silent, and go over the backup."""
+    for _ in range(times):
+        assert calling(book) >> after(BOUND) << send(BACKUP, "INVITE")
+        assert book >> received(BACKUP, answer(486)) << send(BACKUP, "ACK") << send(PBX, 486) >> received(PBX, ack())
+
+
+def test_a_trunk_is_never_asked_where_options_are_off_and_the_pbx_still_is() -> None:
+    book = unasked(trunks=("main", "backup"))
+    falls_silent(book)
+    assert book.line("main").trunk.health.state is State.DOWN
+    assert book >> resolved("main", target(THIRD), target(MAIN)) >> after(7200.0)
+    assert not [one for at in (MAIN, BACKUP, THIRD) for one in sent(book, at, "OPTIONS")]
+    assert len(sent(book, PBX, "OPTIONS")) > 100
+
+
+def test_where_options_are_off_calls_take_it_down_and_time_and_calls_bring_it_back() -> None:
+    book = unasked("failover: {return_to_main: {stable_for: 1m}}")
+    falls_silent(book, 2)
+    main = book.line("main").trunk
+    assert (main.health.state, main.health.why) == (State.SUSPECT, "2 calls in a row failed (no answer within 4 s)")
+    falls_silent(book, 1)
+    assert main.health.state is State.DOWN
+    shown = next(trunk for trunk in book.engine.view(book.now).trunks if trunk.name == "main")
+    assert (shown.probe, shown.note) == ("no OPTIONS", "")
+    assert book >> after(59.0)
+    assert main.health.state is State.DOWN
+    assert book >> after(2.0)
+    assert (main.health.state, main.health.why) == (
+        State.TRIAL,
+        "nothing failed for 60 s; single calls show whether calls work",
+    )
+
+
+@pytest.mark.parametrize("when", ["manual", "02:00-05:00"])
+def test_where_options_are_off_the_operator_s_word_on_returning_holds_too(when: str) -> None:
+    book = unasked(f"failover: {{return_to_main: {{stable_for: 1m, when: '{when}'}}}}", wall=noon)
+    falls_silent(book)
+    assert book >> after(600.0)
+    assert book.line("main").trunk.health.state is State.DOWN
+    book.engine.release("main", book.now)
+    assert book >> after(0.1)
+    assert book.line("main").trunk.health.state is State.TRIAL
+
+
+def noon(now: float) -> datetime:
+    return datetime(2018, 1, 8, 12) + timedelta(seconds=now)
+
+
+def test_one_trunk_may_be_asked_and_another_not() -> None:
+    book = office(
+        probes=CHECKS, trunks=("main",), more=f"  - {{name: backup, host: {BACKUP.host}, monitor: {{{OFF}}}}}"
+    )
+    assert book >> resolved("backup", target(BACKUP)) >> after(60.0)
+    assert [line.trunk.probe.off for line in book.engine.core.trunks] == [False, True]
+    assert [line.trunk.health.rules.quick for line in book.engine.core.trunks] == [True, False]

@@ -117,6 +117,7 @@ def picture(*trunks: TrunkView, **changes: Any) -> EngineView:
         last_failover=None,
         own_line="",
         own_line_since=None,
+        own_line_excuses=False,
         transactions=7,
         requests={("pbx", "in", "INVITE"): 12, ("other", "in", "XYZZY"): 2, ("other", "in", "FROB"): 3},
         responses={("trunk", "in", "2xx"): 11},
