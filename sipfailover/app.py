@@ -282,6 +282,7 @@ class App:
 
     def _received(self, flow: Flow, data: bytes) -> None:
         self.engine.receive(flow, data, time.monotonic())
+        self._perform()  # at once: what leaves for one call need not wait until the others of its batch are read
 
     def _lost(self, where: Target, reason: str) -> None:
         self.engine.lost(where, reason, time.monotonic())
@@ -296,8 +297,8 @@ class App:
         self.engine.reached(host, port, why, time.monotonic())
         self._settled()
 
-    def _settled(self) -> None:
-        """After a batch of input: do what the engine wants done, and plan when to wake it."""
+    def _perform(self) -> None:
+        """Do what the engine wants done, in order."""
         commands = self.engine.take()
         if commands:
             self.safekeeping.store(commands, time.monotonic())  # before anything leaves
@@ -312,6 +313,10 @@ class App:
                 self.reacher.reach(command.host, command.port)
             elif isinstance(command, Log):
                 self._write(command)
+
+    def _settled(self) -> None:
+        """After a batch of input: what is still to be done, and when to wake the engine."""
+        self._perform()
         due = self.engine.deadline()
         if due is not None and due < self._alarm_at:
             if self._alarm is not None:

@@ -229,7 +229,7 @@ class Ladder:
         call = self.core.call_of(attempt)
         if attempt.over or call is None or (message.to_tag and forks.is_one_too_many(attempt, message)):
             return  # late: the transaction cancels it; or rung by too many
-        if attempt.clock is not None and attempt.clock.name == Clock.NO_ANSWER:
+        if message.status in (100, 199) and attempt.clock is not None and attempt.clock.name == Clock.NO_ANSWER:
             self._restart(attempt, patience(call, attempt.line, self.core).no_ringing, Clock.NO_RINGING, now)
         if message.status == 100:
             return

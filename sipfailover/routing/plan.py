@@ -7,6 +7,7 @@ the least bad trunk is tried all the same. Outcomes are `routing.verdict`'s busi
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 
 from sipfailover.trunk import Order, State, Trunk, duration
 
@@ -78,6 +79,12 @@ def _rank(trunk: Trunk, first: Sequence[str]) -> int:
     return len(first) + (trunk.order is not Order.USED)
 
 
+@lru_cache
+def _up(name: str, ordered: bool) -> Candidate:
+    """What nearly every candidate is: made once."""
+    return Candidate(name, Place.FIRST, "Up, and used by order" if ordered else "Up")
+
+
 def place(trunk: Trunk, now: float, emergency: bool = False, inbound: bool = False) -> Candidate:
     """Where one trunk stands for a call that starts now."""
     name, health = trunk.name, trunk.health
@@ -91,7 +98,7 @@ def place(trunk: Trunk, now: float, emergency: bool = False, inbound: bool = Fal
         return Candidate(name, Place.OUT, f"all {trunk.channels} channels are in use")
     state = health.state
     if state is State.UP:
-        return Candidate(name, Place.FIRST, "Up" if trunk.order is Order.ENABLED else "Up, and used by order")
+        return _up(name, trunk.order is not Order.ENABLED)
     if state is State.SUSPECT:
         return Candidate(name, Place.FIRST, f"Suspect, still used: {health.why}")
     if state is State.TRIAL:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from functools import lru_cache
 from typing import ClassVar
 
 from sipfailover.trunk import Evidence, Sign, duration
@@ -242,7 +243,7 @@ def judge(
     """
     match outcome:
         case Answered(status):
-            return Verdict(False, GOOD, f"{status} answered", "answered")
+            return _answered(status)
         case Cancelled(ringing):
             return Verdict(False, GOOD if ringing else None, "cancelled", "the caller hung up")
         case RingingThenSilent(after):
@@ -259,6 +260,12 @@ def judge(
             return _failed(row, emergency, reason)
         case Rejected():
             return _rejected(outcome, rules.row(outcome.status), agreed, emergency, suspect)
+
+
+@lru_cache
+def _answered(status: int) -> Verdict:
+    """What nearly every verdict is: made once."""
+    return Verdict(False, GOOD, f"{status} answered", "answered")
 
 
 def _failed(row: Row, emergency: bool, said: str) -> Verdict:

@@ -222,8 +222,8 @@ KEPT: dict[type, dict[str, Kind]] = {
         "order": ORDER, "ordered": ORDERED, "health": PART, "inbound": PART, "roundtrip": PART, "setup": PART,
         "probe": PROBE,
         **dict.fromkeys((
-            "addresses", "calls_now", "channels", "clocks_fixed", "name", "no_answer_within", "note", "overtaken", "resolve_why",
-            "talks", "talks_in", "tier", "tls_why",
+            "addresses", "calls_now", "channels", "clocks_fixed", "name", "no_answer_within", "note", "overtaken",
+            "resolve_why", "talks", "talks_in", "tier", "tls_why",
         ), LEFT),
     },
     Health: {"state": STATE, "since": PAST, "counters": PART, **dict.fromkeys(("rules", "_trial_until"), LEFT)},

@@ -381,3 +381,14 @@ def test_gaps_of_a_file_of_the_first_version_are_known_from_what_it_stored(path:
     assert only.to_ms == milliseconds(NOW)
     assert only.from_ms < only.to_ms
     assert before is not None
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 49, 50, 59, 107])
+def test_however_many_calls_wait_each_is_stored_once_and_in_its_columns(path: str, count: int) -> None:
+    store = Store(path, wall)
+    store.write([fact for number in range(count) for fact in (attempt(number), call(number, NOW + number), probe(NOW))])
+    store.close()
+    stored = rows(path, "SELECT call, started_ms, ended_by, call_id FROM calls ORDER BY call")
+    assert stored == [(n, milliseconds(NOW + n), "caller", f"{n}@pbx") for n in range(count)]
+    assert rows(path, "SELECT call, outcome FROM attempts ORDER BY call") == [(n, "silent") for n in range(count)]
+    assert rows(path, "SELECT sum(probes) FROM probes_minute") == [(count,)]
