@@ -16,7 +16,7 @@ NEXT = {
     Next.YES: "yes",
     Next.NO: "no",
     Next.UNLESS_AGREED: "yes, unless a trunk before said the same",
-    Next.IF_SUSPECT: "while the trunk is Suspect",
+    Next.SECOND_OPINION: "once, for a second opinion",
 }
 SIGNS = {
     Sign.CALL_GOOD: "no: it did its work",

@@ -309,7 +309,7 @@ class Ladder:
         call.finals.append(message)
         if verdict.next_trunk and (now < call.give_up_at or call.emergency):
             rung = next_rung(call, attempt, outcome, core, now)
-            if rung is not None:
+            if rung is not None and not (verdict.opinion and rung.candidate.desperate):
                 if rung.kind != NEXT_TRUNK:
                     verdict = replace(verdict, sign=None)  # evidence against this address or that number only
                 self._close(call, attempt, outcome, message, verdict, rung.kind, now)
@@ -327,8 +327,9 @@ class Ladder:
 
     def _judge(self, outcome: Outcome, attempt: Attempt, call: Call) -> Verdict:
         agreed = [said.status for said in call.said if said.trunk != attempt.line.name]
-        suspect = call.direction == OUTBOUND and attempt.line.trunk.health.state is not State.UP
-        return judge(outcome, attempt.line.rules, agreed=agreed, emergency=call.emergency, suspect=suspect)
+        up = attempt.line.trunk.health.state is State.UP
+        believed = call.direction != OUTBOUND or (up and self.watch.blame.known_bad(call.called, call.started_at))
+        return judge(outcome, attempt.line.rules, agreed=agreed, emergency=call.emergency, believed=believed)
 
     def _close(
         self, call: Call, attempt: Attempt, outcome: Outcome, message: Message | None, verdict: Verdict, words: str,
