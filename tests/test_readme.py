@@ -46,6 +46,7 @@ WORDS = {
     Sign.PROBE_UNWELL: "OPTIONS answered 500, 502, 504, 408",
     Sign.PROBE_FAILED: "OPTIONS not answered",
     Sign.PROBE_MUTE: "OPTIONS not answered, as ever there",
+    Sign.PROBE_OUTDONE: "quick check not answered, but something else from there came",
     Sign.PROBE_503: "OPTIONS answered 503",
     Sign.PROBES_SILENT: "quick check not answered",
     Sign.CALL_GOOD: "call answered, or busy",

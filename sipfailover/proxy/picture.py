@@ -103,7 +103,7 @@ def _mute(trunk: Trunk) -> str:
     """What is to be known of a trunk that answers no OPTIONS."""
     if not trunk.probe.mute or trunk.probe.ended_at is None:
         return ""
-    return "it has never answered OPTIONS: only calls tell how it is"
+    return "it answers no OPTIONS: only calls tell how it is"
 
 
 def _registration(line: Line, now: float) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sipfailover.flow import Target
+from sipfailover.proxy import witness
 from sipfailover.proxy.blame import SILENCE, Blame
 from sipfailover.proxy.call import Clock
 from sipfailover.proxy.core import Core, phrase
@@ -95,6 +96,8 @@ class Watch:
             return
         change = trunk.health.observe(evidence, now)
         if change is not None:
+            if sign is Sign.CALL_GOOD and change.before is State.DOWN and trunk.health.counters.down_by_silence:
+                trunk.probe.mute = True  # its OPTIONS were silent, and a call went through
             self._changed(line, change, now)
         if change is not None or sign in BAD:
             if silent and (sign is not Sign.PROBES_SILENT or change is not None):
@@ -142,6 +145,8 @@ class Watch:
     def _ask_quickly(self, line: Line, now: float) -> None:
         trunk = line.trunk
         if trunk.target is not None:
+            if not trunk.probe.quick and not trunk.probe.mute:
+                witness.ask(self.core, line, trunk.target, now)
             trunk.probe.confirm(now, trunk.roundtrip.probes.mean, trunk.roundtrip.patience)
             self._arm(line, now)
 
@@ -157,7 +162,7 @@ class Watch:
         line.timer = None
         trunk = line.trunk
         if trunk.probe.overdue(now) and trunk.target is not None:
-            evidence = self._charge(line, trunk.target, trunk.probe.failed("", now), now)
+            evidence = self._unanswered(line, trunk.target, "", now)
             self._ended(Asked(line, now, trunk.target), evidence, "timeout", 0, None, now)
         self._tell_time(line, now)
         due = trunk.inbound.deadline()
@@ -282,12 +287,12 @@ class Watch:
                     self.blame.unsent(line, tx.reason.removeprefix(LOCAL), now)
                 self._ended(asked, None, word, 0, None, now)
                 return
-            quick = trunk.probe.quick
-            evidence = trunk.probe.failed(WORDS.get(tx.reason, tx.reason), now)
-            if quick and evidence is None:
-                self.address_failed(line, target, WORDS.get(tx.reason, tx.reason), now)
+            quick, reason = trunk.probe.quick, WORDS.get(tx.reason, tx.reason)
+            evidence = self._unanswered(line, target, reason, now)
+            if quick and trunk.probe.quick:
+                self.address_failed(line, target, reason, now)
                 return  # others of the same check are under way
-            self._ended(asked, self._charge(line, target, evidence, now), word, 0, None, now)
+            self._ended(asked, evidence, word, 0, None, now)
             return
         trip = now - asked.sent_at if tx.sends == 1 else None
         if trip is not None:
@@ -299,6 +304,15 @@ class Watch:
         else:
             evidence = self._charge(line, target, evidence, now)
         self._ended(asked, evidence, "answered" if good else "fault", message.status, trip, now)
+
+    def _unanswered(self, line: Line, target: Target, what: str, now: float) -> Evidence | None:
+        """A check may be over without an answer (`what` is empty) or with the transport's word."""
+        probe = line.trunk.probe
+        outdone = probe.outdone(line.heard_at, now) if not what else None
+        if outdone is not None:
+            self.core.log("warning", f"{line.role} {line.name} answers OPTIONS no more", why=outdone.what)
+            return outdone
+        return self._charge(line, target, probe.failed(what, now), now)
 
     def _charge(self, line: Line, target: Target, evidence: Evidence | None, now: float) -> Evidence | None:
         """Hold a failed OPTIONS against its address. What is left as evidence against the line: nothing while another

@@ -626,7 +626,7 @@ def test_a_trunk_that_never_answered_options_is_used_all_the_same() -> None:
     assert book >> after(60.0)
     assert book.line("main").trunk.health.state is State.UP
     shown = next(trunk for trunk in book.engine.view(book.now).trunks if trunk.name == "main")
-    assert shown.note == "it has never answered OPTIONS: only calls tell how it is"
+    assert shown.note == "it answers no OPTIONS: only calls tell how it is"
     assert calling(book)
 
 

@@ -77,6 +77,7 @@ CASES: tuple[Case, ...] = (
     Case("10 % loss, no fault", "trunk: main, kind: loss, loss: 10%"),
     Case("latency 20 to 600 ms", "trunk: main, kind: latency, delay: 600ms"),
     Case("OPTIONS silent, calls fine", "trunk: main, kind: options silent"),
+    Case("no OPTIONS answered in calls either", "trunk: main, kind: all options silent"),
     Case("2 % ordinary failures", "", BUSY.replace("}", ", ordinary_failures: 2%}")),
 )
 
