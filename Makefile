@@ -12,7 +12,7 @@ RUN  := $(VENV)/.run
 DEV  := $(VENV)/.dev
 
 # System packages with the peers of the interop tests. `make test` installs them only as root, and only with apt-get.
-INTEROP_PACKAGES := sip-tester kamailio kamailio-extra-modules kamailio-tls-modules baresip
+INTEROP_PACKAGES := faketime sip-tester kamailio kamailio-extra-modules kamailio-tls-modules baresip
 # "required" turns every skipped interop test into a failure.
 INTEROP ?= $(if $(CI),required)
 export SIPFAILOVER_INTEROP = $(INTEROP)

@@ -22,11 +22,14 @@ from sipfailover.errors import TransportError
 from sipfailover.flow import Flow, Send, Target
 from sipfailover.ledger import TIDY_EVERY, Journal, Ledger
 from sipfailover.proxy import Drop, Engine, Forget, Keep, Log, Record
-from sipfailover.transport import Expiry, Pool, Resolver, Tls, peers_of
+from sipfailover.transport import Bounds, Expiry, Pool, Resolver, Tls, bounds_within, peers_of, raise_limit
+from sipfailover.trouble import Faults, Troubles
 from sipfailover.web import Metrics, WebServer
 
 DRAIN_SECONDS = 30.0
 """After SIGTERM: how long calls that are being set up may take. compose's stop_grace_period is a little longer."""
+DESCRIPTORS = 4096
+"""Files and sockets that may be open at once, where nobody says how many."""
 LEAVE_WITHIN = 2.0
 """Seconds that carriers get at the end to answer to `unregister_at_stop`, all together."""
 CERTIFICATES_EVERY = 60.0
@@ -41,8 +44,16 @@ GC_THRESHOLD = (50_000, 20, 100)
 class App:
     """One running service. Made inside its event loop."""
 
-    def __init__(self, settings: Settings, loop: asyncio.AbstractEventLoop, loop_name: str) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        loop: asyncio.AbstractEventLoop,
+        loop_name: str,
+        stream: log.Stream | None = None,
+        descriptors: int = DESCRIPTORS,
+    ) -> None:
         self.settings = settings
+        self.descriptors = descriptors
         self.loop = loop
         self.log = structlog.get_logger("sipfailover")
         self.ended = asyncio.Event()
@@ -50,7 +61,6 @@ class App:
         self.engine = Engine(settings, chance, time.monotonic(), wall)
         self.tls = Tls(self._say)
         self.expiry = Expiry(self.tls, self._say)
-        self.metrics = Metrics(version=__version__, loop=loop_name, certificates=self._certificates)
         self.ledger = Ledger(settings.history.file, wall, keep=settings.history.keep)
         self.journal = Journal(settings.history.calls_file_used)
         self.pool = Pool(
@@ -62,9 +72,16 @@ class App:
             keep_alive_every=self.engine.keep_alive_every,
             tls=self.tls,
             say=self._say,
+            bounds=bounds_within(descriptors),
         )
         self.resolver = Resolver(loop, self._resolved, name_us=self.pool.local_for, chance=chance)
         self.web: WebServer | None = None
+        self.faults = Faults()
+        self._stream = stream
+        self.troubles = self._watched()
+        self.metrics = Metrics(
+            version=__version__, loop=loop_name, certificates=self._certificates, troubles=self.troubles
+        )
         self.loop_name = loop_name
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = float("inf")
@@ -93,8 +110,8 @@ class App:
         self._look_at_certificates()
         for line in describe(self.settings):
             self.log.info(line)
-        for warning in self.settings.warnings:
-            self.log.warning(str(warning))
+        for warning in self._warnings():
+            self.log.warning(warning)
         self.log.info("ready", version=__version__, loop=self.loop_name, page=self.web.url if self.web else "off")
 
     def _restore(self) -> None:
@@ -124,7 +141,7 @@ class App:
             loop_lag=self._lag_now,
             draining=lambda: self.engine.core.draining,
             metrics=self.metrics,
-            ledger=self.ledger,
+            troubles=self.troubles,
             warnings=self._warnings,
             token=token.get_secret_value() if token is not None else "",
         )
@@ -241,7 +258,22 @@ class App:
 
     def _fault(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """An error that nobody has handled is ours: tell it, and go on. The loop hands it over."""
-        self.log.error(f"a fault of ours, please report it: {context['message']}", exc_info=context.get("exception"))
+        error = context.get("exception")
+        if self.faults.is_new(error, context["message"]):
+            self.log.error(f"a fault of ours, please report it: {context['message']}", exc_info=error)
+
+    # -- what is wrong with us ----------------------------------------------------------------------------------------
+
+    def _watched(self) -> Troubles:
+        """Whatever may go wrong here while calls go on."""
+        troubles = Troubles()
+        troubles.watch("history", "History", lambda: self.ledger.problem)
+        troubles.watch("calls file", "Calls would not survive a restart", lambda: self.journal.problem)
+        if (stream := self._stream) is not None:
+            troubles.watch("log", "The log", lambda: stream.problem)
+        troubles.watch("connections", "Connections", lambda: self.pool.problem)
+        troubles.watch("software", "This software", lambda: self.faults.problem)
+        return troubles
 
     # -- certificates -------------------------------------------------------------------------------------------------
 
@@ -250,8 +282,15 @@ class App:
         self._certificates_timer = self.loop.call_later(CERTIFICATES_EVERY, self._look_at_certificates)
 
     def _warnings(self) -> list[str]:
-        calls = [f"Calls would not survive a restart: {self.journal.problem}"] if self.journal.problem else []
-        return [*map(str, self.settings.warnings), *calls, *self.expiry.warnings(self.loop.time())]
+        return [*map(str, self.settings.warnings), *self._few_descriptors(), *self.expiry.warnings(self.loop.time())]
+
+    def _few_descriptors(self) -> list[str]:
+        """If the system gives us few."""
+        usual, bounds = Bounds(), self.pool.bounds
+        if bounds == usual:
+            return []
+        few = f"The system lets us open only {self.descriptors} files and sockets (ulimit -n): "
+        return [f"{few}at most {bounds.accepted} connections are taken instead of {usual.accepted}"]
 
     def _certificates(self) -> list[tuple[str, str, float]]:
         held = self.tls.held(self.loop.time())
@@ -265,6 +304,8 @@ class App:
             self._lag = max(0.0, now - self._looked_at - LAG_EVERY)
             self.metrics.observe_loop_lag(self._lag)
         self._looked_at = now
+        if self._stream is not None:
+            self._stream.catch_up()
         self._lag_timer = self.loop.call_later(LAG_EVERY, self._look)
 
     def _lag_now(self) -> float:
@@ -279,10 +320,10 @@ def wall(at: float) -> datetime:
 
 def run(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT. Returns the exit code; raises TransportError if it cannot start."""
-    log.set_up(settings.log.level, settings.log.format)
+    stream = log.set_up(settings.log.level, settings.log.format)
     factory, name = loop_factory()
     with asyncio.Runner(loop_factory=factory) as runner:
-        return runner.run(_serve(settings, name))
+        return runner.run(_serve(settings, name, stream, raise_limit()))
 
 
 def loop_factory() -> tuple[Callable[[], asyncio.AbstractEventLoop], str]:
@@ -294,9 +335,9 @@ def loop_factory() -> tuple[Callable[[], asyncio.AbstractEventLoop], str]:
     return uvloop.new_event_loop, "uvloop"
 
 
-async def _serve(settings: Settings, loop_name: str) -> int:
+async def _serve(settings: Settings, loop_name: str, stream: log.Stream, descriptors: int) -> int:
     loop = asyncio.get_running_loop()
-    app = App(settings, loop, loop_name)
+    app = App(settings, loop, loop_name, stream, descriptors)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, app.drain)
     try:

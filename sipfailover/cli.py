@@ -225,6 +225,7 @@ def simulate(
 
 def main() -> int:
     """The console script. Returns the exit code; every error of ours is told in words, without a traceback."""
+    _open_standard_streams()
     try:
         app(standalone_mode=True)
     except ConfigError as error:
@@ -243,6 +244,16 @@ def main() -> int:
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else EXIT_FAILED
     return 0
+
+
+def _open_standard_streams() -> None:
+    """Whoever started us may have closed them. Then the next file or socket would get their numbers, and the log would
+    be written into it: the bin stands in for them."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
 
 
 def _say_problem(problem: Problem, kind: str = "") -> None:

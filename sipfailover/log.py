@@ -8,13 +8,15 @@ import json
 import logging
 import os
 import stat
-import sys
 from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+STANDARD_ERROR = 2
 
 
 class Stream:
@@ -27,6 +29,19 @@ class Stream:
         """The end of a line that fitted in part; it goes before everything else."""
         self.dropped = 0
         """Lines that were not written, since the last that was."""
+
+    @property
+    def problem(self) -> str:
+        """While lines are being dropped: how many, and why."""
+        return f"{self.dropped} lines were dropped, because it is not read fast enough" if self.dropped else ""
+
+    def catch_up(self) -> None:
+        """If lines were dropped and it is read again, say so, without waiting for the next line."""
+        dropped, self.dropped = self.dropped, 0
+        if dropped:
+            self.write_line(f"({dropped} lines before this one were dropped: the log is not read fast enough)")
+            if self.dropped:
+                self.dropped = dropped
 
     def write_line(self, line: str) -> None:
         """One line, or nothing at all."""
@@ -61,9 +76,10 @@ class Logger:
     debug = info = warning = error = critical = exception = msg
 
 
-def set_up(level: str, form: str, handle: int | None = None) -> None:
-    """Configure the log of the whole process. `level`: debug, info, warning or error; `form`: text or json."""
-    number = sys.stderr.fileno() if handle is None else handle
+def set_up(level: str, form: str, handle: int | None = None) -> Stream:
+    """Configure the log of the whole process. `level`: debug, info, warning or error; `form`: text or json. Returns
+    what it is written to."""
+    number = STANDARD_ERROR if handle is None else handle
     stream = Stream(without_waiting(number))
     renderer: Any = (
         structlog.processors.JSONRenderer(serializer=_to_json) if form == "json" else structlog.dev.ConsoleRenderer(
@@ -82,6 +98,7 @@ def set_up(level: str, form: str, handle: int | None = None) -> None:
         logger_factory=lambda *_: Logger(stream),
         cache_logger_on_first_use=False,
     )
+    return stream
 
 
 def without_waiting(handle: int) -> int:

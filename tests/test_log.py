@@ -1,5 +1,6 @@
 """The log: two forms, never in the way of calls, nothing in it that commands a terminal."""
 
+import fcntl
 import json
 import os
 import pty
@@ -161,3 +162,19 @@ def test_a_socket_does_not_wait_either() -> None:
         for _ in range(5000):
             stream.write_line("x" * 200)
         assert stream.dropped
+
+
+def test_a_reader_that_comes_back_hears_what_it_missed_without_a_further_line(pipe: tuple[int, int]) -> None:
+    fcntl.fcntl(pipe[1], fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+    stream = Stream(without_waiting(pipe[1]))
+    stream.catch_up()
+    for _ in range(100):
+        stream.write_line("x" * 100)
+    dropped = stream.dropped
+    stream.catch_up()
+    assert stream.dropped == dropped, "still nobody reads"
+    assert f"{dropped} lines were dropped" in stream.problem
+    said(pipe[0])
+    stream.catch_up()
+    assert f"({dropped} lines before this one were dropped" in said(pipe[0])
+    assert stream.problem == ""

@@ -5,6 +5,8 @@
 
 from sipfailover.transport.bounds import Bounds as Bounds
 from sipfailover.transport.bounds import Counters as Counters
+from sipfailover.transport.descriptors import bounds_within as bounds_within
+from sipfailover.transport.descriptors import raise_limit as raise_limit
 from sipfailover.transport.expiry import Expiry as Expiry
 from sipfailover.transport.lookup import HOSTS_FILE as HOSTS_FILE
 from sipfailover.transport.lookup import Lookup as Lookup

@@ -29,6 +29,9 @@ ACCEPT_AGAIN_AFTER = 0.5
 """Seconds. When the system has no descriptor left, the peers wait in the backlog this long, instead of the loop trying
 without pause. Who was waiting is accepted late."""
 
+ACCEPT_TOLD_EVERY = 60.0
+"""Seconds between two lines in the log about it."""
+
 FAILURES_TOLD_MAX = 64
 """Addresses of PBXs and trunks of whose failed handshakes the log has told; each once until one succeeds. Further ones
 are only counted."""
@@ -41,7 +44,8 @@ class Listener:
     with a socket of its own a peer over the bounds is refused before it costs one.
     """
 
-    __slots__ = ("_accepted", "_alarm", "_counters", "_loop", "_over", "_sock", "host", "port", "transport")
+    __slots__ = ("_accepted", "_alarm", "_counters", "_loop", "_over", "_say", "_sock", "_told_at", "host",
+                 "port", "problem", "transport")  # fmt: skip
 
     def __init__(
         self,
@@ -52,6 +56,7 @@ class Listener:
         bounds: Bounds,
         counters: Counters,
         accepted: Callable[[socket.socket, str, "Listener"], None],
+        say: Say,
     ) -> None:
         self._sock = listening(transport, host, port, bounds)
         self.transport = transport
@@ -62,6 +67,9 @@ class Listener:
         self._counters = counters
         self._alarm: asyncio.TimerHandle | None = None
         self._over = False
+        self._say, self._told_at = say, float("-inf")
+        self.problem = ""
+        """Why nobody can be accepted now, in the system's words; "" while all is well."""
         loop.add_reader(self._sock.fileno(), self._accept)
 
     def close(self) -> None:
@@ -81,15 +89,26 @@ class Listener:
                 sock, (host, *_) = self._sock.accept()
             except (BlockingIOError, ConnectionAbortedError):
                 return  # nobody left, or one who went away again
-            except OSError:
+            except OSError as error:
                 self._counters.accepts_failed += 1
+                self.problem = error.strerror or str(error)
+                self._tell()
                 self._loop.remove_reader(self._sock.fileno())
                 self._alarm = self._loop.call_later(ACCEPT_AGAIN_AFTER, self._accept_again)
                 return
+            self.problem = ""
             sock.setblocking(False)
             self._accepted(sock, host, self)
 
+    def _tell(self) -> None:
+        now = self._loop.time()
+        if now - self._told_at >= ACCEPT_TOLD_EVERY:
+            self._told_at = now
+            where = f"{self.transport} {self.host}:{self.port}"
+            self._say("error", "nobody new can connect; calls go on", {"listen": where, "why": self.problem})
+
     def _accept_again(self) -> None:
+        self.problem = ""  # found out at once: who waits makes the socket readable
         self._loop.add_reader(self._sock.fileno(), self._accept)
 
 
@@ -159,7 +178,7 @@ class Connections:
 
     def listen(self, transport: str, host: str, port: int) -> Listener:
         """Accept connections from now on. Raises TransportError."""
-        listener = Listener(self.loop, transport, host, port, self.bounds, self.counters, self._accept)
+        listener = Listener(self.loop, transport, host, port, self.bounds, self.counters, self._accept, self._say)
         self.listeners.append(listener)
         return listener
 

@@ -106,6 +106,11 @@ class Pool:
         return udp + tuple((one.transport, one.host, one.port) for one in self._streams.listeners)
 
     @property
+    def problem(self) -> str:
+        """Why nobody new can connect to us now, for the operator; "" while all is well."""
+        return next((f"nobody new can connect: {one.problem}" for one in self._streams.listeners if one.problem), "")
+
+    @property
     def connections(self) -> int:
         """Stream connections that are open now."""
         return len(self._streams)

@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 
 from sipfailover.proxy.facts import AttemptEnded, CallEnded, Fact, ProbeEnded, RegistrationChanged, TrunkChanged
 from sipfailover.proxy.view import EngineView
+from sipfailover.trouble import Troubles
 
 from .words import Wall
 
@@ -37,8 +38,11 @@ REROUTES_REMEMBERED_MAX = 10_000
 class Metrics:
     """Counts facts and renders everything. One per process; its registry is its own."""
 
-    def __init__(self, *, version: str, loop: str, certificates: Certificates = tuple) -> None:
+    def __init__(
+        self, *, version: str, loop: str, certificates: Certificates = tuple, troubles: Troubles | None = None
+    ) -> None:
         self._certificates = certificates
+        self._troubles = troubles or Troubles()
         self._registry = registry = CollectorRegistry()
         build = Gauge(PREFIX + "build_info", "What runs here.", ("version", "python", "loop"), registry=registry)
         build.labels(version, platform.python_version(), loop).set(1)
@@ -124,7 +128,7 @@ class Metrics:
     def render(self, view: EngineView, wall: Wall, accept: str = "") -> tuple[bytes, str]:
         """(body, content type): Prometheus text, or OpenMetrics when the `Accept` header asks for it."""
         encode, content_type = choose_encoder(accept)
-        return encode(_Scrape(self._registry, view, wall, self._certificates)), content_type
+        return encode(_Scrape(self._registry, view, wall, self._certificates, self._troubles)), content_type
 
     def _attempt_ended(self, fact: AttemptEnded) -> None:
         self._count(self._attempts, "attempts", fact.trunk, _label(fact.outcome))
@@ -179,11 +183,19 @@ def _label(words: str) -> str:
 class _Scrape(Collector):
     """One scrape: what was counted, then what the engine shows."""
 
-    def __init__(self, registry: CollectorRegistry, view: EngineView, wall: Wall, certificates: Certificates) -> None:
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        view: EngineView,
+        wall: Wall,
+        certificates: Certificates,
+        troubles: Troubles,
+    ) -> None:
         self._registry = registry
         self._view = view
         self._wall = wall
         self._certificates = certificates
+        self._troubles = troubles
 
     def collect(self) -> Iterator[Metric]:
         yield from self._registry.collect()
@@ -194,6 +206,11 @@ class _Scrape(Collector):
         for use, name, not_after in self._certificates():
             ends.add_metric([use, name], not_after)
         yield ends
+        wrong = {trouble.what for trouble in self._troubles.now(self._view.now)}
+        trouble = _gauge("trouble", "1 while this is wrong with us; /status says it in words.", labels=("what",))
+        for what in self._troubles.known:
+            trouble.add_metric([what], what in wrong)
+        yield trouble
 
 
 def engine_families(view: EngineView, wall: Wall) -> Iterator[Metric]:

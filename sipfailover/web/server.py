@@ -14,8 +14,8 @@ from typing import cast
 from aiohttp import web
 
 from sipfailover.errors import TransportError
-from sipfailover.ledger import Ledger
 from sipfailover.proxy.view import EngineView
+from sipfailover.trouble import Troubles
 
 from . import views
 from .metrics import Metrics
@@ -65,7 +65,7 @@ class WebServer:
         loop_lag: Callable[[], float],
         draining: Callable[[], bool],
         metrics: Metrics,
-        ledger: Ledger | None = None,
+        troubles: Troubles | None = None,
         unbound: Callable[[], Sequence[str]] = _nothing,
         warnings: Callable[[], Sequence[str]] = _nothing,
         token: str = "",
@@ -79,7 +79,7 @@ class WebServer:
         self._loop_lag = loop_lag
         self._draining = draining
         self._metrics = metrics
-        self._ledger = ledger
+        self._troubles = troubles or Troubles()
         self._unbound = unbound
         self._further_warnings = warnings
         self._token = token.encode()
@@ -169,8 +169,13 @@ class WebServer:
         return web.Response(status=status, text=text)
 
     async def _get_ready(self, request: web.Request) -> web.Response:
+        view = self._view()
         found = views.checks(
-            self._view(), draining=self._draining(), unbound=self._unbound(), history=self._history_problem()
+            view,
+            draining=self._draining(),
+            unbound=self._unbound(),
+            watched=self._troubles.known,
+            troubles=self._troubles.now(view.now),
         )
         status, text = views.ready(found, verbose="verbose" in request.query)
         return web.Response(status=status, text=text)
@@ -185,7 +190,8 @@ class WebServer:
             site=self._site,
             version=self._version,
             draining=self._draining(),
-            warnings=self._warnings(),
+            warnings=self._further_warnings(),
+            troubles=self._troubles.now(view.now),
             show=self._show(request),
         )
         text = json.dumps(status, ensure_ascii=False, indent=2) + "\n"
@@ -196,11 +202,12 @@ class WebServer:
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def _get_page(self, request: web.Request) -> web.Response:
+        view = self._view()
         text = self._page.render(
-            self._view(),
+            view,
             self._wall,
             draining=self._draining(),
-            warnings=self._warnings(),
+            warnings=(*self._further_warnings(), *map(str, self._troubles.now(view.now))),
             still="still" in request.query,
             show=self._show(request),
         )
@@ -218,13 +225,6 @@ class WebServer:
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
         known = self._token and scheme.lower() == "bearer" and compare_digest(given.strip().encode(), self._token)
         return whole if known else mask
-
-    def _history_problem(self) -> str:
-        return self._ledger.problem if self._ledger is not None else ""
-
-    def _warnings(self) -> tuple[str, ...]:
-        history = self._history_problem()
-        return (*self._further_warnings(), *((f"History: {history}",) if history else ()))
 
 
 class _Closed(asyncio.Protocol):

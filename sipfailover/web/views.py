@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from sipfailover.proxy.view import AccountView, AddressView, CallView, EngineView, FailoverView, TrunkView
+from sipfailover.trouble import Trouble
 
 from .words import Show, Wall, mask, rfc3339, sentence
 
@@ -32,15 +33,23 @@ def health(loop_lag: float) -> tuple[int, str]:
     return (200, "ok\n") if loop_lag < LOOP_LAG_MAX else (503, f"the event loop is {loop_lag:.1f} s late\n")
 
 
-def checks(view: EngineView, *, draining: bool, unbound: Sequence[str], history: str = "") -> tuple[Check, ...]:
-    """Everything readiness looks at, in the order in which one would repair it. `history` is the ledger's problem."""
+def checks(
+    view: EngineView,
+    *,
+    draining: bool,
+    unbound: Sequence[str],
+    watched: Sequence[str] = (),
+    troubles: Sequence[Trouble] = (),
+) -> tuple[Check, ...]:
+    """Everything readiness looks at, in the order in which one would repair it. `watched`: what may be in trouble."""
+    wrong = {trouble.what: trouble.text for trouble in troubles}
     usable = any(trunk.carries_new_calls for trunk in view.trunks)
     return (
         Check("running", "draining: new calls are refused" if draining else ""),
         Check("listeners", "; ".join(unbound)),
         *(Check(f"trunk {trunk.name}", _unfit(trunk), needed=not usable) for trunk in view.trunks),
         *(Check(f"pbx {pbx.name}", _unfit(pbx), needed=False) for pbx in view.pbxs),
-        Check("history", history, needed=False),
+        *(Check(what, wrong.get(what, ""), needed=False) for what in watched),
     )
 
 
@@ -70,6 +79,7 @@ def status(
     version: str,
     draining: bool = False,
     warnings: Sequence[str] = (),
+    troubles: Sequence[Trouble] = (),
     show: Show = mask,
 ) -> dict[str, object]:
     """The picture as `/status` gives it: seconds, RFC 3339 times, numbers masked unless `show` says otherwise."""
@@ -95,7 +105,10 @@ def status(
             "why": view.own_line,
             "since": None if view.own_line_since is None else rfc3339(view.own_line_since, wall),
         },
-        "warnings": list(all_warnings(view, warnings)),
+        "troubles": [
+            {"what": trouble.what, "since": rfc3339(trouble.since, wall), "text": str(trouble)} for trouble in troubles
+        ],
+        "warnings": list(all_warnings(view, (*warnings, *map(str, troubles)))),
     }
 
 

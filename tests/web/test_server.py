@@ -12,6 +12,7 @@ from aiohttp.web import Application, Request
 
 from sipfailover.errors import TransportError
 from sipfailover.ledger import Ledger
+from sipfailover.trouble import Troubles
 from sipfailover.web import server as web_server
 from tests.web.office import Office
 from tests.web.picture import (
@@ -60,7 +61,6 @@ async def test_ready_over_the_backup_and_verbose_says_why(client: Client, office
         "[-]trunk main: Down: 2 OPTIONS in a row without an answer, the last after 500 ms",
         "[+]trunk backup ok",
         "[+]pbx pbx ok",
-        "[+]history ok",
         "ready",
     ]
 
@@ -279,13 +279,19 @@ async def test_a_broken_history_is_shown_and_does_not_make_us_unready(office: Of
     ledger = Ledger("/dev/null/history.db", wall, retry_seconds=0.0)
     ledger.start()
     ledger.flush(5)
-    server = office.server(ledger=ledger)
+    troubles = Troubles()
+    troubles.watch("history", "History", lambda: ledger.problem)
+    server = office.server(troubles=troubles)
     await server.start()
     try:
         ready = await session.get(server.url + "readyz?verbose")
         assert ready.status == 200
         assert "[-]history: cannot write /dev/null/history.db" in await ready.text()
-        assert "History: cannot write" in (await (await session.get(server.url + "status")).json())["warnings"][0]
+        status = await (await session.get(server.url + "status")).json()
+        assert status["warnings"][0] == status["troubles"][0]["text"]
+        assert status["warnings"][0].startswith("History: cannot write")
+        assert status["troubles"][0]["what"] == "history"
+        assert "History: cannot write" in await (await session.get(server.url)).text()
     finally:
         await server.stop()
         ledger.close()
