@@ -25,11 +25,10 @@ class Counters:
     """The numbers behind the health of one trunk."""
 
     __slots__ = (
-        "call_good_at", "calls_failed", "checks_good", "day_at", "doubted_at", "down_by_silence", "down_rule", "dropped",
-        "failed_at",
-        "faults", "faulty", "held_until", "last_call_failed_at", "probe_failing", "probes_failed", "refused",
-        "relapses", "released", "returned_at", "rules", "silent_calls", "slow", "trail", "trials_good",
-        "trials_wanted", "why",
+        "call_good_at", "calls_failed", "checks_good", "day_at", "doubted_at", "down_by_silence", "down_rule",
+        "dropped", "failed_at", "faults", "faulty", "held_until", "last_call_failed_at", "probe_failing",
+        "probes_failed", "refused", "relapses", "released", "returned_at", "rules", "silent_calls", "slow", "trail",
+        "trials_good", "trials_wanted", "why",
     )  # fmt: skip
 
     def __init__(self, rules: HealthRules) -> None:

@@ -71,7 +71,7 @@ class Sign(IntEnum):
     PROBE_MUTE = 16
     """OPTIONS had no answer, as none ever had there: some carriers drop them (field/swisscom.md §5 no. 1)."""
     PROBE_OUTDONE = 17
-    """A quick check had no answer, but something else came from there meanwhile: it is OPTIONS that are not answered."""
+    """A quick check had no answer, but something else came from there meanwhile: only OPTIONS are not answered."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,8 @@ class Probe:
         self.status = 0
         """What the last check was answered with, 0 for nothing."""
         self.mute = True
-        """No OPTIONS was ever answered there, or not since other things are. Then silence is no news, and calls alone tell how it is."""
+        """No OPTIONS was ever answered there, or none since other things are. Then silence is no news, and calls alone
+        tell how it is."""
         self.results: deque[bool] = deque(maxlen=REMEMBERED)
         self._misses = 0
         self._until = self._grace = self._gap = 0.0

@@ -118,7 +118,7 @@ def rested(counters: Counters, now: float) -> str:
 
 def untested(counters: Counters, since: float, now: float) -> bool:
     """Whether a trunk that is Down since then may be tested by one call: nothing but OPTIONS says so. A dead carrier
-    lets that call wait for its no-answer clock, once; one that has begun to drop OPTIONS is back, and not away for ever."""
+    lets that call wait for its no-answer clock, once; one that has begun to drop OPTIONS is not away for ever."""
     if not counters.down_by_silence or counters.calls_failed:
         return False
     return now >= since + TESTED_AFTER and may_return(counters, now)

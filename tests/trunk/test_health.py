@@ -565,7 +565,7 @@ def test_a_call_that_had_nowhere_else_to_go_brings_nothing_back_that_only_people
     assert health.state is DOWN
 
 
-# -- OPTIONS alone, and troubles that strike a part of the calls ----------------------------------------------------------
+# -- OPTIONS alone, and troubles that strike a part of the calls -------------------------------------------------------
 
 
 def down_by_options(at: float = 1.0) -> Health:
