@@ -31,7 +31,10 @@ def take(engine: Engine, now: float) -> EngineView:
     return EngineView(
         now=now,
         started_at=core.started_at,
-        trunks=tuple(_line(line, core, now) for line in sorted(core.trunks, key=lambda line: line.trunk.tier)),
+        trunks=tuple(
+            _line(line, core, now, engine.watch.active)
+            for line in sorted(core.trunks, key=lambda line: line.trunk.tier)
+        ),
         pbxs=tuple(_line(line, core, now) for line in core.pbxs),
         active_trunk=engine.watch.active,
         calls=tuple(_call(call) for call in reversed(calls)),
@@ -52,7 +55,7 @@ def take(engine: Engine, now: float) -> EngineView:
     )
 
 
-def _line(line: Line, core: Core, now: float) -> TrunkView:
+def _line(line: Line, core: Core, now: float, active: str = "") -> TrunkView:
     trunk, no_ringing = line.trunk, core.settings.failover.no_ringing_within
     health = trunk.health
     why = health.why or ("" if health.state is State.UP else "no reason is known")
@@ -63,7 +66,7 @@ def _line(line: Line, core: Core, now: float) -> TrunkView:
         health=health.state.label,
         since=health.since,
         why=why,
-        carries_new_calls=trunk.carries_new_calls,
+        carries_new_calls=trunk.carries_new_calls or (trunk.usable and trunk.name == active),
         target=trunk.where(),
         calls_now=trunk.calls_now,
         round_trip=trunk.roundtrip.smoothed,

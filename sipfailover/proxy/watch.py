@@ -360,7 +360,11 @@ class Watch:
             self._choose_active(now, f"{line.name} is {after}: {change.why}")
 
     def _choose_active(self, now: float, why: str) -> None:
-        fit = [line.trunk for line in self.core.trunks if line.trunk.carries_new_calls]
+        trunks = [line.trunk for line in self.core.trunks]
+        fit = [trunk for trunk in trunks if trunk.carries_new_calls]
+        fit = fit or [
+            trunk for trunk in trunks if trunk.usable
+        ]  # in Trial, and there is none better: all calls prove it
         active = min(fit, key=lambda trunk: trunk.tier).name if fit else ""  # full is no failover: calls overflow
         if active == self.active:
             return

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from sipfailover.proxy import Log, ProbeEnded, TrunkChanged
-from sipfailover.trunk import Order, State
+from sipfailover.trunk import Evidence, Order, Sign, State
+from sipfailover.trunk.trunk import UNPROVEN_WITHIN
 from sipfailover.wire import compose
 from tests.kit import (
     ack,
@@ -650,3 +651,38 @@ def test_a_trunk_that_never_answered_options_is_no_witness_against_our_own_line(
     assert book.line("main").trunk.health.state is State.DOWN
     assert book.line("backup").trunk.health.state is State.UP
     assert book.engine.view(book.now).own_line == ""
+
+
+# -- a backup in Trial, and a trunk that was never heard --------------------------------------------------------------
+
+
+def test_while_no_trunk_is_up_the_one_in_trial_is_what_calls_take_and_all_of_them_do() -> None:
+    book = watching()
+    main, backup = book.line("main").trunk, book.line("backup").trunk
+    failed = [Evidence(Sign.CALL_FAULT, "500", f"+4144000000{n}") for n in range(3)]
+    for evidence in failed:
+        book.engine.watch.observe(book.line("backup"), evidence, book.now)
+    assert backup.health.state is State.DOWN
+    for _ in range(3):
+        backup.health.observe(Evidence(Sign.PROBE_GOOD), book.now)
+    book.engine.watch.release(book.line("backup"), book.now)
+    assert backup.health.state is State.TRIAL
+    for evidence in failed:
+        book.engine.watch.observe(book.line("main"), evidence, book.now)
+    assert main.health.state is State.DOWN
+    book.collect()
+    view = book.engine.view(book.now)
+    assert view.active_trunk == "backup"
+    assert [(trunk.name, trunk.carries_new_calls) for trunk in view.trunks] == [("main", False), ("backup", True)]
+    for n in range(3):  # nobody waits for the one that tests it
+        assert calling(book, BACKUP, called=f"+4144555000{n}")
+
+
+def test_the_first_call_of_a_trunk_that_was_never_heard_does_not_wait_long() -> None:
+    book = mute()
+    trunk = book.line("main").trunk
+    assert trunk.no_answer().bound == trunk.no_answer_within, "its OPTIONS may be answered yet"
+    assert book >> after(5.0)
+    assert trunk.no_answer().bound == min(UNPROVEN_WITHIN, trunk.no_answer_within)
+    trunk.roundtrip.observe(0.3)
+    assert trunk.no_answer().bound == min(8 * 0.3 + 4 * 0.15, trunk.no_answer_within)
