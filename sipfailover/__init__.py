@@ -16,17 +16,20 @@ The map, from the wire up. Imports point down this list only; a test holds it.
                show), `handshake` (why one failed, in words), `expiry` (certificates that run out)
 `trunk`        what is known of a carrier: `health` as a table (`counters`, `questions`), `judgement` (how many calls
                may go wrong), `probe` (OPTIONS, quick checks), `roundtrip` and `setup_time` (the clocks), `talks`
-               (calls that die), `inbound` (calls that come in), `ourselves` (is it us?), `addresses` (which edge is
+               (calls that die), `recent` (what is usual), `overtaken` (where another was faster),
+               `inbound` (calls that come in), `ourselves` (is it us?), `addresses` (which edge is
                used), `registration` as a table (`register` on the wire, `answers` judged, `lease` the numbers);
                `numbers` in their forms, `presentation` (how calls look there), `identity`, `privacy`, `diversion`
-`routing`      decisions as pure functions: `plan` (who is tried), `verdict` (what an outcome means: the table), `best`
+`routing`      decisions as pure functions: `plan` (who is tried), `verdict` (what an outcome means: the table), `hedge`
+               (when two are tried at a time), `best`
                (what the caller is told), `admission` (who may talk to us), `allowance` (how often strangers may)
-`proxy`        the engine, sans-IO: `engine` receives and hands on; `ladder` (attempts of one call), `inside`
+`proxy`        the engine, sans-IO: `engine` receives and hands on; `ladder` (attempts of one call), `hedging`
+               (a second one beside the first), `inside`
                (requests in a call), `stray` (answers that come too late), `outside` (OPTIONS to us), `watch` (probes,
                health), `experience` (what calls show of a trunk), `blame` (is it us, is it the number?),
                `registering` (with carriers), `keepalive` (empty packets for the NATs), `registrar` (PBXs that
                register with us), `bindings` (where those are); `keepsake` (what outlives the process, as records),
-               `restoring` (calls again), `rollcall` (are both ends still there?)
+               `restoring` (calls again), `rollcall` (are both ends still there?); `reloading` (other settings)
 `ledger`       the evidence, in SQLite, written by one thread that no call waits for; `journal`, the calls that must
                outlive us
 `web`          page, status, metrics and health over HTTP: pure functions of one frozen picture (`proxy.view`)
@@ -35,6 +38,7 @@ The map, from the wire up. Imports point down this list only; a test holds it.
 `preflight`    `check --probe`: asks each carrier step by step (`conversation` is sans-IO, `ask` and `account` are its
                scripts, `call` is a test call by the engine), and says what works and what to do (`judge`, `together`)
 `app`          composition: engine, sockets, clock, ledger, page            `cli`  the verbs
+`reloader`     the file read again and put into effect, or refused          `remote`  verbs that ask a running service
 
 How a call goes: `transport` → `engine.receive` → `transaction.layer` → `ladder.invited` → `routing.plan` → an INVITE to
 the first trunk, with a clock → what comes back, or does not → `routing.verdict` → relayed, or the next trunk.

@@ -21,13 +21,13 @@ from sipfailover.config import Settings, describe
 from sipfailover.errors import TransportError
 from sipfailover.flow import Flow, Send, Target
 from sipfailover.ledger import TIDY_EVERY, Journal, Ledger
-from sipfailover.proxy import Drop, Engine, Forget, Keep, Log, Record
+from sipfailover.proxy import Drop, Engine, Fact, Forget, Keep, Log, OperatorActed, Record
+from sipfailover.reloader import Read, Reloader, token_of
 from sipfailover.transport import Bounds, Expiry, Pool, Resolver, Tls, bounds_within, peers_of, raise_limit
 from sipfailover.trouble import Faults, Troubles
-from sipfailover.web import Metrics, WebServer
+from sipfailover.trunk import Order
+from sipfailover.web import Drained, Metrics, Reloaded, WebServer
 
-DRAIN_SECONDS = 30.0
-"""After SIGTERM: how long calls that are being set up may take. compose's stop_grace_period is a little longer."""
 DESCRIPTORS = 4096
 """Files and sockets that may be open at once, where nobody says how many."""
 LEAVE_WITHIN = 2.0
@@ -42,20 +42,21 @@ GC_THRESHOLD = (50_000, 20, 100)
 
 
 class App:
-    """One running service. Made inside its event loop."""
+    """One running service. Made inside its event loop. `read`: how the file is read again; None: it cannot be."""
 
     def __init__(
         self,
         settings: Settings,
         loop: asyncio.AbstractEventLoop,
         loop_name: str,
+        read: Read | None = None,
         stream: log.Stream | None = None,
         descriptors: int = DESCRIPTORS,
     ) -> None:
-        self.settings = settings
         self.descriptors = descriptors
         self.loop = loop
         self.log = structlog.get_logger("sipfailover")
+        self.started = asyncio.Event()
         self.ended = asyncio.Event()
         chance = Chance()
         self.engine = Engine(settings, chance, time.monotonic(), wall)
@@ -75,6 +76,18 @@ class App:
             bounds=bounds_within(descriptors),
         )
         self.resolver = Resolver(loop, self._resolved, name_us=self.pool.local_for, chance=chance)
+        self.reloader = Reloader(
+            settings,
+            read,
+            engine=self.engine,
+            tls=self.tls,
+            resolver=self.resolver,
+            ledger=self.ledger,
+            record=self._record,
+            settled=self._settled,
+            say=self._say,
+            stream=stream,
+        )
         self.web: WebServer | None = None
         self.faults = Faults()
         self._stream = stream
@@ -83,6 +96,9 @@ class App:
             version=__version__, loop=loop_name, certificates=self._certificates, troubles=self.troubles
         )
         self.loop_name = loop_name
+        self._drain_ends_at = float("inf")
+        self._reloads: set[asyncio.Task[Reloaded]] = set()
+        """Those that signals have asked for."""
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = float("inf")
         self._left: asyncio.Event | None = None
@@ -103,9 +119,11 @@ class App:
             self.pool.listen(listen.transport, listen.host, listen.port)
         self.ledger.start()
         self._restore()
+        self.reloader.begin()
         self.resolver.start(peers_of(self.settings))
         self._settled()
         await self._start_web()
+        self.started.set()
         self._look()
         self._look_at_certificates()
         for line in describe(self.settings):
@@ -128,7 +146,7 @@ class App:
         self._tidy_timer = self.loop.call_later(TIDY_EVERY, self._tidy)
 
     async def _start_web(self) -> None:
-        listen, token = self.settings.status.listen, self.settings.status.token
+        listen = self.settings.status.listen
         if not listen:
             return
         web = WebServer(
@@ -143,14 +161,17 @@ class App:
             metrics=self.metrics,
             troubles=self.troubles,
             warnings=self._warnings,
-            token=token.get_secret_value() if token is not None else "",
+            token=token_of(self.settings),
+            deeds=self,
+            config=lambda: self.reloader.view,
+            say=self._say,
         )
         try:
             await web.start()
         except TransportError as error:
             self.log.error("the page cannot be shown; calls go on", why=str(error))
             return
-        self.web = web
+        self.web = self.reloader.web = web
 
     async def stop(self) -> None:
         """Close everything."""
@@ -184,22 +205,76 @@ class App:
             self.log.warning("ended at once, by a second signal", calls=len(self.engine.core.calls))
             self.ended.set()
             return
-        self.engine.drain()
-        waiting = self._unfinished()
-        self.log.info("draining: new calls are refused", being_set_up=waiting, calls=len(self.engine.core.calls))
-        end = time.monotonic() + DRAIN_SECONDS
+        self.begin_drain("a signal")
 
-        def look() -> None:
-            if not self._unfinished() or time.monotonic() >= end:
-                self.ended.set()
-            else:
-                self.loop.call_later(0.05, look)
+    def begin_drain(self, who: str) -> Drained:
+        """Take no new calls but those for help, and end when nothing is waited for any more, or its time is over. Asked
+        again, it only says how that stands."""
+        now, calls = time.monotonic(), len(self.engine.core.calls)
+        if not self.engine.core.draining:
+            self.engine.drain()
+            self._drain_ends_at = now + self.settings.drain_within
+            told = {"being_set_up": self.engine.setting_up, "calls": calls, "by": who}
+            if calls and not self._calls_survive:
+                told["also_waited_for"] = "calls in progress, which would be lost"
+            self._say("info", "draining: new calls are refused", told)
+            self._record(OperatorActed(now, who, "drain", "", "", self._drain_ends_at))
+            self._look_whether_drained()
+        return Drained(self.engine.setting_up, calls, max(0.0, self._drain_ends_at - now))
 
-        look()
+    def _look_whether_drained(self) -> None:
+        if not self._unfinished() or time.monotonic() >= self._drain_ends_at:
+            self.ended.set()
+        elif not self.ended.is_set():
+            self.loop.call_later(0.05, self._look_whether_drained)
 
     def _unfinished(self) -> int:
-        """Calls that are not answered yet, or whose answer waits for its ACK: without it the carrier hangs up."""
-        return self.engine.setting_up + sum(bool(leg.answer) for leg in self.engine.core.legs.values())
+        """Calls that are not answered yet, or whose answer waits for its ACK: without it the carrier hangs up. Where
+        calls in progress do not outlive us, all of them."""
+        core = self.engine.core
+        waited_for = self.engine.setting_up if self._calls_survive else len(core.calls)
+        return waited_for + sum(bool(leg.answer) for leg in core.legs.values())
+
+    @property
+    def _calls_survive(self) -> bool:
+        return self.journal.is_on and not self.journal.problem
+
+    # -- what operators do (`web.Deeds`) ------------------------------------------------------------------------------
+
+    def reload_soon(self) -> None:
+        """SIGHUP: read the file again. What comes of it is in the log, in the history and on /status."""
+        task = self.loop.create_task(self.reload("a signal"))
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
+
+    async def reload(self, who: str) -> Reloaded:
+        """Put the file into effect as it is now, or refuse it."""
+        await self.started.wait()
+        return await self.reloader.reload(who)
+
+    def order(self, name: str, order: Order, seconds: float | None, who: str, why: str) -> None:
+        """What is to be done with a trunk or PBX, for so long. Raises KeyError for a name that is none."""
+        now = time.monotonic()
+        self.engine.order(name, order, now, None if seconds is None else now + seconds, who, why)
+        self._settled()
+
+    def release(self, name: str, who: str, why: str) -> None:
+        """A trunk need not wait. Raises KeyError for a name that is none."""
+        self.engine.release(name, time.monotonic(), who, why)
+        self._settled()
+
+    def active(self) -> str:
+        """The trunk that new calls take, "" if there is none."""
+        return self.engine.watch.active
+
+    def names(self) -> tuple[str, ...]:
+        """All trunks and PBXs."""
+        return tuple(self.engine.core.lines)
+
+    @property
+    def settings(self) -> Settings:
+        """Those in effect."""
+        return self.reloader.settings
 
     # -- between engine and world -------------------------------------------------------------------------------------
 
@@ -225,7 +300,7 @@ class App:
             elif isinstance(command, Forget):
                 self.journal.forget(command.key)
             elif isinstance(command, Record):
-                self._record(command)
+                self._record(command.fact)
             elif isinstance(command, Drop):
                 self.pool.drop(command.to)
             else:
@@ -246,9 +321,9 @@ class App:
         finally:
             self._settled()  # whatever happened: without the next alarm, no clock would run until something comes in
 
-    def _record(self, command: Record) -> None:
-        self.metrics.record(command.fact)
-        self.ledger.record(command.fact)
+    def _record(self, fact: Fact) -> None:
+        self.metrics.record(fact)
+        self.ledger.record(fact)
 
     def _write(self, command: Log) -> None:
         getattr(self.log, command.level)(command.text, **command.fields)
@@ -271,6 +346,7 @@ class App:
         troubles.watch("calls file", "Calls would not survive a restart", lambda: self.journal.problem)
         if (stream := self._stream) is not None:
             troubles.watch("log", "The log", lambda: stream.problem)
+        troubles.watch("configuration", "Configuration", lambda: self.reloader.problem)
         troubles.watch("connections", "Connections", lambda: self.pool.problem)
         troubles.watch("software", "This software", lambda: self.faults.problem)
         return troubles
@@ -282,7 +358,8 @@ class App:
         self._certificates_timer = self.loop.call_later(CERTIFICATES_EVERY, self._look_at_certificates)
 
     def _warnings(self) -> list[str]:
-        return [*map(str, self.settings.warnings), *self._few_descriptors(), *self.expiry.warnings(self.loop.time())]
+        found = (*map(str, self.settings.warnings), *self.reloader.warnings, *self._few_descriptors())
+        return [*found, *self.expiry.warnings(self.loop.time())]
 
     def _few_descriptors(self) -> list[str]:
         """If the system gives us few."""
@@ -318,12 +395,13 @@ def wall(at: float) -> datetime:
     return datetime.now().astimezone() + timedelta(seconds=at - time.monotonic())
 
 
-def run(settings: Settings) -> int:
-    """Run until SIGTERM or SIGINT. Returns the exit code; raises TransportError if it cannot start."""
+def run(settings: Settings, read: Read | None = None) -> int:
+    """Run until SIGTERM or SIGINT. `read`: how the file is read again. Returns the exit code; raises TransportError if
+    it cannot start."""
     stream = log.set_up(settings.log.level, settings.log.format)
     factory, name = loop_factory()
     with asyncio.Runner(loop_factory=factory) as runner:
-        return runner.run(_serve(settings, name, stream, raise_limit()))
+        return runner.run(_serve(settings, name, read, stream, raise_limit()))
 
 
 def loop_factory() -> tuple[Callable[[], asyncio.AbstractEventLoop], str]:
@@ -335,11 +413,12 @@ def loop_factory() -> tuple[Callable[[], asyncio.AbstractEventLoop], str]:
     return uvloop.new_event_loop, "uvloop"
 
 
-async def _serve(settings: Settings, loop_name: str, stream: log.Stream, descriptors: int) -> int:
+async def _serve(settings: Settings, loop_name: str, read: Read | None, stream: log.Stream, descriptors: int) -> int:
     loop = asyncio.get_running_loop()
-    app = App(settings, loop, loop_name, stream, descriptors)
+    app = App(settings, loop, loop_name, read, stream, descriptors)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, app.drain)
+    loop.add_signal_handler(signal.SIGHUP, app.reload_soon)
     try:
         await app.start()
         gc.collect()

@@ -1,4 +1,5 @@
-"""The verbs: `sipfailover run | check | profiles | schema | version | demo | simulate | healthcheck`.
+"""The verbs: `sipfailover run | check | profiles | schema | version | demo | simulate | healthcheck`, and what is done
+with a service that runs: `reload | drain | use | hold | maintenance | release | resume`.
 
 Each verb imports what it needs when it is called, so that `check` does not wait for the web server's libraries.
 Exit codes: 0 good, 1 the service could not do it, 2 bad configuration or bad command line.
@@ -7,7 +8,7 @@ Exit codes: 0 good, 1 the service could not do it, 2 bad configuration or bad co
 import json
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -53,11 +54,12 @@ JsonOption = Annotated[bool, typer.Option("--json", help="For programs: all of i
 
 @app.command(epilog=EPILOG)
 def run(config: ConfigOption = None) -> None:
-    """Run the service until SIGTERM or SIGINT; a second one ends it at once."""
+    """Run the service until SIGTERM or SIGINT; a second one ends it at once. SIGHUP reads the file again."""
     from sipfailover.app import run as serve
     from sipfailover.config import find_file, load
 
-    raise typer.Exit(serve(load(find_file(config))))
+    file = find_file(config)
+    raise typer.Exit(serve(load(file), lambda: load(file)))
 
 
 @app.command(epilog=EPILOG)
@@ -223,6 +225,138 @@ def simulate(
     raise typer.Exit(rehearse(scenario, configs, seed=seed, json_file=json_file, html=html, story=story))
 
 
+# -- with a service that runs -----------------------------------------------------------------------------------------
+
+UrlOption = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        envvar="SIPFAILOVER_URL",
+        metavar="URL",
+        show_default=False,
+        help="Where its page is. Default: as status.listen says.",
+    ),
+]
+PidOption = Annotated[
+    int | None,
+    typer.Option("--pid", metavar="PID", show_default=False, help="Send it a signal instead: no token is needed."),
+]
+TrunkArgument = Annotated[str, typer.Argument(metavar="TRUNK", show_default=False)]
+ForOption = Annotated[
+    str,
+    typer.Option("--for", metavar="TIME", help="How long, as in 90m or 2h; then it ends by itself. Or: resumed."),
+]
+ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", show_default=False, help="For the history.")]
+
+
+@app.command(epilog=EPILOG)
+def reload(config: ConfigOption = None, url: UrlOption = None, pid: PidOption = None) -> None:
+    """Put the file into effect while calls go on. A bad one is refused with what is wrong, and the old one stays.
+
+    Says what changes, and for which calls.
+    """
+    import signal
+
+    from sipfailover.config import find_file, load
+    from sipfailover.remote import Remote, send_signal
+
+    settings = load(find_file(config))
+    if pid is not None:
+        send_signal(pid, signal.SIGHUP)
+        typer.echo(f"the file is good; process {pid} was asked to read it: its log and /status say what came of it")
+        return
+    status, answer = Remote.of(settings, url).ask("POST", "/-/reload")
+    for line in answer.get("changes", []):
+        typer.echo(line)
+    for line in answer.get("problems", []):
+        typer.echo(line, err=True)
+    if status != 200:
+        typer.echo("It was refused, and what ran before is still in effect.", err=True)
+        raise typer.Exit(EXIT_CONFIG)
+    if not answer.get("changes"):
+        typer.echo("nothing has changed")
+
+
+@app.command(epilog=EPILOG)
+def drain(config: ConfigOption = None, url: UrlOption = None, pid: PidOption = None) -> None:
+    """Have the service take no new calls but those for help, finish what is being set up, and end."""
+    import signal
+
+    from sipfailover.remote import send_signal
+
+    if pid is not None:
+        send_signal(pid, signal.SIGTERM)
+        typer.echo(f"process {pid} was asked to drain: its log says how that goes")
+        return
+    answer = _remote(config, url, "POST", "/-/drain")
+    setting_up, calls, within = (answer.get(key, 0) for key in ("being_set_up", "calls", "ends_within_seconds"))
+    typer.echo(f"draining: {_count(calls, 'call')}, {setting_up} of them being set up; it ends within {within:g} s")
+
+
+@app.command(epilog=EPILOG)
+def use(
+    trunk: TrunkArgument, for_: ForOption = "1h", reason: ReasonOption = "", config: ConfigOption = None,
+    url: UrlOption = None,
+) -> None:  # fmt: skip
+    """Have new calls go over this trunk first while it can take them, whatever its tier."""
+    _order(trunk, "use", for_, reason, config, url)
+
+
+@app.command(epilog=EPILOG)
+def hold(for_: ForOption = "1h", reason: ReasonOption = "", config: ConfigOption = None, url: UrlOption = None) -> None:
+    """Stay with the trunk that new calls take now: no return to a better one meanwhile."""
+    answer = _remote(config, url, "POST", "/api/v1/hold", **{"for": for_, "why": reason})
+    _told(answer)
+
+
+@app.command(epilog=EPILOG)
+def maintenance(
+    trunk: TrunkArgument, for_: ForOption = "1h", reason: ReasonOption = "", config: ConfigOption = None,
+    url: UrlOption = None,
+) -> None:  # fmt: skip
+    """Send no new calls to this trunk; those in progress go on, and calls for help may still take it."""
+    _order(trunk, "maintenance", for_, reason, config, url)
+
+
+@app.command(epilog=EPILOG)
+def release(
+    trunk: TrunkArgument, reason: ReasonOption = "", config: ConfigOption = None, url: UrlOption = None
+) -> None:
+    """Let a trunk that is Down come back as soon as it answers, without waiting for its time."""
+    from sipfailover.remote import order_path
+
+    _remote(config, url, "POST", order_path(trunk), order="release", why=reason)
+    typer.echo(f"{trunk} need not wait: once it answers its checks, single calls try it")
+
+
+@app.command(epilog=EPILOG)
+def resume(trunk: TrunkArgument, reason: ReasonOption = "", config: ConfigOption = None, url: UrlOption = None) -> None:
+    """End whatever was ordered for this trunk: all is as usual."""
+    from sipfailover.remote import order_path
+
+    _told(_remote(config, url, "DELETE", order_path(trunk), why=reason))
+
+
+def _order(trunk: str, order: str, for_: str, reason: str, config: str | None, url: str | None) -> None:
+    from sipfailover.remote import order_path
+
+    _told(_remote(config, url, "POST", order_path(trunk), **{"order": order, "for": for_, "why": reason}))
+
+
+def _remote(config: str | None, url: str | None, method: str, path: str, **body: object) -> dict[str, Any]:
+    """Ask the service that runs with this file. Raises RemoteError with what to do."""
+    from sipfailover.config import find_file, load
+    from sipfailover.remote import Remote
+
+    _, answer = Remote.of(load(find_file(config)), url).ask(method, path, **body)
+    return answer
+
+
+def _told(answer: dict[str, Any]) -> None:
+    until = f" until {answer['until']}" if answer.get("until") else ""
+    typer.echo(f"{answer.get('name', '?')}: {answer.get('order', '?')}{until}")
+
+
 def main() -> int:
     """The console script. Returns the exit code; every error of ours is told in words, without a traceback."""
     _open_standard_streams()
@@ -233,7 +367,7 @@ def main() -> int:
             _say_problem(problem)
         count = len(error.problems)
         if count > 1:
-            typer.echo(f"{_count(count, 'problem')}. Nothing was started.", err=True)
+            typer.echo(f"{_count(count, 'problem')}. Nothing was started or changed.", err=True)
         return EXIT_CONFIG
     except SipfailoverError as error:
         typer.echo(f"sipfailover: {error}", err=True)

@@ -3,6 +3,7 @@
 `WireError` is the peer's: the bytes cannot be served, and the error carries the status that answers them.
 `TransportError` is the world's: a socket, a name or a connection, with the peer and the phase.
 `ConfigError` is the operator's: all problems of one file at once, each with file, line and column.
+`RemoteError` is of a verb that talks to a running service: that is not there, or refuses.
 What can happen on every call (busy, silence, refusal) is no error but a value: see `routing.verdict`.
 """
 
@@ -37,6 +38,10 @@ class TransportError(SipfailoverError):
 
 class NoSuchName(TransportError):
     """DNS works, and says that the name has nothing of what we need. Other failures say nothing about the name."""
+
+
+class RemoteError(SipfailoverError):
+    """A running service cannot be reached, or does not do what was asked for; the text says what to do."""
 
 
 @dataclass(frozen=True, slots=True)

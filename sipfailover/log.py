@@ -76,11 +76,11 @@ class Logger:
     debug = info = warning = error = critical = exception = msg
 
 
-def set_up(level: str, form: str, handle: int | None = None) -> Stream:
-    """Configure the log of the whole process. `level`: debug, info, warning or error; `form`: text or json. Returns
-    what it is written to."""
+def set_up(level: str, form: str, handle: int | None = None, stream: Stream | None = None) -> Stream:
+    """Configure the log of the whole process. `level`: debug, info, warning or error; `form`: text or json. `stream`:
+    what it was written to before, and goes on to be. Returns what it is written to."""
     number = STANDARD_ERROR if handle is None else handle
-    stream = Stream(without_waiting(number))
+    stream = stream or Stream(without_waiting(number))
     renderer: Any = (
         structlog.processors.JSONRenderer(serializer=_to_json) if form == "json" else structlog.dev.ConsoleRenderer(
             colors=os.isatty(number), pad_event_to=0, sort_keys=False

@@ -67,7 +67,7 @@ def test_check_shows_every_problem_and_exits_2(cli, tmp_path: Path, capsys: pyte
         "a.yaml:4:14: log.level: 'inof' is not known, did you mean 'info'?",
         "    log: {level: inof}",
         "                 ^",
-        "2 problems. Nothing was started.",
+        "2 problems. Nothing was started or changed.",
     ]
 
 

@@ -1,10 +1,18 @@
 """The configuration: one YAML file, read as text and typed by the schema, with every problem told at its place."""
 
+from sipfailover.config.changes import Change as Change
+from sipfailover.config.changes import Changes as Changes
+from sipfailover.config.changes import as_it_runs as as_it_runs
+from sipfailover.config.changes import compare as compare
+from sipfailover.config.changes import fingerprint as fingerprint
+from sipfailover.config.changes import objections as objections
 from sipfailover.config.describe import describe as describe
 from sipfailover.config.describe import json_schema as json_schema
 from sipfailover.config.document import Document as Document
 from sipfailover.config.document import load_document as load_document
 from sipfailover.config.document import parse_document as parse_document
+from sipfailover.config.effects import EFFECTS as EFFECTS
+from sipfailover.config.effects import Effect as Effect
 from sipfailover.config.load import DEFAULT_PATHS as DEFAULT_PATHS
 from sipfailover.config.load import find_file as find_file
 from sipfailover.config.load import load as load

@@ -148,6 +148,12 @@ class Failover(Section):
     """More outcomes that go to the caller as they are, because the number or the person called has answered. They are
     added to the built-in table (busy, declined and not found are in it); an exact code goes before a class.
     Default: the built-in table alone."""
+    hedge: bool = False
+    """A call that meets a trunk in doubt (Suspect), and silence there for longer than 95 % of the calls before it, also
+    goes to the next trunk at once; the first to ring has it, and the other is cancelled. So it rings up to several
+    seconds sooner where a trunk fails in the worst way. It costs that for a moment two carriers have the call: a
+    channel at both, now and then a call that is shown as missed, and in rare cases two telephones that ring. Never
+    once it rings. Default no."""
     return_to_main: ReturnToMain = ReturnToMain()
     """How new calls come back."""
 
@@ -214,8 +220,8 @@ class Status(Section):
     """Address and port of the page, or off. It has no password of its own for reading: choose an address that only
     your own network reaches. Default 127.0.0.1:8080."""
     token: Secret | None = None
-    """Who shows this token (Authorization: Bearer TOKEN) sees whole telephone numbers. Better ${NAME} or token_file.
-    Default: nobody does."""
+    """Who shows this token (Authorization: Bearer TOKEN) sees whole telephone numbers, and may reload, drain and order
+    trunks. Better ${NAME} or token_file. Default: nobody does."""
     token_file: Text = ""
     """A file that holds the token. Relative to this file. Default: none."""
 
@@ -281,6 +287,10 @@ class Settings(Section):
     """Calls that come in while no PBX answers."""
     tls: Tls = Tls()
     """Our own certificate."""
+    drain_within: Annotated[Seconds, Field(ge=0, le=3600)] = 30.0
+    """After SIGTERM, or when it is drained: how long calls that are being set up may take, and where calls in progress
+    would not outlive the service (history.calls_file), those too. 0 to 1h. Whatever stops the service has to wait a
+    little longer. Default 30s."""
     status: Status = Status()
     """The status page and the metrics."""
     history: History = History()

@@ -86,6 +86,10 @@ class Ledger:
         if len(queue) >= BATCH_ROWS and not self._enough.is_set():
             self._enough.set()
 
+    def keep_for(self, seconds: float) -> None:
+        """Keep records for so long from now on; those that are older go when the hour of that comes."""
+        self._keep = seconds
+
     @property
     def problem(self) -> str:
         """One sentence for the operator; empty when every fact so far is stored or on its way."""

@@ -45,7 +45,7 @@ CREATE TABLE attempts (
     outcome          TEXT    NOT NULL,
     status           INTEGER NOT NULL,   -- final SIP status, 0 when there was none
     reason           TEXT    NOT NULL,
-    verdict          TEXT    NOT NULL,   -- relayed | next trunk | next address | own number | gave up
+    verdict          TEXT    NOT NULL,   -- relayed | next trunk | next address | own number | gave up | hedged | overtaken
     sent_ms          INTEGER NOT NULL,
     ringing_after_ms INTEGER,
     ended_after_ms   INTEGER NOT NULL,
@@ -112,3 +112,37 @@ ALTER TABLE trunk_changes ADD COLUMN direction TEXT NOT NULL DEFAULT 'outbound';
 
 -- Calls for help, 0 | 1: those that one looks at first.
 ALTER TABLE calls ADD COLUMN emergency INTEGER NOT NULL DEFAULT 0;
+
+-- version 5
+
+-- Which configuration was in effect when, and files that were refused.
+CREATE TABLE configs (
+    id          INTEGER PRIMARY KEY,
+    run         INTEGER NOT NULL REFERENCES runs,
+    at_ms       INTEGER NOT NULL,
+    fingerprint TEXT    NOT NULL,        -- of what is in effect from then on; secrets are not in it
+    good        INTEGER NOT NULL,        -- 0: a file was refused, and what was in effect stayed
+    changes     TEXT    NOT NULL,        -- a line each; of a refused file what is wrong with it; '' at the start
+    who         TEXT    NOT NULL         -- '' at the start
+) STRICT;
+
+CREATE INDEX configs_by_time ON configs (at_ms);
+
+-- What people ordered, and orders that ended by themselves.
+CREATE TABLE operator_actions (
+    id       INTEGER PRIMARY KEY,
+    run      INTEGER NOT NULL REFERENCES runs,
+    at_ms    INTEGER NOT NULL,
+    who      TEXT    NOT NULL,           -- '' when nobody said it, or its time was over
+    action   TEXT    NOT NULL,           -- enabled | draining | off | used | release | reload | drain
+    trunk    TEXT    NOT NULL,           -- or PBX; '' for all
+    why      TEXT    NOT NULL,
+    until_ms INTEGER                     -- when the order ends by itself
+) STRICT;
+
+CREATE INDEX operator_actions_by_time ON operator_actions (at_ms);
+
+-- version 6
+
+-- Why it began, where that was not simply its turn: "hedge: ...", with the clock.
+ALTER TABLE attempts ADD COLUMN why TEXT NOT NULL DEFAULT '';

@@ -14,9 +14,18 @@ from importlib import resources
 from pathlib import Path
 
 from sipfailover.errors import SipfailoverError
-from sipfailover.proxy.facts import AttemptEnded, CallEnded, Fact, ProbeEnded, RegistrationChanged, TrunkChanged
+from sipfailover.proxy.facts import (
+    AttemptEnded,
+    CallEnded,
+    ConfigChanged,
+    Fact,
+    OperatorActed,
+    ProbeEnded,
+    RegistrationChanged,
+    TrunkChanged,
+)
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 6
 APPLICATION_ID = 0x53495046
 """`SIPF` in the header of the file: it is ours."""
 
@@ -149,6 +158,8 @@ class Store:
                 db.executemany(f"DELETE FROM {table} WHERE run = ? AND call = ?", old)
             db.execute("DELETE FROM trunk_changes WHERE at_ms < ?", (before_ms,))
             db.execute("DELETE FROM registration_changes WHERE at_ms < ?", (before_ms,))
+            db.execute("DELETE FROM operator_actions WHERE at_ms < ?", (before_ms,))
+            db.execute(FORGET_CONFIGS, (before_ms, before_ms))
             db.execute("DELETE FROM probes_minute WHERE minute_ms < ?", (before_ms,))
         return len(old) == rows
 
@@ -177,7 +188,7 @@ class Store:
                 return INSERT_ATTEMPT, (
                     *(run, fact.call, fact.number, fact.trunk, fact.outcome, fact.status, _text(fact.reason)),
                     *(fact.verdict, self._ms(fact.sent_at), _duration(fact.ringing_after)),
-                    *(_duration(fact.ended_after), fact.remote, _text(fact.call_id)),
+                    *(_duration(fact.ended_after), fact.remote, _text(fact.call_id), _text(fact.why)),
                 )
             case TrunkChanged():
                 return INSERT_CHANGE, (
@@ -187,6 +198,16 @@ class Store:
             case RegistrationChanged():
                 return INSERT_REGISTRATION, (
                     *(run, self._ms(fact.at), fact.trunk, fact.before, fact.after, _text(fact.why), fact.status),
+                )
+            case OperatorActed():
+                until = None if fact.until is None else self._ms(fact.until)
+                return INSERT_ACTION, (
+                    *(run, self._ms(fact.at), _text(fact.who), fact.action, fact.trunk, _text(fact.why), until),
+                )
+            case ConfigChanged():
+                changes = "\n".join(_text(one) for one in fact.changes)
+                return INSERT_CONFIG, (
+                    *(run, self._ms(fact.at), fact.fingerprint, int(fact.good), changes, _text(fact.who)),
                 )
             case ProbeEnded():
                 at = self._ms(fact.at)
@@ -200,11 +221,18 @@ INSERT_CALL = """INSERT OR REPLACE INTO calls (run, call, direction, caller, cal
     emergency)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 INSERT_ATTEMPT = """INSERT OR REPLACE INTO attempts (run, call, number, trunk, outcome, status, reason, verdict,
-    sent_ms, ringing_after_ms, ended_after_ms, remote, call_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+    sent_ms, ringing_after_ms, ended_after_ms, remote, call_id, why)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 INSERT_CHANGE = """INSERT INTO trunk_changes (run, at_ms, trunk, before, after, why, rule, evidence, direction)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 INSERT_REGISTRATION = """INSERT INTO registration_changes (run, at_ms, trunk, before, after, why, status)
     VALUES (?, ?, ?, ?, ?, ?, ?)"""
+INSERT_ACTION = """INSERT INTO operator_actions (run, at_ms, who, action, trunk, why, until_ms)
+    VALUES (?, ?, ?, ?, ?, ?, ?)"""
+INSERT_CONFIG = """INSERT INTO configs (run, at_ms, fingerprint, good, changes, who) VALUES (?, ?, ?, ?, ?, ?)"""
+FORGET_CONFIGS = """DELETE FROM configs WHERE at_ms < ?
+    AND id < (SELECT max(id) FROM configs WHERE at_ms < ? AND good = 1)"""
+"""All but the one that was in effect when what is kept begins."""
 ADD_PROBE = """INSERT INTO probes_minute (trunk, minute_ms, result, probes, round_trips, round_trip_sum_us,
     round_trip_max_us) VALUES (?, ?, ?, 1, ?, ?, ?)
     ON CONFLICT DO UPDATE SET probes = probes + 1, round_trips = round_trips + excluded.round_trips,

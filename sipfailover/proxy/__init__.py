@@ -10,7 +10,9 @@ from .commands import Send as Send
 from .engine import Engine as Engine
 from .facts import AttemptEnded as AttemptEnded
 from .facts import CallEnded as CallEnded
+from .facts import ConfigChanged as ConfigChanged
 from .facts import Fact as Fact
+from .facts import OperatorActed as OperatorActed
 from .facts import ProbeEnded as ProbeEnded
 from .facts import RegistrationChanged as RegistrationChanged
 from .facts import TrunkChanged as TrunkChanged

@@ -145,7 +145,7 @@ class Blame:
         if said is None:
             return []
         return [
-            (self.core.lines[name], Evidence(Sign.CALL_FAULT, f"{what}, but {line.name} reached that number", number))
+            (other, Evidence(Sign.CALL_FAULT, f"{what}, but {line.name} reached that number", number))
             for name, (at, what) in said.items()
-            if name != line.name and now <= at + COMPARED_WITHIN
+            if name != line.name and now <= at + COMPARED_WITHIN and (other := self.core.lines.get(name)) is not None
         ]

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
+from math import inf
+from typing import NamedTuple
 
-from sipfailover.flow import PeerKey
+from sipfailover.flow import PeerKey, Target
 from sipfailover.proxy.leg import Leg
 from sipfailover.proxy.line import Line
 from sipfailover.routing import Candidate, Said
@@ -13,6 +15,9 @@ from sipfailover.wire import Exchange, Message
 
 OUTBOUND = "outbound"
 INBOUND = "inbound"
+
+NEXT_TRUNK, NEXT_ADDRESS, OWN_NUMBER = "next trunk", "next address", "own number"
+"""Kinds of rungs, as the history has them."""
 
 
 class Progress(IntEnum):
@@ -56,6 +61,12 @@ class Clock(IntEnum):
     """The NAT on the way to a trunk wants to see a packet."""
     UNREGISTER = 110
     """A registration of a PBX with us runs out."""
+    LEFT = 112
+    """It is time to look whether a line that left the file has calls still."""
+    HEDGE = 120
+    """A trunk has been silent for longer than it usually is: a second attempt may begin beside this one."""
+    IN_DOUBT = 121
+    """A trunk has just become Suspect: the same for all that it has been silent to."""
 
 
 @dataclass(slots=True)
@@ -77,8 +88,8 @@ class Attempt:
     """One INVITE to one trunk or PBX."""
 
     __slots__ = (
-        "branch", "call", "candidate", "clock", "exchange", "fallback", "forks", "heard", "leg", "line", "number",
-        "over", "remote", "ringing_at", "sent_at", "won",
+        "asked_at", "branch", "call", "candidate", "clock", "exchange", "fallback", "forks", "heard", "hedge", "hedges",
+        "leg", "line", "number", "over", "remote", "ringing_at", "sent_at", "until", "why", "won",
     )  # fmt: skip
 
     def __init__(self, call: int, number: int, line: Line, candidate: Candidate, leg: Leg, now: float):
@@ -95,12 +106,22 @@ class Attempt:
         self.fallback = False
         """It shows the carrier's own number."""
         self.sent_at = now
+        self.asked_at = now
+        """When its last INVITE left."""
         self.remote = str(leg.reached)
         self.heard = False
         """Something came back."""
         self.ringing_at: float | None = None
         self.clock: Timer | None = None
         """The one clock that runs. An attempt that is not over always has one."""
+        self.until = inf
+        """When its clocks end at the latest, because something else was said meanwhile."""
+        self.hedge: Timer | None = None
+        """Due when its silence is unusual; None: it has no such clock."""
+        self.hedges = ""
+        """The trunk beside whose attempt it began; empty: its turn had come."""
+        self.why = ""
+        """Why it began, where that was not its turn."""
         self.over = False
         """It has its outcome. What it still says is late."""
         self.won: Leg | None = None
@@ -111,14 +132,33 @@ class Attempt:
         """The peer's tag → leg."""
 
 
+class Rung(NamedTuple):
+    """One attempt to come. See `rung`."""
+
+    line: Line
+    target: Target
+    candidate: Candidate
+    round: int = 1
+    overflow: bool = False
+    """The call goes out again, to the number that is for calls that no PBX takes."""
+    kind: str = NEXT_TRUNK
+
+    @property
+    def where(self) -> str:
+        """Where the call goes on, in words."""
+        if self.kind == NEXT_ADDRESS:
+            return str(self.target)
+        return self.line.name if self.kind == NEXT_TRUNK else "the same trunk with its own number"
+
+
 class Call:
     """One call, from the INVITE that began it to its end."""
 
     __slots__ = (
-        "a", "addresses", "answered_at", "attempt", "attempts", "b", "called", "caller", "direction", "emergency",
-        "faulted", "finals", "first_choice", "give_up", "give_up_at", "invite_key", "keys", "line", "number",
-        "overflowed", "presence", "progress", "refused", "request", "ringing_at", "round", "said", "source",
-        "started_at", "traits", "tried", "uri",
+        "a", "addresses", "answered_at", "attempt", "attempts", "b", "called", "caller", "decided", "direction",
+        "emergency", "faulted", "finals", "first_choice", "give_up", "give_up_at", "invite_key", "keys", "line",
+        "number", "overflowed", "presence", "progress", "put_off", "refused", "request", "ringing_at", "rival", "round",
+        "said", "source", "started_at", "traits", "tried", "tries", "uri",
     )  # fmt: skip
 
     def __init__(self, number: int, direction: str, source: Line, request: Message | None, a: Leg, now: float) -> None:
@@ -146,8 +186,8 @@ class Call:
         self.answered_at: float | None = None
         self.tried: set[str] = set()
         """Names that had their attempt, in this round."""
-        self.addresses: set[PeerKey] = set()
-        """Addresses of the last of them that had one."""
+        self.addresses: dict[str, set[PeerKey]] = {}
+        """Name → the addresses that had one."""
         self.faulted = False
         """A trunk has met a fault with it."""
         self.refused: tuple[Line, Evidence] | None = None
@@ -159,6 +199,14 @@ class Call:
         self.first_choice = ""
         self.attempt: Attempt | None = None
         """The one that runs."""
+        self.rival: Attempt | None = None
+        """A second one that runs beside it: see `routing.hedge`."""
+        self.decided = False
+        """One of two attempts was refused by who may speak for the callee: no further trunk is asked."""
+        self.put_off: tuple[Rung, ...] = ()
+        """Further tries at the trunk of an attempt that failed while another was under way."""
+        self.tries: tuple[str, ...] = ()
+        """Keys of records of second attempts."""
         self.attempts = 0
         self.line: Line | None = None
         """What carries it, or tries to."""
@@ -172,6 +220,10 @@ class Call:
         """What its record says that may change: see `keepsake.traits`."""
         self.presence: Presence | None = None
         """How its two ends answered the roll call; None before the first."""
+
+    def beside(self, attempt: Attempt) -> Attempt | None:
+        """The attempt that is under way beside this one."""
+        return self.rival if attempt is self.attempt else self.attempt
 
     @property
     def rerouted(self) -> bool:

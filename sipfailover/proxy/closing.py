@@ -1,6 +1,6 @@
 """The books of an attempt that is over: its clock, its channel, its evidence, its record, what must be cancelled."""
 
-from sipfailover.proxy import experience, forks
+from sipfailover.proxy import experience, forks, hedging
 from sipfailover.proxy.call import Attempt, Call
 from sipfailover.proxy.core import Core, phrase
 from sipfailover.proxy.facts import AttemptEnded
@@ -25,6 +25,8 @@ def close(
     if attempt.clock is not None:
         attempt.clock.stop()
         attempt.clock = None
+    hedging.stop(attempt)
+    hedging.count(core, attempt, outcome, overtaken=words == hedging.OVERTAKEN)
     trunk.calls_now -= 1
     evidence = verdict.evidence(call.called, attempt.sent_at)
     if evidence is None and attempt.candidate.trial:
@@ -49,6 +51,7 @@ def close(
             ended_after=now - attempt.sent_at,
             remote=attempt.remote,
             call_id=attempt.leg.call_id.decode(),
+            why=attempt.why,
         )
     )
     had_its_time = verdict.sign is not None or words == "next address"

@@ -4,7 +4,9 @@ The engine owns the tables; calls, attempts and legs refer to each other by key 
 can be printed and nothing is kept alive by a circle.
 """
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 
 from sipfailover.chance import Chance
 from sipfailover.config import Settings
@@ -15,7 +17,7 @@ from sipfailover.proxy.commands import Command, Forget, Keep, Log, Record
 from sipfailover.proxy.facts import CallEnded, Fact
 from sipfailover.proxy.leg import Leg
 from sipfailover.proxy.line import Line, pbx_lines, trunk_lines
-from sipfailover.routing import Admission
+from sipfailover.routing import Admission, Peer
 from sipfailover.transaction import Layer, Timer, TimerQueue, Transaction
 from sipfailover.trunk import emergency_spellings, number_plan
 from sipfailover.wire import Message, compose
@@ -31,6 +33,8 @@ RESULTS = {486: "busy", 600: "busy", 408: "no answer", 480: "no answer", 487: "c
 TRUNK_FAILED, PBX_FAILED = "trunk failed", "PBX failed"
 """Results of calls that nothing could carry, out and in: what a carrier owes us must not count our own PBX."""
 
+EPOCH_HOLDS = 1.0
+"""Seconds for which the difference between our clock and the time of day is believed to stay the same."""
 CALLS_LOOKED_AT_EVERY = 60.0
 """Seconds, at most, between two looks at whom the roll call asks, while there are answered calls."""
 
@@ -49,6 +53,10 @@ class Core:
         self.trunks = trunk_lines(settings, chance, now)
         self.pbxs = pbx_lines(settings, chance, now)
         self.lines: dict[str, Line] = {line.name: line for line in (*self.trunks, *self.pbxs)}
+        self.left: list[Line] = []
+        """Those that a reload has taken out, while they have calls; oldest first."""
+        self.by_peer: dict[Peer, Line] = {line.peer: line for line in self.lines.values()}
+        """All of them."""
         self.admission = Admission()
         for line in self.lines.values():
             self.admission.lives_in(line.peer, line.networks)
@@ -62,10 +70,13 @@ class Core:
         """`now` as seconds since 1970."""
         self.roll_timer: Timer | None = None
         """Runs while there are answered calls."""
+        self.hedges: Counter[tuple[str, str]] = Counter()
+        """(trunk that was silent, `routing.hedge.FIRST`, `SECOND` or `NEITHER`) → second attempts that are over."""
         self.draining = False
-        self.debug = settings.log.level == "debug"
-        self.emergency_numbers = emergency_spellings(settings.emergency.numbers, number_plan(settings.numbering))
+        self.debug = False
+        self.emergency_numbers: Mapping[bytes, bytes] = {}
         """Every spelling of an emergency number → the number as it goes out."""
+        self.configure(settings)
 
     def record(self, fact: Fact) -> None:
         """Keep this fact."""
@@ -111,14 +122,19 @@ class Core:
     def keep(self, call: Call, now: float, more: tuple[tuple[str, bytes], ...] = ()) -> None:
         """Have an answered call outlive this process, as it stands now. `more`: what is stored with it. On the path."""
         if self.keeping:
-            self.out.append(Keep((self.call_kept(call, now), *more), (f"{keepsake.TRY}{call.number}",)))
+            gone = (f"{keepsake.TRY}{call.number}", *call.tries)
+            self.out.append(Keep((self.call_kept(call, now), *more), gone))
 
     def keep_try(self, call: Call, attempt: Attempt, now: float) -> None:
         """Have the next process end an attempt in good order, which nobody could go on with. On the path."""
         tx = self.layer.servers.get(call.invite_key) if self.keeping else None
         if tx is not None:
-            record = keepsake.try_record(call, attempt, tx, self.epoch, now)
-            self.out.append(Keep(((f"{keepsake.TRY}{call.number}", record),)))
+            key = f"{keepsake.TRY}{call.number}"
+            if attempt.hedges:  # the first is under way too
+                key = f"{key}.{attempt.number}"
+                if key not in call.tries:
+                    call.tries = (*call.tries, key)
+            self.out.append(Keep(((key, keepsake.try_record(call, attempt, tx, self.epoch, now)),)))
 
     def call_kept(self, call: Call, now: float) -> tuple[str, bytes]:
         """The key and the record of an answered call. On the path."""
@@ -172,7 +188,7 @@ class Core:
         if call.traits:
             self._unkeep(call)
         elif self.keeping:
-            self.out.append(Forget(f"{keepsake.TRY}{call.number}"))
+            self.out.extend(map(Forget, (f"{keepsake.TRY}{call.number}", *call.tries)))
         self.record(
             CallEnded(
                 at=now if at is None else at,
@@ -218,9 +234,22 @@ class Core:
     def line_at(self, target: Target) -> Line | None:
         """The trunk or PBX that a TLS peer is, or that is known at this address."""
         if target.line:
-            return self.lines.get(target.line)
+            return self.named(target.line)
         peer = self.admission.who(target.host, target.port)
-        return self.lines.get(peer.name) if peer is not None else None
+        return self.by_peer.get(peer) if peer is not None else None
+
+    def named(self, name: str) -> Line | None:
+        """The trunk or PBX with this name; one that left the file only if no other has it now."""
+        line = self.lines.get(name)
+        if line is None and self.left:
+            line = next((one for one in reversed(self.left) if one.name == name), None)
+        return line
+
+    def configure(self, settings: Settings) -> None:
+        """What is computed of the settings beside the lines."""
+        self.settings = settings
+        self.debug = settings.log.level == "debug"
+        self.emergency_numbers = emergency_spellings(settings.emergency.numbers, number_plan(settings.numbering))
 
     def call_of(self, attempt: Attempt) -> Call | None:
         """The call that an attempt was for, None if it is over."""
@@ -230,3 +259,16 @@ class Core:
 def phrase(message: Message) -> str:
     """The reason phrase of a response, for sentences."""
     return message.reason.decode("utf-8", "replace").strip()[:80]
+
+
+def epoch_by(wall: Callable[[float], datetime]) -> Callable[[float], float]:
+    """`wall` as seconds since 1970, for every answered call: how the two clocks differ is looked up once a second."""
+    offset, until = 0.0, float("-inf")
+
+    def epoch(at: float) -> float:
+        nonlocal offset, until
+        if at >= until:
+            offset, until = wall(at).timestamp() - at, at + EPOCH_HOLDS
+        return at + offset
+
+    return epoch

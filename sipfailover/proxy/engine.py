@@ -20,18 +20,19 @@ from sipfailover.chance import Chance
 from sipfailover.config import Settings
 from sipfailover.errors import WireError
 from sipfailover.flow import Flow, Target
-from sipfailover.proxy import outside, picture
+from sipfailover.proxy import outside, picture, reloading
 from sipfailover.proxy.call import Attempt, Clock
 from sipfailover.proxy.commands import Command
-from sipfailover.proxy.core import Core
+from sipfailover.proxy.core import Core, epoch_by
 from sipfailover.proxy.count import Count
 from sipfailover.proxy.inside import Inside, Relayed
 from sipfailover.proxy.invitation import is_emergency
 from sipfailover.proxy.keepalive import KeepAlive
 from sipfailover.proxy.ladder import DRAIN_RETRY_AFTER, Ladder
-from sipfailover.proxy.line import Line
+from sipfailover.proxy.line import REMOVED, Line
 from sipfailover.proxy.registering import Registering, Registers
 from sipfailover.proxy.registrar import Registrar
+from sipfailover.proxy.reloading import Reloading
 from sipfailover.proxy.restoring import Restoring
 from sipfailover.proxy.rollcall import RollCall, RollCalled
 from sipfailover.proxy.stray import Stray
@@ -39,14 +40,12 @@ from sipfailover.proxy.view import EngineView
 from sipfailover.proxy.watch import Asked, AskedOther, Watch
 from sipfailover.proxy.wedged import Wedged
 from sipfailover.transaction import Input, Transaction
-from sipfailover.trunk import Order
+from sipfailover.trunk import Order, Ordered
 from sipfailover.wire import Message, compose
 
 CALLS_MAX = 20_000
 """Calls in progress. A further one is refused with 503, which costs its caller a redial and nobody else anything."""
 BUSY_RETRY_AFTER = (b"retry-after", b"5")
-EPOCH_HOLDS = 1.0
-"""Seconds for which the difference between our clock and the time of day is believed to stay the same."""
 STRANGERS_TOLD_MAX = 256
 """Strange addresses that the log has told of. Further ones are only counted."""
 
@@ -69,8 +68,9 @@ class Engine:
         self.stray = Stray(core, self.inside)
         self.ladder = Ladder(core, self.watch, self.inside, self.stray)
         self.rollcall = RollCall(core, self.inside)
+        self.reloading = Reloading(core, self.watch, self.registering, self.registrar, self.keepalive)
         if wall is not None:
-            core.epoch = _epoch(wall)
+            core.epoch = epoch_by(wall)
         self._strangers: set[str] = set()
         self._clocks: dict[int, Callable[..., None]] = {
             Clock.NO_ANSWER: self.ladder.ring,
@@ -80,11 +80,14 @@ class Engine:
             Clock.ANSWER_AGAIN: self.inside.ring,
             Clock.NO_ACK: self.inside.ring,
             Clock.NO_FINAL: lambda relayed, _clock, now: self.inside.cancelled(relayed, now),
+            Clock.HEDGE: lambda attempt, _clock, now: self.ladder.second(attempt, now),
+            Clock.IN_DOUBT: lambda line, _clock, now: self.ladder.in_doubt(line, now),
             Clock.WATCH: lambda line, _clock, now: self.watch.wake(line, now),
             Clock.REGISTER: lambda line, _clock, now: self.registering.wake(line, now),
             Clock.KEEP_ALIVE: lambda line, _clock, now: self.keepalive.wake(line, now),
             Clock.ROLL_CALL: lambda _core, _clock, now: self.rollcall.wake(now),
             Clock.UNREGISTER: lambda line, _clock, now: self.registrar.wake(line, now),
+            Clock.LEFT: lambda line, _clock, now: self.reloading.wake(line, now),
         }
         self.watch.start(now)
 
@@ -128,7 +131,7 @@ class Engine:
         """What was sent there did not arrive, or the connection is gone. `reason`: a word of the transport."""
         self.wedged.alive(where)
         if where.line and ": " in reason and not reason.startswith("local: "):
-            self._tls_failed(self.core.lines.get(where.line), reason)
+            self._tls_failed(self.core.named(where.line), reason)
         self.registrar.lost(where, now)
         self.core.layer.lost(where, reason, now)
         self._settle(now)
@@ -166,14 +169,26 @@ class Engine:
             else:
                 self._clocks[name](owner, Clock(name), now)
 
-    def order(self, name: str, order: Order, now: float) -> None:
-        """An operator says whether calls may go to this trunk or PBX. Raises KeyError for a name that is none."""
-        self.watch.order(self.core.lines[name], order, now)
+    def reload(self, settings: Settings, now: float) -> tuple[str, ...]:
+        """These settings are in effect from now on; calls in progress go on. What changed, and for which calls, a
+        sentence each. They are checked, and say of what needs a restart what is so now (`config.as_it_runs`). Tell
+        `resolved` for trunks and PBXs that are new or start anew; of the others their addresses are known."""
+        return self.reloading.reload(settings, now)
 
-    def release(self, name: str, now: float) -> None:
+    def order(
+        self, name: str, order: Order, now: float, until: float | None = None, who: str = "", why: str = ""
+    ) -> None:
+        """An operator says whether calls may go to this trunk or PBX. Raises KeyError for a name that is none.
+
+        `until`: seconds, monotonic, when the order ends by itself and all is as usual; None: when somebody says so.
+        `who`, `why`: for the history.
+        """
+        self.watch.order(self.core.lines[name], Ordered(order, until, who, why, now), now)
+
+    def release(self, name: str, now: float, who: str = "", why: str = "") -> None:
         """An operator gives a trunk back that is Down: it need not wait for its time, nor for the hours of return; once
         it answers its checks, single calls try it. Raises KeyError for a name that is none."""
-        self.watch.release(self.core.lines[name], now)
+        self.watch.release(self.core.lines[name], now, who, why)
 
     def drain(self) -> None:
         """Take no new calls from now on; those that are being set up, or talk, go on."""
@@ -210,7 +225,12 @@ class Engine:
     def keep_alive_every(self, host: str, port: int) -> float | None:
         """Seconds of silence after which a connection to this peer is kept alive: 0 for never, None: as usual."""
         peer = self.core.admission.who(host, port)
-        return self.keepalive.every(self.core.lines[peer.name]) if peer is not None else None
+        return self.keepalive.every(self.core.by_peer[peer]) if peer is not None else None
+
+    @property
+    def left(self) -> tuple[str, ...]:
+        """Trunks and PBXs that a reload has taken out and that still have calls, a sentence each."""
+        return reloading.leaving(self.core)
 
     @property
     def leaving(self) -> bool:
@@ -308,6 +328,8 @@ class Engine:
                 core.respond(tx, 482, now=now)  # §8.2.2.2
             elif is_emergency(core, request, source):
                 self.ladder.invited(tx, request, flow, source, now)  # whatever the hour
+            elif source.left == REMOVED:
+                core.respond(tx, 503, b"Not used any more", (DRAIN_RETRY_AFTER,), now=now)
             elif core.draining:
                 core.respond(tx, 503, b"Shutting down", (DRAIN_RETRY_AFTER,), now=now)
             elif len(core.calls) >= CALLS_MAX:
@@ -412,19 +434,6 @@ class Engine:
                 first=first,
                 hint=hint,
             )
-
-
-def _epoch(wall: Callable[[float], datetime]) -> Callable[[float], float]:
-    """`wall` as seconds since 1970, for every answered call: how the two clocks differ is looked up once a second."""
-    offset, until = 0.0, float("-inf")
-
-    def epoch(at: float) -> float:
-        nonlocal offset, until
-        if at >= until:
-            offset, until = wall(at).timestamp() - at, at + EPOCH_HOLDS
-        return at + offset
-
-    return epoch
 
 
 def _phrase(error: WireError) -> bytes:

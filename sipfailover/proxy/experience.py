@@ -10,7 +10,7 @@ from dataclasses import replace
 from sipfailover.proxy.call import Attempt, Call
 from sipfailover.proxy.line import Line
 from sipfailover.proxy.watch import Watch
-from sipfailover.routing import Answered, NoRinging, Outcome, Rejected
+from sipfailover.routing import Answered, NoRinging, Outcome, Rejected, Silent
 from sipfailover.trunk import Evidence, InboundSeen, Sign, State, duration
 
 BUSY = frozenset({486, 600})
@@ -38,6 +38,11 @@ def closed(
             watch.blame.refused(line, call.called, evidence.what, now)
         if outcome.status == ABOUT_THE_CALLER:
             evidence = replace(evidence, destination=call.caller or call.called)
+    if isinstance(outcome, Silent | NoRinging) and evidence is not None:
+        for suspicion in line.trunk.overtaken.confirmed(evidence.what, now):
+            watch.observe(line, suspicion, now)
+    elif sign is Sign.CALL_GOOD:
+        line.trunk.overtaken.refuted()
     reached = attempt.ringing_at is not None or isinstance(outcome, Answered)
     reached = reached or (sign is Sign.CALL_GOOD and isinstance(outcome, Rejected) and outcome.status in BUSY)
     waiting, call.refused = call.refused, None
@@ -49,7 +54,7 @@ def closed(
     else:
         watch.observe(line, evidence, now)
     if isinstance(outcome, NoRinging):
-        line.trunk.setup.observe(outcome.after)
+        line.trunk.setup.observe(outcome.after, rang=False)
     if isinstance(outcome, Answered):
         _answered(watch, call, line, now)
     if sign is Sign.CALL_GOOD and reached:
@@ -70,6 +75,7 @@ def rang(watch: Watch, call: Call, attempt: Attempt, now: float) -> None:
     line, seconds = attempt.line, now - attempt.sent_at
     if line.role != "trunk":
         return
+    line.trunk.overtaken.refuted()
     setup = line.trunk.setup
     usual = setup.mean
     slow = setup.observe(seconds)
@@ -82,9 +88,19 @@ def rang(watch: Watch, call: Call, attempt: Attempt, now: float) -> None:
         watch.observe(line, PROMPT, now)
 
 
-def late(watch: Watch, line: Line, now: float) -> None:
-    """An INVITE that was given up has an answer after all: the trunk is there."""
-    watch.observe(line, line.trunk.probe.alive(now), now)
+def overtaken(call: Call, attempt: Attempt, now: float) -> None:
+    """Another trunk was faster, because this one was silent for long. That alone is evidence of nothing."""
+    attempt.line.trunk.overtaken.lost(call.called, now - attempt.sent_at, attempt.sent_at)
+
+
+def heard(watch: Watch, attempt: Attempt, now: float) -> None:
+    """The first answer to an INVITE. If it was given up before: the trunk is there after all."""
+    attempt.heard = True
+    trunk, trip = attempt.line.trunk, now - attempt.sent_at
+    if trip <= trunk.no_answer_within:
+        trunk.roundtrip.observe(trip, call=True)
+    if attempt.over:
+        watch.observe(attempt.line, trunk.probe.alive(now), now)
 
 
 def called(watch: Watch, source: Line, now: float) -> None:

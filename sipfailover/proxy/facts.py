@@ -26,7 +26,8 @@ class AttemptEnded:
     """Reason phrase, Reason header or the transport's word, as it came."""
     verdict: str
     """What we did about it, in words: `relayed`, `next trunk`, `next address`, `own number` (the same trunk once
-    more, showing its `caller_id`), `gave up`."""
+    more, showing its `caller_id`), `gave up`; of two at a time: `hedged` (it failed, and the other went on),
+    `overtaken` (the other rang or answered first)."""
     sent_at: float
     ringing_after: float | None
     """Seconds from our INVITE to the first 18x, None if nothing rang."""
@@ -36,6 +37,8 @@ class AttemptEnded:
     """The address it went to, as `udp 192.0.2.1:5060`."""
     call_id: str
     """Call-ID of this leg, as the carrier knows it."""
+    why: str = ""
+    """Why it began, where that was not simply its turn: `hedge: …`, with the clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,4 +128,35 @@ class ProbeEnded:
     """The address it went to, as `udp 192.0.2.1:5060`."""
 
 
-Fact = AttemptEnded | CallEnded | TrunkChanged | RegistrationChanged | ProbeEnded
+@dataclass(frozen=True, slots=True)
+class OperatorActed:
+    """Somebody has said what is to be done with a trunk, or an order has ended by itself."""
+
+    at: float
+    who: str
+    """As they called themselves; empty if nobody did, or its time was over."""
+    action: str
+    """`enabled`, `draining`, `off`, `used`: an order; `release`: it need not wait; `reload`, `drain`."""
+    trunk: str
+    """Or PBX; empty for what concerns all."""
+    why: str
+    until: float | None
+    """When the order ends by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigChanged:
+    """Another configuration is in effect, or one was refused. The first of a run has no changes."""
+
+    at: float
+    fingerprint: str
+    """Of what is in effect now: `config.fingerprint`."""
+    good: bool
+    """False: a file was refused, and nothing changed."""
+    changes: tuple[str, ...]
+    """A line each, with its effect; or what is wrong with the file. Without a secret."""
+    who: str
+    """Who wanted it; empty at the start."""
+
+
+Fact = AttemptEnded | CallEnded | TrunkChanged | RegistrationChanged | ProbeEnded | OperatorActed | ConfigChanged

@@ -26,6 +26,14 @@ def pair(core: Core, call: Call, attempt: Attempt, message: Message) -> tuple[Le
     return a, b
 
 
+def keep(core: Core, call: Call, a: Leg, b: Leg) -> None:
+    """One is answered, and these are its legs: all others of the call are over."""
+    for key in call.keys:
+        if key not in (a.key, b.key) and (leg := core.legs.get(key)) is not None:
+            core.remove(leg)
+    call.keys = [a.key, b.key]
+
+
 def drop(core: Core, attempt: Attempt) -> None:
     """The early dialogs of an attempt lead nowhere any more."""
     for b in attempt.forks.values():

@@ -14,7 +14,7 @@ from sipfailover.proxy.call import Call, Clock
 from sipfailover.proxy.commands import Forget
 from sipfailover.proxy.core import REQUESTS, Core
 from sipfailover.proxy.keepsake import ANSWER
-from sipfailover.proxy.leg import Leg
+from sipfailover.proxy.leg import Leg, leg_of
 from sipfailover.proxy.line import Line
 from sipfailover.proxy.referral import remember, translate
 from sipfailover.proxy.watch import Watch
@@ -190,6 +190,8 @@ class Inside:
             return
         if message.status == 100:
             return
+        if what is Input.SUCCESS and relayed.method == INVITE and leg is None:
+            self._acknowledge_alone(leg_of(message, tx.to))  # our BYE overtook it, and is answered already
         if what is Input.SUCCESS and leg is not None:
             if relayed.exchange is not None:
                 relayed.exchange.accepted(message)
@@ -197,8 +199,8 @@ class Inside:
                 if relayed.method == INVITE:
                     leg.credentials = tuple(relayed.exchange.sent)
             if relayed.method == INVITE:
-                if leg.ack and leg.ack_cseq == message.cseq:
-                    core.out.append(Send(leg.to, leg.ack))  # said again: the peer lost our ACK
+                if ack := leg.ack_to(message.cseq):
+                    core.out.append(Send(leg.to, ack))  # said again: the peer lost our ACK
                     return
                 if message.cseq < leg.uac_cseq:
                     return  # of an INVITE before the last one
@@ -346,7 +348,7 @@ class Inside:
         leg.answer, leg.again, leg.give_up = b"", None, None
 
     def _acknowledge(self, leg: Leg, data: bytes) -> None:
-        leg.ack, leg.ack_cseq = data, leg.uac_cseq
+        leg.acknowledged(data)
         self.core.out.append(Send(leg.to, data))
 
     def _acknowledge_alone(self, leg: Leg) -> None:
@@ -357,8 +359,8 @@ class Inside:
 
     def acknowledge_again(self, leg: Leg, message: Message) -> None:
         """The peer repeats its 2xx: our ACK was lost, or the caller has not acknowledged yet."""
-        if leg.ack and leg.ack_cseq == message.cseq:
-            self.core.out.append(Send(leg.to, leg.ack))
+        if ack := leg.ack_to(message.cseq):
+            self.core.out.append(Send(leg.to, ack))
         elif leg.restored and message.cseq > leg.ack_cseq and leg.key not in self.invites:
             partner = self.core.legs.get(leg.partner)
             if partner is None or not partner.answer:  # of an INVITE that the process before us had sent on

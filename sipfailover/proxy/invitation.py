@@ -85,6 +85,17 @@ def called_uri(request: Message, source: Line) -> bytes:
         return request.to.uri  # what stands beside it can be read, or the request is refused
 
 
+def overflow(core: Core, call: Call, why: str) -> None:
+    """No PBX takes the call: it goes out again, to the number that is for that."""
+    number = core.settings.inbound.overflow
+    assert number is not None
+    call.overflowed = True
+    call.tried.clear()
+    call.uri = b"sip:%b@overflow.invalid" % number.encode()
+    why = why or "no PBX can be asked"
+    core.log("warning", f"call {call.number} finds no PBX and goes to {number}", why=why)
+
+
 def offer(
     call: int,
     request: Message,

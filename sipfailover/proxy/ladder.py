@@ -8,16 +8,16 @@ over is cancelled, and what it still says is absorbed here or in `stray`; the ca
 from dataclasses import replace
 
 from sipfailover.flow import Flow
-from sipfailover.proxy import experience, forks
+from sipfailover.proxy import experience, forks, hedging
 from sipfailover.proxy.answers import REDIRECTED, answer_for
-from sipfailover.proxy.call import OUTBOUND, Attempt, Call, Clock, Progress
+from sipfailover.proxy.call import NEXT_TRUNK, OUTBOUND, OWN_NUMBER, Attempt, Call, Clock, Progress, Rung
 from sipfailover.proxy.closing import close
 from sipfailover.proxy.core import CALLS, CALLS_LOOKED_AT_EVERY, PBX_FAILED, TRUNK_FAILED, Core, phrase
 from sipfailover.proxy.inside import Inside
-from sipfailover.proxy.invitation import begin, invitation, offer
+from sipfailover.proxy.invitation import begin, invitation, offer, overflow
 from sipfailover.proxy.leg import Leg
 from sipfailover.proxy.line import Line
-from sipfailover.proxy.rung import NEXT_TRUNK, OWN_NUMBER, Rung, next_rung, next_trunk, patience
+from sipfailover.proxy.rung import next_rung, next_trunk, patience, second_trunk
 from sipfailover.proxy.stray import Stray
 from sipfailover.proxy.watch import WORDS, Watch
 from sipfailover.routing import (
@@ -33,9 +33,10 @@ from sipfailover.routing import (
     Unreachable,
     Verdict,
     best,
+    hedge,
     judge,
 )
-from sipfailover.transaction import PROCEEDING, Input, Transaction
+from sipfailover.transaction import GRAIN, PROCEEDING, Input, Transaction
 from sipfailover.trunk import Sign, State
 from sipfailover.wire import Exchange, Message
 from sipfailover.wire import Outcome as Challenged
@@ -77,24 +78,14 @@ class Ladder:
             self._fail(call, self._final(call), now)
             return
         if rung.overflow and not call.overflowed:
-            self._overflow(call)
+            overflow(self.core, call, _after(call))
         if rung.round != call.round:
             call.round = rung.round
             call.tried = {said.trunk for said in call.said if said.status}
         self._try(call, rung, now)
 
-    def _overflow(self, call: Call) -> None:
-        """No PBX takes the call: it goes out again."""
-        number = self.core.settings.inbound.overflow
-        assert number is not None
-        call.overflowed = True
-        call.tried.clear()
-        call.uri = b"sip:%b@overflow.invalid" % number.encode()
-        why = _after(call) or "no PBX can be asked"
-        self.core.log("warning", f"call {call.number} finds no PBX and goes to {number}", why=why)
-
-    def _try(self, call: Call, rung: Rung, now: float) -> None:
-        """Send the INVITE to one line, shaped for it, and start its clock."""
+    def _try(self, call: Call, rung: Rung, now: float, *, beside: Attempt | None = None, why: str = "") -> None:
+        """Send the INVITE to one line, shaped for it, and start its clock. `beside`: what it hedges, and `why`."""
         core, request, line, candidate = self.core, call.request, rung.line, rung.candidate
         assert request is not None
         trunk = line.trunk
@@ -105,13 +96,15 @@ class Ladder:
         call.attempts += 1
         if line.name not in call.tried:
             call.tried.add(line.name)
-            call.addresses.clear()
-        call.addresses.add(rung.target.peer)
+            call.addresses[line.name] = set()
+        call.addresses[line.name].add(rung.target.peer)
         call.first_choice = call.first_choice or line.name
-        call.line = line
         attempt = Attempt(call.number, call.attempts, line, candidate, leg, now)
         attempt.fallback = rung.kind == OWN_NUMBER
-        call.attempt = attempt
+        if beside is None:
+            call.line, call.attempt = line, attempt
+        else:
+            call.rival, attempt.hedges, attempt.why = attempt, beside.line.name, why
         trunk.calls_now += 1
         if candidate.trial:
             trunk.health.trial_started(now)
@@ -129,20 +122,63 @@ class Ladder:
         clock = attempt.line.trunk.no_answer(patience(call, attempt.line, core).no_answer)
         core.keep_try(call, attempt, now)
         core.layer.request(branch, INVITE, data, leg.reached, attempt, now, t1=clock.t1)
-        attempt.clock = core.timers.start(clock.bound, now, Clock.NO_ANSWER, attempt)
+        attempt.asked_at = now
+        self._clock(attempt, clock.bound, Clock.NO_ANSWER, now)
+
+    # -- a second attempt ---------------------------------------------------------------------------------------------
+
+    def second(self, attempt: Attempt, now: float) -> None:
+        """Begin a second attempt beside this one, if `routing.hedge` allows it and there is a trunk for it."""
+        core, call = self.core, self.core.call_of(attempt)
+        why = hedging.reason(core, call, attempt, now) if call is not None else ""
+        if call is None or not why:
+            return
+        rung = second_trunk(call, core, now)
+        if rung is not None:
+            core.log("info", f"call {call.number} goes to {rung.where} as well as to {attempt.line.name}", why=why)
+            self._try(call, rung, now, beside=attempt, why=why)
+
+    def in_doubt(self, line: Line, now: float) -> None:
+        """A trunk has come into doubt: what it has been silent to for long may be hedged now."""
+        for call in list(self.core.calls.values()):
+            for attempt in (call.attempt, call.rival):
+                if attempt is not None and attempt.line is line:
+                    self.second(attempt, now)
+
+    def _wins(self, call: Call, attempt: Attempt, now: float) -> None:
+        """It rings, or is answered: if another one is under way, that is not wanted any more."""
+        other = call.beside(attempt)
+        if other is not None:
+            if attempt is call.rival:
+                experience.overtaken(call, other, now)
+            self._drop(call, other, hedging.OVERTAKEN, now, hedging.ELSEWHERE)
+            call.attempt, call.rival, call.line = attempt, None, attempt.line
+
+    def _drop(self, call: Call, attempt: Attempt, words: str, now: float, reason: bytes = b"") -> None:
+        """Cancel what has no outcome of its own. `reason`: why, for the CANCEL (RFC 3326)."""
+        self.core.layer.cancel(attempt.branch, now, reason)
+        outcome = Cancelled(attempt.ringing_at is not None)
+        self._close(call, attempt, outcome, None, self._judge(outcome, attempt, call), words, now)
+
+    def _leave_to(self, call: Call, other: Attempt, then: hedge.Then, now: float) -> None:
+        """One of two attempts has failed, and the other goes on alone."""
+        call.attempt, call.rival, call.line = other, None, other.line
+        if then is hedge.Then.HAS_THE_LAST_WORD:
+            call.decided = True
+            other.until = now + hedge.LAST_WORD
+            clock = other.clock
+            if clock is not None and clock.due > other.until:
+                clock.stop()
+                self._clock(other, hedge.LAST_WORD, Clock(clock.name), now)
+        else:
+            self.second(other, now)
 
     # -- what an attempt says -----------------------------------------------------------------------------------------
 
     def heard(self, tx: Transaction, attempt: Attempt, what: Input, message: Message | None, now: float) -> None:
         """The client transaction of an attempt has something to tell."""
         if message is not None and not attempt.heard:
-            attempt.heard = True
-            trunk = attempt.line.trunk
-            trip = now - attempt.sent_at
-            if trip <= trunk.no_answer_within:
-                trunk.roundtrip.observe(trip, call=True)
-            if attempt.over:
-                experience.late(self.watch, attempt.line, now)
+            experience.heard(self.watch, attempt, now)
         if what is Input.PROVISIONAL or what is Input.SUCCESS:
             assert message is not None
             (self._provisional if what is Input.PROVISIONAL else self._success)(attempt, message, now)
@@ -192,6 +228,7 @@ class Ladder:
         if message.status == 100:
             return
         if attempt.ringing_at is None and message.status != 199:  # RFC 6228: an early dialog is over, the call is not
+            self._wins(call, attempt, now)
             attempt.ringing_at = now
             experience.rang(self.watch, call, attempt, now)
             if attempt.exchange is not None:
@@ -211,7 +248,15 @@ class Ladder:
         if attempt.clock is not None:
             attempt.clock.stop()
         since = now if clock is Clock.RING_TIMEOUT else attempt.sent_at
-        attempt.clock = self.core.timers.start(max(0.0, since + seconds - now), now, clock, attempt)
+        self._clock(attempt, max(0.0, since + seconds - now), clock, now)
+
+    def _clock(self, attempt: Attempt, seconds: float, clock: Clock, now: float) -> None:
+        """Start its clock."""
+        if clock is not Clock.RING_TIMEOUT:
+            seconds = min(seconds, max(0.0, attempt.until - now))
+        attempt.clock = self.core.timers.start(seconds, now, clock, attempt)
+        if self.core.settings.failover.hedge:
+            hedging.arm(self.core, attempt, now)
 
     def _relay(self, call: Call, a: Leg, message: Message, now: float) -> None:
         """A provisional answer goes to the caller as it came, with the caller's own dialog."""
@@ -229,6 +274,7 @@ class Ladder:
         if won is not None or attempt.over or call is None:
             self.stray.answered_in_vain(message, attempt.leg.reached, now)
             return
+        self._wins(call, attempt, now)
         a, b = forks.pair(core, call, attempt, message)
         b.answered_by(message)
         if attempt.exchange is not None:
@@ -246,11 +292,8 @@ class Ladder:
         attempt.line.trunk.calls_now += 1  # `_close` gives the attempt's own channel back
         answered = Answered(message.status)
         self._close(call, attempt, answered, message, self._judge(answered, attempt, call), "relayed", now)
-        for key in call.keys:
-            if key not in (a.key, b.key) and (leg := core.legs.get(key)) is not None:
-                core.remove(leg)
-        call.keys = [a.key, b.key]
-        call.request, call.attempt, call.finals = None, None, []
+        forks.keep(core, call, a, b)
+        call.request, call.attempt, call.finals, call.put_off = None, None, [], ()
         if tx is not None:
             data = answer_for(tx, a, message)
             core.look_at_calls(CALLS_LOOKED_AT_EVERY, now)
@@ -272,31 +315,30 @@ class Ladder:
 
     def ring(self, attempt: Attempt, clock: Clock, now: float) -> None:
         """The clock of an attempt has run out."""
-        after = now - attempt.sent_at
+        after, cut_short = now - attempt.sent_at, now > attempt.until - GRAIN
         if clock is Clock.NO_ANSWER:
-            self._end(attempt, Silent(after), None, now)
+            self._end(attempt, Silent(after), None, now, cut_short=cut_short)
         elif clock is Clock.NO_RINGING:
-            self._end(attempt, NoRinging(after), None, now)
+            self._end(attempt, NoRinging(after), None, now, cut_short=cut_short)
         else:
             rang = now - (attempt.ringing_at or attempt.sent_at)
             self._end(attempt, RingingThenSilent(rang), None, now)
 
     def give_up(self, call: Call, now: float) -> None:
         """The caller has waited long enough. The clocks of a first attempt are shorter, so this is a later one."""
-        attempt = call.attempt
         call.give_up_at = now
-        assert attempt is not None
-        after = now - attempt.sent_at
-        outcome = NoRinging(after) if attempt.heard else Silent(after)
-        self._end(attempt, outcome, None, now, cut_short=True)
+        for attempt in (call.rival, call.attempt):
+            if attempt is not None:
+                after = now - attempt.sent_at
+                self._end(attempt, NoRinging(after) if attempt.heard else Silent(after), None, now, cut_short=True)
 
     # -- an attempt ends ----------------------------------------------------------------------------------------------
 
     def _end(
         self, attempt: Attempt, outcome: Outcome, message: Message | None, now: float, *, cut_short: bool = False
     ) -> None:
-        """An attempt has failed: the next one, or the end of the ladder. `cut_short`: it did not have its time, because
-        those before it used that up; then it is evidence of nothing."""
+        """An attempt has failed: the other one that is under way, the next one, or the end of the ladder. `cut_short`:
+        it did not have its time, because others used that up; then it is evidence of nothing."""
         call = self.core.call_of(attempt)
         if attempt.over or call is None:
             return
@@ -307,18 +349,37 @@ class Ladder:
         call.faulted = call.faulted or fault
         call.said.append(Said(attempt.line.name, message.status if message else 0, verdict.said, verdict.as_is))
         call.finals.append(message)
-        if verdict.next_trunk and (now < call.give_up_at or call.emergency):
+        rung, other = None, call.beside(attempt)
+        if verdict.next_trunk and not call.decided and (now < call.give_up_at or call.emergency):
             rung = next_rung(call, attempt, outcome, core, now)
-            if rung is not None and not (verdict.opinion and rung.candidate.desperate):
-                if rung.kind != NEXT_TRUNK:
-                    verdict = replace(verdict, sign=None)  # evidence against this address or that number only
-                self._close(call, attempt, outcome, message, verdict, rung.kind, now)
-                text = f"call {call.number} moves on from {attempt.line.name} to {rung.where}"
-                core.log("info", text, why=verdict.said)
-                self._climb(call, rung, now)
-                return
+            if rung is not None and verdict.opinion and rung.candidate.desperate:
+                rung, verdict = None, replace(verdict, opinion=False)  # whom nobody would believe
+            if rung is not None and rung.kind != NEXT_TRUNK:
+                verdict = replace(verdict, sign=None)  # evidence against this address or that number only
+                call.put_off = (*call.put_off, rung)
+            if call.put_off and other is None:
+                rung, *later = call.put_off
+                call.put_off = tuple(later)
+        then = hedge.RACE[hedge.ended(outcome, verdict)]
+        if other is not None and then is hedge.Then.GIVEN_UP:
+            self._drop(call, other, "gave up", now)
+        elif other is not None:
+            words = rung.kind if rung is not None and rung.kind != NEXT_TRUNK else hedging.HEDGED
+            self._close(call, attempt, outcome, message, verdict, words, now)
+            text = f"call {call.number} is left to {other.line.name}, as {attempt.line.name} has failed"
+            core.log("info", text, why=verdict.said)
+            self._leave_to(call, other, then, now)
+            return
+        if rung is not None:
+            same = rung.line is attempt.line
+            self._close(call, attempt, outcome, message, verdict, rung.kind if same else NEXT_TRUNK, now)
+            where = rung.where if same else rung.line.name
+            text = f"call {call.number} moves on from {attempt.line.name} to {where}"
+            core.log("info", text, why=verdict.said)
+            self._climb(call, rung, now)
+            return
         final = RANG_IN_VAIN if isinstance(outcome, RingingThenSilent) else self._final(call)
-        words = "relayed" if final.index == attempt.number - 1 else "gave up"
+        words = "relayed" if final.index == len(call.said) - 1 else "gave up"
         self._close(call, attempt, outcome, message, verdict, words, now)
         self._fail(call, final, now)
 
@@ -345,7 +406,7 @@ class Ladder:
         tx = core.layer.servers.get(call.invite_key)
         result = ""
         if final.index is not None:
-            call.line = core.lines[call.said[final.index].trunk]
+            call.line = core.named(call.said[final.index].trunk)
             message = call.finals[final.index]
             assert message is not None
             if tx is not None:
@@ -362,11 +423,9 @@ class Ladder:
     def cancelled(self, call: Call, now: float, reason: bytes = b"") -> None:
         """The caller hung up before the answer (§9.2). `reason`: its Reason line, to be carried over (RFC 3326)."""
         core = self.core
-        attempt = call.attempt
-        if attempt is not None and not attempt.over:
-            core.layer.cancel(attempt.branch, now, reason)
-            outcome = Cancelled(attempt.ringing_at is not None)
-            self._close(call, attempt, outcome, None, self._judge(outcome, attempt, call), "gave up", now)
+        for attempt in (call.attempt, call.rival):
+            if attempt is not None and not attempt.over:
+                self._drop(call, attempt, "gave up", now, reason)
         tx = core.layer.servers.get(call.invite_key)
         if tx is not None:
             core.respond(tx, 487, now=now, tag=call.a.local_tag)

@@ -18,14 +18,18 @@ from sipfailover.wire.uri import SipUri
 TAG = (b"tag",)
 
 
+ACKS_KEPT = 4
+"""ACKs before the last one. Of more re-INVITEs within 64*T1 the first ones would have to be lost for long."""
+
+
 class Leg:
     """One dialog, early or confirmed. `key` is how a request inside it is found."""
 
     __slots__ = (
-        "ack", "ack_cseq", "again", "answer", "answer_key", "behind_nat", "call", "call_id", "caller", "contact",
-        "credentials", "cseq", "dropped", "fallback", "give_up", "interval", "kept", "kept_out", "lines", "local",
-        "local_tag", "partner", "reached", "refers", "remote", "remote_cseq", "remote_tag", "restored", "routes",
-        "success_cseq", "target", "to", "uac_cseq", "uas_cseq",
+        "ack", "ack_cseq", "acks", "again", "answer", "answer_key", "behind_nat", "call", "call_id", "caller",
+        "contact", "credentials", "cseq", "dropped", "fallback", "give_up", "interval", "kept", "kept_out", "lines",
+        "local", "local_tag", "partner", "reached", "refers", "remote", "remote_cseq", "remote_tag", "restored",
+        "routes", "success_cseq", "target", "to", "uac_cseq", "uas_cseq",
     )  # fmt: skip
 
     def __init__(self, call: int, call_id: bytes, local_tag: bytes, reached: Target, contact: bytes) -> None:
@@ -65,6 +69,9 @@ class Leg:
         self.ack = b""
         """The ACK to the last 2xx that we were sent, to be said again; b"" until the other side has acknowledged."""
         self.ack_cseq = 0
+        self.acks: tuple[tuple[int, bytes], ...] = ()
+        """(CSeq number, ACK) of the INVITEs before, at most `ACKS_KEPT`: who lost one repeats that 2xx, whatever was
+        asked meanwhile, and hangs up in the end."""
         self.answer = b""
         """The 2xx that the peer has not acknowledged yet; b"" if there is none."""
         self.answer_key: tuple[bytes, bytes, bytes] = (b"", b"", b"")
@@ -94,6 +101,18 @@ class Leg:
     def key(self) -> bytes:
         """Our tag and the peer's: what finds this leg among all (§12, without the Call-ID, which is checked)."""
         return self.local_tag + b";" + self.remote_tag
+
+    def acknowledged(self, data: bytes) -> None:
+        """This ACK to the last INVITE that we sent leaves. On the path."""
+        if self.ack and self.ack_cseq != self.uac_cseq:
+            self.acks = (*self.acks, (self.ack_cseq, self.ack))[-ACKS_KEPT:]
+        self.ack, self.ack_cseq = data, self.uac_cseq
+
+    def ack_to(self, cseq: int) -> bytes:
+        """The ACK that has left for the 2xx to this INVITE of ours; b"" if there was none yet."""
+        if cseq == self.ack_cseq:
+            return self.ack
+        return next((data for number, data in self.acks if number == cseq), b"")
 
     def fork(self, local_tag: bytes, remote_tag: bytes) -> "Leg":
         """The same dialog with another tag on one end: a further callee answered (§12.1.2)."""
@@ -205,6 +224,16 @@ class Leg:
     def __repr__(self) -> str:
         side = "caller" if self.caller else "called"
         return f"<Leg of call {self.call}, {side} side, Call-ID {self.call_id.decode('latin-1')}, at {self.to}>"
+
+
+def leg_of(message: Message, reached: Target) -> Leg:
+    """The dialog of a 2xx to an INVITE of ours of which nothing else is known any more: enough to acknowledge it, and
+    to hang up."""
+    leg = Leg(0, message.call_id, message.from_tag, reached, b"")
+    leg.local = value_of(message.first[b"from"])
+    leg.answered_by(message)
+    leg.cseq = leg.uac_cseq = message.cseq
+    return leg
 
 
 def route_set(message: Message) -> tuple[bytes, ...]:

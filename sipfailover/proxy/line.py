@@ -102,6 +102,10 @@ class Registrant:
         return next(iter(meant or there), None)
 
 
+MOVED, REMOVED = "moved", "removed"
+"""What a reload can do to a line: another one has its name now, or none."""
+
+
 @dataclass(slots=True, eq=False)
 class Line:
     """A trunk or a PBX (then `role` is `pbx`)."""
@@ -135,6 +139,12 @@ class Line:
     """When anything came from there last, seconds."""
     unsent: str = ""
     """Why the last thing could not even be sent there; empty since something was heard."""
+    left: str = ""
+    """MOVED or REMOVED by a reload: it is here for its calls alone. Empty for who is in the file."""
+    left_timer: Timer | None = None
+    """When to look whether it can go."""
+    unused_since: float | None = None
+    """Since when it has no calls, from when that was noticed after it left."""
 
     def __post_init__(self) -> None:
         self.peer = Peer(self.role, self.trunk.name)

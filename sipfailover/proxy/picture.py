@@ -10,7 +10,7 @@ from sipfailover.proxy.call import Call
 from sipfailover.proxy.core import Core
 from sipfailover.proxy.line import Line
 from sipfailover.proxy.view import AccountView, AddressView, CallView, EngineView, TrunkView
-from sipfailover.trunk import Addresses, State, Trunk
+from sipfailover.trunk import Addresses, Order, State, Trunk
 
 if TYPE_CHECKING:
     from sipfailover.proxy.engine import Engine
@@ -52,6 +52,7 @@ def take(engine: Engine, now: float) -> EngineView:
         },
         rejected=dict(count.rejections),
         registers=dict(engine.registering.ended),
+        hedges=dict(core.hedges),
     )
 
 
@@ -84,7 +85,10 @@ def _line(line: Line, core: Core, now: float, active: str = "") -> TrunkView:
         account=_account(line),
         addresses=_addresses(trunk.addresses, now),
         addresses_story=trunk.addresses.story(now),
-        note=trunk.note or trunk.tls_why or _mute(trunk),
+        note=trunk.note or trunk.tls_why or _ordered(trunk, now) or _mute(trunk),
+        order_until=trunk.ordered.until,
+        order_who=trunk.ordered.who,
+        order_why=trunk.ordered.why,
     )
 
 
@@ -100,6 +104,14 @@ def _addresses(addresses: Addresses, now: float) -> tuple[AddressView, ...]:
         )
         for known in addresses.known
     )
+
+
+def _ordered(trunk: Trunk, now: float) -> str:
+    """An order that somebody gave, so that nothing stays forced by accident."""
+    if trunk.order is Order.ENABLED:
+        return ""
+    told = trunk.ordered.words(now)
+    return f"{trunk.order.label}, as ordered {told}" if told else ""
 
 
 def _mute(trunk: Trunk) -> str:

@@ -55,6 +55,7 @@ RESULTS = {
 """How ends of REGISTERs are counted, by trunk. Others (423, removing what is stale) count for nothing."""
 
 STOPPED = "the service ends"
+LEFT_THE_FILE = "the configuration has it no more"
 
 
 INBOUND = {Word.REGISTERED: InboundSeen.REGISTERED, Word.FAILED: InboundSeen.UNREGISTERED}
@@ -90,6 +91,11 @@ class Registering:
         elif target is not None and not self.over:
             account.edge, account.registration = target, self._begin(line, account, target, now)
             self._arm(line, now)
+        self.keepalive.start(line, now)
+
+    def configured(self, line: Line, now: float) -> None:
+        """The settings of a line are other ones now."""
+        self._arm(line, now)
         self.keepalive.start(line, now)
 
     def follow(self, line: Line, now: float) -> None:
@@ -238,21 +244,32 @@ class Registering:
     def leave(self, now: float) -> None:
         """The service ends: give up the registrations of which the file says so; the others are left to their time."""
         self.over = True
-        for line in self.core.trunks:
+        for line in (*self.core.trunks, *self.core.left):
             account = line.account
             if account is None or account.registration is None:
                 continue
             before = account.registration.word
-            account.registration.stop(now, unregister=account.leaves)
-            if account.leaves and before is not Word.NOT_USED:
+            leaves = account.leaves or (bool(line.left) and account.registers)
+            account.registration.stop(now, unregister=leaves)
+            if leaves and before is not Word.NOT_USED:
                 self.core.log("info", f"trunk {line.name}: the registration is given up")
                 self.core.record(RegistrationChanged(now, line.name, before, Word.NOT_USED, STOPPED, 0))
             self._arm(line, now)
 
+    def give_up(self, line: Line, registration: Registration, now: float) -> None:
+        """This one is not wanted any more, and the carrier is told."""
+        before = registration.word
+        registration.stop(now, unregister=True)
+        if before is not Word.NOT_USED:
+            self.core.log("info", f"trunk {line.name}: the registration is given up")
+            self.core.record(RegistrationChanged(now, line.name, before, Word.NOT_USED, LEFT_THE_FILE, 0))
+        self._arm(line, now)
+
     @property
     def leaving(self) -> bool:
         """True while a registration is being given up."""
-        accounts = (line.account for line in self.core.trunks if line.account is not None)
+        lines = (*self.core.trunks, *self.core.left)
+        accounts = (line.account for line in lines if line.account is not None)
         return any(one.registration.deadline() is not None for one in accounts if one.registration is not None)
 
     # -- our own ------------------------------------------------------------------------------------------------------

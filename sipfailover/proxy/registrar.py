@@ -65,9 +65,11 @@ class Registrar:
         self.watch = watch
         self.count = count
         self._wall = wall
-        self._lines = {line.registrant.username: line for line in core.pbxs if line.registrant is not None}
-        secret = b"".join(core.chance.token() for _ in range(4)) if self._lines else b""
-        self._door = Doorkeeper(secret)
+        self._lines: dict[bytes, Line] = {}
+        self._realms: dict[bytes, bytes] = {}
+        """Domain of a carrier → the realm of its challenges, which a PBX that was made for it may insist on."""
+        self._door = Doorkeeper(b"")
+        self.configure()
         self._strangers = Allowance(*STRANGERS)
         self._proven = Allowance(*PROVEN)
         self._wrong = Allowance(*WRONG)
@@ -76,12 +78,19 @@ class Registrar:
         """Source → when the log told of a wrong password from there."""
         self._unanswered: dict[tuple[str, bytes], tuple[bytes, int]] = {}
         """(source, user) → Call-ID and CSeq of its REGISTER that was challenged and not answered since."""
+
+    def configure(self) -> None:
+        """Take what the settings say now. Nonces that are out are good, and who is registered stays so."""
+        core = self.core
+        had = bool(self._lines)
+        self._lines = {line.registrant.username: line for line in core.pbxs if line.registrant is not None}
         self._realms = {
             (trunk.domain or trunk.host).lower().encode(): trunk.realm.encode()
             for trunk in core.settings.trunks
             if trunk.realm
         }
-        """Domain of a carrier → the realm of its challenges, which a PBX that was made for it may insist on."""
+        if self._lines and not had:  # the first that register
+            self._door = Doorkeeper(b"".join(core.chance.token() for _ in range(4)))
 
     @property
     def is_open(self) -> bool:
@@ -284,6 +293,17 @@ class Registrar:
         """An earlier process has left these."""
         if line.registrant is not None:
             self._moved(line, line.registrant, bindings, "", now)
+
+    def left(self, line: Line, now: float) -> None:
+        """A PBX has left the file: where it registered from is known to be it while it has calls."""
+        registrant = line.registrant
+        if registrant is None:
+            return
+        if registrant.timer is not None:
+            registrant.timer.stop()
+            registrant.timer = None
+        if self.core.keeping and registrant.bindings:
+            self.core.out.append(Forget(keepsake.PBX + quote(line.name)))
 
     def _moved(self, line: Line, registrant: Registrant, bindings: Bindings, why: str, now: float) -> None:
         """A PBX has these bindings now. `why`: it has none any more."""

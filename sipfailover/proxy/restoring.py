@@ -71,17 +71,19 @@ class Restoring:
             except (TypeError, ValueError):
                 unreadable += 1
             core.out.append(Forget(key))
-        given_up = 0
-        for key, record in _of(keepsake.TRY, found):
+        given_up: set[int] = set()
+        for key, record in sorted(_of(keepsake.TRY, found), reverse=True):  # of two attempts, the second one first
             try:
-                self._give_up(keepsake.to_try(record), now)
-                given_up += 1
+                kept = keepsake.to_try(record)
+                if self._let_go(kept, now) and kept.number not in given_up:
+                    given_up.add(kept.number)
+                    self._give_up(kept, now)
             except (TypeError, ValueError):
                 unreadable += 1
             core.out.append(Forget(key))
         if core.calls or self._ends or given_up:
             text = f"{len(core.calls)} calls go on after a restart"
-            core.log("info", text, byes=len(self._ends), set_up_in_vain=given_up)
+            core.log("info", text, byes=len(self._ends), set_up_in_vain=len(given_up))
         if unreadable:
             core.log("error", f"{unreadable} records of an earlier process cannot be used")
         self._ends, self._kept = [], []
@@ -173,17 +175,24 @@ class Restoring:
         b.ack_cseq = 0
         return True
 
-    def _give_up(self, kept: keepsake.TryRecord, now: float) -> None:
-        """Nobody could go on with this attempt: the called side is let go, and the calling side may try again."""
+    def _let_go(self, kept: keepsake.TryRecord, now: float) -> bool:
+        """Nobody could go on with this attempt: the called side is let go. False if it is too late for that."""
         core = self.core
         core.call_count = max(core.call_count, kept.number)
-        started = min(now, kept.started_at + now - core.epoch(now))
-        if now - started > SET_UP_MAX:
-            return
+        if now - self._started(kept, now) > SET_UP_MAX:
+            return False
         leg = keepsake.to_leg(kept.leg, kept.number)
         branch = kept.branch.encode("latin-1")
         lines = leg.request_lines(CANCEL, kept.leg.cseq, branch, MAX_FORWARDS, False)
         core.layer.request(branch, CANCEL, lines + b"\r\nContent-Length: 0\r\n\r\n", leg.reached, None, now)
+        return True
+
+    def _started(self, kept: keepsake.TryRecord, now: float) -> float:
+        return min(now, kept.started_at + now - self.core.epoch(now))
+
+    def _give_up(self, kept: keepsake.TryRecord, now: float) -> None:
+        """The calling side may try again. Once, however many attempts were under way."""
+        core, started = self.core, self._started(kept, now)
         before, _, to = kept.lines.encode("latin-1").rpartition(b"\r\n")
         answer = compose.reply(503, RESTARTED, before, to, (RETRY_AFTER,))
         key = (kept.their_branch.encode("latin-1"), kept.sent_by.encode("latin-1"), INVITE)

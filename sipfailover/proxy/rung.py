@@ -7,19 +7,16 @@ PBX goes out again to `inbound.overflow`. An emergency call goes round twice: th
 shorter clocks are asked once more, with patience.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from sipfailover.flow import Target
-from sipfailover.proxy.call import INBOUND, OUTBOUND, Attempt, Call
+from sipfailover.proxy.call import INBOUND, NEXT_ADDRESS, OUTBOUND, OWN_NUMBER, Attempt, Call, Rung
 from sipfailover.proxy.core import Core
 from sipfailover.proxy.invitation import may_fall_back
 from sipfailover.proxy.line import Line
-from sipfailover.routing import Candidate, Outcome, Rejected, Silent, Unreachable, plan
+from sipfailover.routing import Outcome, Place, Rejected, Silent, Unreachable, plan
 
 EMERGENCY_ROUNDS = 2
-
-NEXT_TRUNK, NEXT_ADDRESS, OWN_NUMBER = "next trunk", "next address", "own number"
-"""Kinds of rungs, as the history has them."""
 
 
 class Patience(NamedTuple):
@@ -29,25 +26,6 @@ class Patience(NamedTuple):
     """No reply at all: the upper bound of the trunk's own clock."""
     no_ringing: float
     """100, and then nothing."""
-
-
-class Rung(NamedTuple):
-    """One attempt to come."""
-
-    line: Line
-    target: Target
-    candidate: Candidate
-    round: int = 1
-    overflow: bool = False
-    """The call goes out again, to the number that is for calls that no PBX takes."""
-    kind: str = NEXT_TRUNK
-
-    @property
-    def where(self) -> str:
-        """Where the call goes on, in words."""
-        if self.kind == NEXT_ADDRESS:
-            return str(self.target)
-        return self.line.name if self.kind == NEXT_TRUNK else "the same trunk with its own number"
 
 
 def patience(call: Call, line: Line, core: Core) -> Patience:
@@ -83,7 +61,19 @@ def next_trunk(call: Call, core: Core, now: float) -> Rung | None:
     return None
 
 
+def second_trunk(call: Call, core: Core, now: float) -> Rung | None:
+    """The line for a second attempt beside one that is under way: the best one that the call has not tried, and only
+    where calls go anyhow, so none that is Down, against orders, or in Trial; None if there is none."""
+    found = _rungs(call, core, call.tried, now, overflow=call.overflowed)
+    return next((rung for rung in found if rung.candidate.place is Place.FIRST and not rung.candidate.trial), None)
+
+
 def _untried(call: Call, core: Core, tried: set[str], now: float, *, overflow: bool) -> Rung | None:
+    return next(_rungs(call, core, tried, now, overflow=overflow), None)
+
+
+def _rungs(call: Call, core: Core, tried: set[str], now: float, *, overflow: bool) -> Iterator[Rung]:
+    """Those of the plan that are left, in its order."""
     outwards = call.direction == OUTBOUND or overflow
     lines = core.trunks if outwards else core.pbxs
     first = core.settings.emergency.first if call.emergency else ()
@@ -95,8 +85,7 @@ def _untried(call: Call, core: Core, tried: set[str], now: float, *, overflow: b
             line = core.lines[candidate.name]
             target = line.trunk.target
             assert target is not None  # the plan leaves out who has none
-            return Rung(line, target, candidate, call.round, overflow)
-    return None
+            yield Rung(line, target, candidate, call.round, overflow)
 
 
 def next_address(call: Call, attempt: Attempt, outcome: Outcome) -> Rung | None:
@@ -109,7 +98,7 @@ def next_address(call: Call, attempt: Attempt, outcome: Outcome) -> Rung | None:
             line = attempt.line
         case _:
             return None
-    others = line.trunk.addresses.others(call.addresses)
+    others = line.trunk.addresses.others(call.addresses[line.name])
     return Rung(line, others[0], attempt.candidate, call.round, call.overflowed, NEXT_ADDRESS) if others else None
 
 

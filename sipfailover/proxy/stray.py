@@ -9,7 +9,7 @@ Only trunks and PBXs are listened to, so a stranger cannot make us send anything
 from sipfailover.flow import Flow, Send, Target
 from sipfailover.proxy.core import Core
 from sipfailover.proxy.inside import Inside
-from sipfailover.proxy.leg import Leg
+from sipfailover.proxy.leg import leg_of
 from sipfailover.transaction import Input
 from sipfailover.wire import Message, compose, value_of
 
@@ -28,11 +28,10 @@ class Stray:
         if message.cseq_method != INVITE or not self._is_ours(message, flow):
             return
         leg = self.core.legs.get(message.from_tag + b";" + message.to_tag)
-        if leg is not None:
+        if leg is not None and (what is not Input.FAILURE or message.cseq <= leg.success_cseq):
             if what is Input.SUCCESS:
                 self.inside.acknowledge_again(leg, message)  # of a call that goes on
-            return
-        if what is Input.SUCCESS:
+        elif what is Input.SUCCESS:
             self.answered_in_vain(message, flow, now)
         elif what is Input.FAILURE:
             self.core.out.append(Send(flow, self._hop_by_hop(b"ACK", message)))
@@ -49,10 +48,7 @@ class Stray:
         if known is not None:
             self.inside.acknowledge_again(known, message)
             return
-        leg = Leg(0, message.call_id, message.from_tag, reached, b"")
-        leg.local = value_of(message.first[b"from"])
-        leg.answered_by(message)
-        leg.cseq = leg.uac_cseq = message.cseq
+        leg = leg_of(message, reached)
         core.log(
             "info",
             "a late answer is acknowledged and hung up",

@@ -63,7 +63,7 @@ class TrunkView:
     tier: int
     """1 is the first choice."""
     order: str
-    """What people said: `enabled`, `draining`, `off`."""
+    """What people said: `enabled`, `draining`, `off`, `used`."""
     health: str
     """What was observed: `Up`, `Suspect`, `Down`, `Trial`."""
     since: float
@@ -104,7 +104,11 @@ class TrunkView:
     addresses_story: str = ""
     """The same as one line for people, if there are several: `2 of 3 addresses answer; …`."""
     note: str = ""
-    """Something the operator should know, e.g. that a setting has no effect yet."""
+    """Something the operator should know, e.g. that a setting has no effect yet, or who ordered what."""
+    order_until: float | None = None
+    """When the order ends by itself; None: when somebody says so, or there is none."""
+    order_who: str = ""
+    order_why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,3 +167,6 @@ class EngineView:
     """`malformed`, `too_big`, `not_allowed`, `wrong_password`, `too_often` → count since the start."""
     registers: dict[tuple[str, str], int] = field(default_factory=dict)
     """(trunk, `granted`|`no answer`|`fault`|`refused`) → REGISTERs since the start."""
+    hedges: dict[tuple[str, str], int] = field(default_factory=dict)
+    """(trunk whose silence it was, who had won: `first`|`second`|`neither`) → second attempts since the start that are
+    over."""

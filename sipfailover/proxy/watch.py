@@ -6,7 +6,7 @@ sake: while another one is left, that it fails is its own affair. The others are
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sipfailover.flow import Target
@@ -14,12 +14,24 @@ from sipfailover.proxy import witness
 from sipfailover.proxy.blame import SILENCE, Blame
 from sipfailover.proxy.call import Clock
 from sipfailover.proxy.core import Core, phrase
-from sipfailover.proxy.facts import ProbeEnded, TrunkChanged
+from sipfailover.proxy.facts import OperatorActed, ProbeEnded, TrunkChanged
 from sipfailover.proxy.leg import contact_line
 from sipfailover.proxy.line import Line
 from sipfailover.proxy.view import FailoverView
 from sipfailover.transaction import Input, Transaction
-from sipfailover.trunk import ASKED_EVERY, JITTER, Change, Evidence, InboundSeen, Order, Sign, State, meaning
+from sipfailover.trunk import (
+    AS_USUAL,
+    ASKED_EVERY,
+    JITTER,
+    Change,
+    Evidence,
+    InboundSeen,
+    Order,
+    Ordered,
+    Sign,
+    State,
+    meaning,
+)
 from sipfailover.wire import Message, compose
 from sipfailover.wire.uri import with_host
 
@@ -75,19 +87,32 @@ class Watch:
     def start(self, now: float) -> None:
         """Begin to watch every line."""
         for line in self.core.lines.values():
-            self._tell_time(line, now)
-            self._arm(line, now)
+            self.begin(line, now)
+
+    def begin(self, line: Line, now: float) -> None:
+        """Watch a line, or watch it by other rules than before."""
+        self._tell_time(line, now)
+        self._arm(line, now)
+
+    def leave(self, line: Line) -> None:
+        """A line has left the file: it is not watched any more."""
+        self._used.pop(line.name, None)
+        if line.timer is not None:
+            line.timer.stop()
+            line.timer = None
 
     def resolved(self, line: Line, now: float) -> None:
         """A line has other addresses."""
         self._look(line, now)
         self.blame.resolved(now)
-        self._choose_active(now, "its name resolves" if line.trunk.targets else line.trunk.resolve_why)
+        self.choose_active(now, "its name resolves" if line.trunk.targets else line.trunk.resolve_why)
 
     def observe(self, line: Line, evidence: Evidence | None, now: float) -> None:
         """Something was seen of a line. On the path: a good call to a trunk that is Up costs some microseconds."""
         if evidence is None:
             return
+        if line.left:
+            return  # nobody decides anything by it any more
         trunk, sign = line.trunk, evidence.sign
         silent = sign in SILENCE
         line.silent = line.silent or silent or sign is Sign.PROBE_MUTE
@@ -114,6 +139,8 @@ class Watch:
 
     def inbound(self, line: Line, seen: InboundSeen, now: float, number: str = "", what: str = "") -> None:
         """Something was seen of how calls come in over a trunk: kept and told, and no call moves."""
+        if line.left:
+            return
         change = line.trunk.inbound.observe(seen, now, number, what)
         if change is not None:
             before, after = change.before.label, change.after.label
@@ -165,6 +192,9 @@ class Watch:
             evidence = self._unanswered(line, trunk.target, "", now)
             self._ended(Asked(line, now, trunk.target), evidence, "timeout", 0, None, now)
         self._tell_time(line, now)
+        until = trunk.ordered.until
+        if until is not None and until <= now:
+            self.order(line, replace(AS_USUAL, why="its time is over", at=now), now)
         due = trunk.inbound.deadline()
         if due is not None and due <= now:
             self.inbound(line, InboundSeen.TIME, now)
@@ -191,24 +221,32 @@ class Watch:
             day = local.hour * 3600 + local.minute * 60 + local.second + local.microsecond / 1e6
             line.trunk.health.clock(day - now)
 
-    def order(self, line: Line, order: Order, now: float) -> None:
-        """People say whether calls may go to a trunk."""
-        before, line.trunk.order = line.trunk.order, order
-        if before is order:
+    def order(self, line: Line, ordered: Ordered, now: float) -> None:
+        """People say whether calls may go to a trunk, or its time is over."""
+        before, order = line.trunk.ordered, ordered.order
+        line.trunk.obey(ordered)
+        if before == replace(ordered, at=before.at):
             return
-        self.core.log("warning", f"{line.role} {line.name} is {order.label}, as ordered", was=before.label)
+        told = ordered.words(now)
+        self.core.record(OperatorActed(now, ordered.who, order.label, line.name, ordered.why, ordered.until))
+        text = f"{line.role} {line.name} is {order.label}, as ordered"
+        self.core.log("warning", text, was=before.order.label, **({"order": told} if told else {}))
+        self._arm(line, now)
         if line.role == "trunk":
-            self._choose_active(now, f"{line.name} is {order.label}, as ordered")
+            self.choose_active(now, f"{line.name} is {order.label}, as ordered{f' ({told})' if told else ''}")
 
-    def release(self, line: Line, now: float) -> None:
+    def release(self, line: Line, now: float, who: str = "", why: str = "") -> None:
         """People say that a trunk need not wait: once it answers, single calls try it."""
-        self.core.log("warning", f"{line.role} {line.name} is given back by an operator")
+        self.core.record(OperatorActed(now, who, "release", line.name, why, None))
+        self.core.log("warning", f"{line.role} {line.name} is given back by an operator", who=who, why=why)
         self.observe(line, Evidence(Sign.RELEASED, "an operator gave it back"), now)
         line.trunk.probe.hurry(now, line.trunk.health)
         self._arm(line, now)
 
     def _look(self, line: Line, now: float) -> None:
         """Notice that a line uses another address than before, which is asked at once, and plan what comes next."""
+        if line.left:
+            return
         trunk, before = line.trunk, self._used.get(line.name)
         if trunk.target is not None and (before is None or before.peer != trunk.target.peer):
             self._used[line.name] = trunk.target
@@ -224,8 +262,10 @@ class Watch:
 
     def _arm(self, line: Line, now: float) -> None:
         """Have `wake` called at the next moment that matters."""
+        if line.left:
+            return
         trunk = line.trunk
-        dues = [trunk.health.deadline(now), trunk.inbound.deadline(), trunk.addresses.ask_due()]
+        dues = [trunk.health.deadline(now), trunk.inbound.deadline(), trunk.addresses.ask_due(), trunk.ordered.until]
         if trunk.target is not None:
             dues.append(trunk.probe.deadline())
         due = min((due for due in dues if due is not None), default=None)
@@ -357,15 +397,18 @@ class Watch:
         level = "info" if change.after is State.UP else "warning"
         self.core.log(level, f"{line.role} {line.name} is {after}", was=before, why=change.why)
         if line.role == "trunk":
-            self._choose_active(now, f"{line.name} is {after}: {change.why}")
+            self.choose_active(now, f"{line.name} is {after}: {change.why}")
+            if self.core.settings.failover.hedge and change.after in (State.SUSPECT, State.DOWN):
+                self.core.timers.start(0.0, now, Clock.IN_DOUBT, line)  # now, but not in the middle of what goes on
 
-    def _choose_active(self, now: float, why: str) -> None:
+    def choose_active(self, now: float, why: str) -> None:
+        """Notice that new calls take another trunk than before."""
         trunks = [line.trunk for line in self.core.trunks]
         fit = [trunk for trunk in trunks if trunk.carries_new_calls]
-        fit = fit or [
-            trunk for trunk in trunks if trunk.usable
-        ]  # in Trial, and there is none better: all calls prove it
-        active = min(fit, key=lambda trunk: trunk.tier).name if fit else ""  # full is no failover: calls overflow
+        if not fit:  # in Trial, and there is none better: all calls prove it
+            fit = [trunk for trunk in trunks if trunk.usable]
+        first = min(fit, key=lambda trunk: (trunk.order is not Order.USED, trunk.tier)) if fit else None
+        active = first.name if first is not None else ""  # full is no failover: calls overflow
         if active == self.active:
             return
         self.active = active

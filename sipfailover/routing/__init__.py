@@ -1,5 +1,6 @@
 """Routing: who is asking, which trunks are tried, what an outcome means, what is said in the end. Pure; front door."""
 
+from . import hedge as hedge
 from .admission import Admission as Admission
 from .admission import Peer as Peer
 from .allowance import Allowance as Allowance

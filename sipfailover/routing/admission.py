@@ -7,7 +7,7 @@ peers may be, is the engine's.
 
 from collections.abc import Iterable
 from ipaddress import IPv6Address, ip_address, ip_network
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 ADDRESSES_MAX = 16
 """Addresses kept per peer, the newest first. Old ones stay a while, because calls that were set up over them go on."""
@@ -22,6 +22,8 @@ class Peer(NamedTuple):
     role: str
     """`pbx` or `trunk`."""
     name: str
+    left: int = 0
+    """0 for who is in the file; who was taken out of it, or moved, has a number: a new one may have its name."""
 
 
 Address = tuple[str, int]
@@ -69,6 +71,14 @@ class Admission:
         self._networks[peer] = tuple(networks)
         self._index()
 
+    def leaves(self, peer: Peer, as_: Peer) -> None:
+        """The peer is configured no more, or elsewhere: what was known of it is known of `as_` from now on."""
+        tables: tuple[dict[Peer, Any], ...] = (self._addresses, self._registered, self._networks)
+        for table in tables:
+            if peer in table:
+                table[as_] = table.pop(peer)
+        self._index()
+
     def forget(self, peer: Peer) -> None:
         """The peer is no longer configured."""
         for table in (self._addresses, self._registered, self._networks):
@@ -103,13 +113,13 @@ class Admission:
     def _index(self) -> None:
         for table in (self._by_address, self._by_host, self._seen):
             table.clear()
-        for peer, addresses in self._registered.items():
+        for peer, addresses in sorted(self._registered.items(), key=lambda one: one[0].left > 0):
             for address in addresses:  # before all others: it has shown a password there
                 self._by_address.setdefault(address, peer)
-        for peer in sorted(self._addresses, key=_pbx_first):
+        for peer in sorted(self._addresses, key=_rank):
             for address in self._addresses[peer]:
                 self._by_address.setdefault(address, peer)
-        for peer in sorted(dict.fromkeys((*self._addresses, *self._registered)), key=_pbx_first):
+        for peer in sorted(dict.fromkeys((*self._addresses, *self._registered)), key=_rank):
             hosts = [host for host, _ in self._addresses.get(peer, ())]
             hosts += [host for host, _ in self._registered.get(peer, ()) if ip_address(host).is_private]
             for host in hosts:
@@ -118,7 +128,7 @@ class Admission:
 
     def _index_networks(self) -> None:
         found: dict[tuple[int, int], dict[int, Peer]] = {}
-        for peer in sorted(self._networks, key=_pbx_first):
+        for peer in sorted(self._networks, key=_rank):
             for text in self._networks[peer]:
                 network = ip_network(text)
                 bits = network.max_prefixlen - network.prefixlen
@@ -127,8 +137,9 @@ class Admission:
         self._by_network = [(*key, found[key]) for key in sorted(found, key=lambda key: key[1])]
 
 
-def _pbx_first(peer: Peer) -> bool:
-    return peer.role != "pbx"
+def _rank(peer: Peer) -> tuple[bool, bool, int]:
+    """Those in the file first, and of them PBXs; of the others who left last."""
+    return peer.left > 0, peer.role != "pbx", -peer.left
 
 
 def normal(host: str) -> str:

@@ -60,10 +60,10 @@ def plan(
     """Every trunk as a candidate: first those the call tries, in that order, then those left out. Pure; on the path.
 
     `trunks` in the order of the file. `emergency`: orders are no obstacle, and such a call tests nothing. `first`:
-    these names go before all tiers, among equals of health. `inbound`: these are PBXs.
+    these names go before all tiers, among equals of health; so does who is used by order. `inbound`: these are PBXs.
     """
     placed = [
-        (candidate.place, _rank(trunk.name, first), trunk.tier, candidate)
+        (candidate.place, _rank(trunk, first), trunk.tier, candidate)
         for trunk in trunks
         for candidate in (place(trunk, now, emergency, inbound),)
     ]
@@ -71,8 +71,11 @@ def plan(
     return tuple(item[3] for item in placed)
 
 
-def _rank(name: str, first: Sequence[str]) -> int:
-    return first.index(name) if name in first else len(first)
+def _rank(trunk: Trunk, first: Sequence[str]) -> int:
+    """Who is to be first: for emergency calls those that know where we are, before any order; then who is used."""
+    if trunk.name in first:
+        return first.index(trunk.name)
+    return len(first) + (trunk.order is not Order.USED)
 
 
 def place(trunk: Trunk, now: float, emergency: bool = False, inbound: bool = False) -> Candidate:
@@ -80,7 +83,7 @@ def place(trunk: Trunk, now: float, emergency: bool = False, inbound: bool = Fal
     name, health = trunk.name, trunk.health
     if trunk.target is None:
         return Candidate(name, Place.OUT, f"no address: {trunk.resolve_why}")
-    if trunk.order is not Order.ENABLED:
+    if not trunk.order.open:
         if emergency:
             return Candidate(name, Place.AGAINST_ORDERS, f"{trunk.order.label} by order, but this is an emergency call")
         return Candidate(name, Place.OUT, f"{trunk.order.label} by order")
@@ -88,7 +91,7 @@ def place(trunk: Trunk, now: float, emergency: bool = False, inbound: bool = Fal
         return Candidate(name, Place.OUT, f"all {trunk.channels} channels are in use")
     state = health.state
     if state is State.UP:
-        return Candidate(name, Place.FIRST, "Up")
+        return Candidate(name, Place.FIRST, "Up" if trunk.order is Order.ENABLED else "Up, and used by order")
     if state is State.SUSPECT:
         return Candidate(name, Place.FIRST, f"Suspect, still used: {health.why}")
     if state is State.TRIAL:

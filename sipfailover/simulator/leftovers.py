@@ -42,9 +42,13 @@ def stopped_clocks(engine: Engine) -> list[str]:
     for call in engine.core.calls.values():
         if call.answered_at is not None:
             continue
-        attempt = call.attempt
-        if attempt is None or attempt.over:
+        if call.attempt is None:
             wrong.append(f"{call!r} has no attempt that runs")
-        elif attempt.clock is None or attempt.clock.owner is not attempt:
-            wrong.append(f"{call!r}: no clock runs for its attempt at {attempt.line.name}")
+        for attempt in (call.attempt, call.rival):
+            if attempt is None:
+                continue
+            if attempt.over:
+                wrong.append(f"{call!r} has an attempt that does not run any more, at {attempt.line.name}")
+            elif attempt.clock is None or attempt.clock.owner is not attempt:
+                wrong.append(f"{call!r}: no clock runs for its attempt at {attempt.line.name}")
     return wrong

@@ -5,7 +5,8 @@ The rules see what goes in and out of the engine, its facts, and its tables; the
     one final answer to each request, and one for each that was asked for
     no 2xx is lost: it is acknowledged, and either the caller has it or it is hung up
     ACK follows its INVITE, and each failure is acknowledged at once
-    a call that rings at one carrier is never offered to another (emergency calls aside)
+    a call that rings at one carrier is never offered to another (emergency calls aside), and never to two at a time;
+    with `failover.hedge`, to two until the first rings, and then the other is cancelled at once
     no attempt without a clock that ends it
     no trunk is Down, or in Trial, for ever: once all is well it is tried again
     no call is refused while a usable trunk has a free channel
@@ -37,6 +38,8 @@ TRIAL_CALLS, TRIAL_PATIENCE = 10, 150.0
 BROKEN_MAX = 40
 """Sentences that are kept."""
 HARMLESS = frozenset({"answered", "cancelled"})
+AT_ONCE = 2
+"""Carriers that may have one call at the same time, with `failover.hedge`."""
 
 
 class Rules:
@@ -61,16 +64,21 @@ class Rules:
         self._sent: dict[tuple[bytes, bytes], tuple[float, bytes, bytes]] = {}
         """(Call-ID, CSeq number) of an INVITE that we sent → when, branch, mark."""
         self._answered: set[tuple[bytes, bytes]] = set()
+        self._acknowledged: set[tuple[bytes, bytes]] = set()
+        """INVITEs of ours whose answer was acknowledged at least once."""
         self._rang: dict[bytes, bytes] = {}
         """Mark → Call-ID of the attempt at which it rings."""
         self._over: set[bytes] = set()
         """Call-IDs of attempts that are over, cancelled or hung up."""
         self._hung_up: set[bytes] = set()
-        """Call-IDs of dialogs in which a BYE came or went: no answer in them waits for its ACK any more."""
+        """Call-IDs of dialogs in which a BYE came or went: no answer in them is lost."""
         self._relayed: set[bytes] = set()
         """Marks of calls that were told a 2xx."""
         self._watched: set[bytes] = set()
         """Marks of calls that may ring at one carrier only."""
+        self._offered: dict[bytes, dict[bytes, Peer]] = {}
+        """Mark → Call-IDs of attempts that are under way, and where."""
+        self.at_once = AT_ONCE if engine.core.settings.failover.hedge else 1
         self._owed: dict[tuple[bytes, Any], float] = {}
         """(what, of which) → until when it must have been done."""
         self._debts: tuple[deque[tuple[float, tuple[bytes, Any]]], ...] = (deque(), deque())
@@ -92,12 +100,13 @@ class Rules:
         if data.startswith(b"SIP/2.0 "):
             self._answers(int(data[8:11]), method, data, now)
         elif method == b"INVITE":
-            self._invites(number, data, now)
+            self._invites(to, number, data, now)
         elif method == b"ACK":
             key = (_field(data, b"Call-ID"), number)
             if key in self._sent and key not in self._answered:
                 self._break(f"ACK left before its INVITE was answered: {_first(data)}", now)
             self._owed.pop((b"ack", key), None)
+            self._remember(self._acknowledged, key, now)
         elif method in (b"BYE", b"CANCEL"):
             self._remember(self._over, _field(data, b"Call-ID"), now)
             if method == b"BYE":
@@ -190,7 +199,7 @@ class Rules:
             if mark is not None:
                 self._remember(self._relayed, mark, now)
 
-    def _invites(self, number: bytes, data: bytes, now: float) -> None:
+    def _invites(self, to: Peer, number: bytes, data: bytes, now: float) -> None:
         call_id, branch = _field(data, b"Call-ID"), _branch(data)
         key = (call_id, number)
         known = self._sent.get(key)
@@ -203,6 +212,10 @@ class Rules:
             self._remember(self._marks, call_id, now, mark)
             if mark in self._rang:
                 self._break(f"call {mark.decode()} rang, and was offered again", now)
+            offered = self._under_way(mark, now)
+            offered[call_id] = to
+            if len(offered) > self.at_once and mark not in self._rang:
+                self._break(f"call {mark.decode()} is offered to {len(offered)} carriers at a time", now)
 
     def _heard(self, data: bytes, now: float) -> None:
         number, method = _cseq(data)
@@ -220,16 +233,32 @@ class Rules:
                 if ringing is not None and ringing != call_id and ringing not in self._over:
                     self._break(f"call {mark.decode()} rings at two carriers", now)
                 self._remember(self._rang, mark, now, call_id)
+                self._owe(b"alone", (mark, call_id), now)
             return
         self._remember(self._answered, key, now)
         if now - sent_at >= LIFE:
             return  # nothing remembers that INVITE any more
         good = status < 300
-        self._owe(b"ack", key, now + LIFE + 1.0 if good else now, later=good)
+        if mark and not good and status not in (401, 407):
+            self._under_way(mark, now).pop(call_id, None)
+        elif mark and good and call_id not in self._over:
+            self._owe(b"alone", (mark, call_id), now)
+        if not (call_id in self._hung_up and key in self._acknowledged):  # else BYE has ended what said it again
+            self._owe(b"ack", key, now + LIFE + 1.0 if good else now, later=good)
         if good and mark:
             self._owe(b"2xx", call_id, now + LIFE + 2.0, later=True)
 
-    def _owe(self, what: bytes, of: Any, due: float, *, later: bool) -> None:
+    def _under_way(self, mark: bytes, now: float) -> dict[bytes, Peer]:
+        """The attempts of a call that are not over."""
+        offered = self._offered.get(mark)
+        if offered is None:
+            offered = {}
+            self._remember(self._offered, mark, now, offered)
+        for call_id in [known for known in offered if known in self._over]:
+            del offered[call_id]
+        return offered
+
+    def _owe(self, what: bytes, of: Any, due: float, *, later: bool = False) -> None:
         if (what, of) not in self._owed:
             self._owed[what, of] = due
             self._debts[later].append((due, (what, of)))
@@ -238,10 +267,16 @@ class Rules:
         if self._owed.pop(debt, None) is None:
             return
         what, of = debt
-        if what == b"ack" and of[0] not in self._hung_up:
+        if what == b"ack":
             self._break(f"the answer to INVITE {of[1].decode()} of {of[0].decode()} was never acknowledged", now)
         elif what == b"2xx" and self._marks.get(of) not in self._relayed and of not in self._hung_up:
             self._break(f"an answer of {of.decode()} was lost: neither relayed nor hung up", now)
+        elif what == b"alone":
+            mark, winner = of
+            others = [peer for call_id, peer in self._under_way(mark, now).items() if call_id != winner]
+            if others and winner not in self._over:
+                names = " and ".join(self.trunks.get(peer, str(peer)) for peer in others)
+                self._break(f"call {mark.decode()} rings, and {names} still has it", now)
 
     # -- rules about facts --------------------------------------------------------------------------------------------
 

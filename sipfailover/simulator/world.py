@@ -135,6 +135,11 @@ class World:
                 break
         self.now = max(self.now, until)
 
+    def show(self, do: Callable[[], object]) -> None:
+        """Have the engine notice something now that comes over no network, and act."""
+        do()
+        self._perform()
+
     def tell(self, agent: UserAgent, do: Callable[[], Told]) -> Told:
         """Have an agent do something now: call, hang up, change its mode."""
         agent.now = self.now

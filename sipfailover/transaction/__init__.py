@@ -5,6 +5,7 @@ from .layer import Layer as Layer
 from .layer import reply_to as reply_to
 from .machine import Input as Input
 from .machine import Transaction as Transaction
+from .timers import GRAIN as GRAIN
 from .timers import LIFE as LIFE
 from .timers import T1 as T1
 from .timers import T2 as T2

@@ -9,7 +9,7 @@ change (DHCP, a second line).
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -111,20 +111,44 @@ class Resolver:
         self._name_us = name_us
         self._chance = chance
         self._lookup = Lookup(loop, chance, nameservers, hosts_file)
-        self._tasks: set[asyncio.Task[None]] = set()
-        """One for each name, until `close`."""
+        self._entries: dict[str, tuple[_Entry, asyncio.Task[None]]] = {}
+        """What looks after each name, until `close` or until it is dropped."""
+        self._dropped: set[asyncio.Task[None]] = set()
+        """Those that are about to end."""
         self._hurry = asyncio.Event()
         """Set, and replaced by a fresh one, when all should look at once."""
 
     def start(self, peers: Iterable[Peer]) -> None:
         """Resolve these, and keep them resolved. Listen first: the answer names the sockets. Returns at once."""
         for peer in peers:
-            entry = _Entry(peer)
-            if is_address(peer.host):
-                entry.found = Found((Place(peer.host, peer.port or SERVICES[peer.transport].port),), LATEST)
-                entry.expires = float("inf")
-                self._tell(entry)
-            self._tasks.add(self._loop.create_task(self._keep(entry)))
+            self._begin(_Entry(peer))
+
+    def change(self, peers: Iterable[Peer], anew: Collection[str] = ()) -> None:
+        """These from now on. What is known of those that stay is kept; it is told again of the names in `anew`."""
+        wanted = {peer.name: peer for peer in peers}
+        before = self._entries
+        for name in list(before):
+            entry, task = before[name]
+            if wanted.get(name) == entry.peer and name not in anew:
+                continue
+            del before[name]
+            task.cancel()
+            self._dropped.add(task)
+            task.add_done_callback(self._dropped.discard)
+            if wanted.get(name) == entry.peer:
+                self._begin(replace(entry, told=None))
+        for name, peer in wanted.items():
+            if name not in before:
+                self._begin(_Entry(peer))
+
+    def _begin(self, entry: _Entry) -> None:
+        peer = entry.peer
+        if is_address(peer.host):
+            entry.found = Found((Place(peer.host, peer.port or SERVICES[peer.transport].port),), LATEST)
+            entry.expires = float("inf")
+        if entry.found is not None:
+            self._tell(entry)
+        self._entries[peer.name] = (entry, self._loop.create_task(self._keep(entry)))
 
     def look_again(self) -> None:
         """Something could not be sent for a reason on this machine: our own address may be another one. Every way is
@@ -134,12 +158,13 @@ class Resolver:
 
     def close(self) -> None:
         """Stop. `resolved` is not called any more."""
-        for task in self._tasks:
+        for _, task in self._entries.values():
             task.cancel()
 
     async def closed(self) -> None:
         """Wait after `close` until nothing of ours is left in the loop."""
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        tasks = (task for _, task in self._entries.values())
+        await asyncio.gather(*tasks, *self._dropped, return_exceptions=True)
 
     async def _keep(self, entry: _Entry) -> None:
         """Look after one name for ever."""

@@ -13,7 +13,7 @@ trunk or PBX it is, from whatever address it comes.
 
 import os
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from sipfailover.certificate import Certificate, ascii_name, read
@@ -108,14 +108,16 @@ class Tls:
         self._seen: dict[str, Certificate] = {}
         """What a peer showed last, good or not, by the name of its trunk or PBX."""
 
-    def configure(self, settings: Settings, now: float) -> None:
-        """Take these settings; connections that exist keep what they began with. `now`: seconds, monotonic.
+    def configure(self, settings: Settings, now: float, still: Collection[str] = ()) -> None:
+        """Take these settings; connections that exist keep what they began with. `now`: seconds, monotonic. `still`:
+        names that the settings do not have any more, and that are talked with as before for a while.
 
         Blocks for reading the files, so that the first call does not. What cannot be read is told by the log, and by
         whoever needs it.
         """
         ours, self._server, self._clients = settings.tls, None, {}
         self._expected = {
+            **{name: before for name, before in self._expected.items() if name in still},
             **{pbx.name: _expectation(pbx.tls, pbx.host) for pbx in settings.pbx},
             **{trunk.name: _expectation(trunk.tls, trunk.domain, trunk.host) for trunk in settings.trunks},
         }

@@ -51,6 +51,8 @@ from .standing import RegistrationSign as RegistrationSign
 from .standing import RegistrationView as RegistrationView
 from .standing import Word as Word
 from .talks import Talks as Talks
+from .trunk import AS_USUAL as AS_USUAL
 from .trunk import NOT_YET as NOT_YET
 from .trunk import Order as Order
+from .trunk import Ordered as Ordered
 from .trunk import Trunk as Trunk

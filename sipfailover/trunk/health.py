@@ -220,6 +220,10 @@ class Health:
             return None if moment == -NEVER else moment
         return None
 
+    def use(self, rules: HealthRules) -> None:
+        """Judge by these rules from now on; what was counted stays."""
+        self.rules = self.counters.rules = rules
+
     def clock(self, day_at: float) -> None:
         """The local time of day, as seconds since midnight at the moment 0 of our clock."""
         self.counters.day_at = day_at

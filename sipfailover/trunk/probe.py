@@ -105,6 +105,12 @@ class Probe:
         self._left = 0
         self._word = ""
 
+    def use(self, rules: ProbeRules, now: float) -> None:
+        """Ask by these rules from now on."""
+        if rules != self.rules:
+            self.rules = rules
+            self.next_at = min(self.next_at, now + rules.every)
+
     def due(self, now: float) -> bool:
         """True if an OPTIONS should leave now."""
         return now >= self.next_at and (self.sent_at is None or (self.quick and self._left > 0))

@@ -28,6 +28,7 @@ from sipfailover.trunk.lease import (
     forget_grant,
     hurry_after,
     keep_grant,
+    keepalive,
     note_bindings,
     now_due,
     raise_expires,
@@ -212,6 +213,16 @@ class Registration:
         self.lease.contact = contact
         self.lease.public = self._moved = None
         self._take(Input.MOVED, Outcome(), now)
+
+    def configure(self, rules: RegistrationRules, now: float) -> None:
+        """Register by these rules from now on: at once, if another time is asked for."""
+        lease = self.lease
+        before, lease.rules = lease.rules, rules
+        if rules.keep_alive != before.keep_alive:
+            lease.keepalive = keepalive(None if lease.answer is None else lease.answer.flow_timer, rules, lease.chance)
+        if rules.expires != before.expires:
+            lease.expires = rules.expires
+            self.hurry(now)
 
     # -- time
 

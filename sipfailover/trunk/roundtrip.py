@@ -23,6 +23,8 @@ A trunk that takes 400 ms over an INVITE is well inside, and after its first cal
 
 from typing import NamedTuple
 
+from sipfailover.trunk.recent import Recent
+
 SHORTEST_BOUND = 0.8
 """Seconds. Below this one slow moment of a healthy carrier (a database, a lost packet) would send calls away."""
 MEANS = 8
@@ -69,15 +71,21 @@ class Smoothed:
 class RoundTrip:
     """What the round trips of one trunk teach."""
 
-    __slots__ = ("calls", "probes")
+    __slots__ = ("calls", "first_answers", "probes")
 
     def __init__(self) -> None:
         self.probes = Smoothed()
         self.calls = Smoothed()
+        self.first_answers = Recent()
+        """The samples of calls themselves."""
 
     def observe(self, seconds: float, *, call: bool = False) -> None:
         """Take one sample in seconds: OPTIONS to its answer, or (`call`) INVITE to its first answer. On the path."""
-        (self.calls if call else self.probes).observe(seconds)
+        if call:
+            self.calls.observe(seconds)
+            self.first_answers.observe(seconds)
+        else:
+            self.probes.observe(seconds)
 
     @property
     def _slower(self) -> Smoothed:

@@ -11,7 +11,12 @@ on who is called (a mobile telephone abroad takes ten times what the neighbour t
                configured; so a trunk that rings in 2 s with little variation is given up after 8 s instead of 12 s
 
 Before ten samples nothing is slow, and the configured bound holds.
+
+Beside it stand the last times to ringing themselves, a slow one as the slowest ordinary one (`recent`): only telephones
+that rang, because how long we wait for nothing says nothing of how long is usual.
 """
+
+from sipfailover.trunk.recent import Recent
 
 SAMPLES_NEEDED = 10
 MEAN_GAIN, VARIATION_GAIN = 1 / 32, 1 / 16
@@ -24,12 +29,13 @@ BOUND_VARIATIONS, BOUND_MEANS = 8.0, 4.0
 class SetUpTime:
     """The history of one trunk. Seconds."""
 
-    __slots__ = ("mean", "samples", "variation")
+    __slots__ = ("mean", "recent", "samples", "variation")
 
     def __init__(self) -> None:
         self.mean = 0.0
         self.variation = 0.0
         self.samples = 0
+        self.recent = Recent()
 
     @property
     def known(self) -> bool:
@@ -41,10 +47,13 @@ class SetUpTime:
         """What takes longer is slow."""
         return max(self.mean + SLOW_VARIATIONS * self.variation, SLOW_MEANS * self.mean, self.mean + SLOW_BY)
 
-    def observe(self, seconds: float) -> bool | None:
-        """Take one sample: True if it was slow, None if nobody can say yet. On the path."""
+    def observe(self, seconds: float, *, rang: bool = True) -> bool | None:
+        """Take one sample: True if it was slow, None if nobody can say yet. `rang`: False if we stopped waiting. On the
+        path."""
         if not self.samples:
             self.mean, self.variation, self.samples = seconds, seconds / 2, 1
+            if rang:
+                self.recent.observe(seconds)
             return None
         self.samples += 1
         slow = None
@@ -55,6 +64,8 @@ class SetUpTime:
             mean_gain, variation_gain = MEAN_GAIN, VARIATION_GAIN
         else:
             mean_gain, variation_gain = 1 / self.samples, 1 / 4  # the first ones: their plain mean
+        if rang:
+            self.recent.observe(seconds)
         if not slow:
             self.variation += (abs(self.mean - seconds) - self.variation) * variation_gain
         self.mean += (seconds - self.mean) * mean_gain

@@ -4,14 +4,16 @@ Orders and observations never touch each other; `usable` is one line made of bot
 `routing.plan`'s business, and resolving names is the shell's.
 """
 
+from dataclasses import dataclass
 from enum import IntEnum
 
 from sipfailover.chance import Chance
 from sipfailover.flow import Target
 from sipfailover.trunk.addresses import Addresses
-from sipfailover.trunk.evidence import HealthRules, State
+from sipfailover.trunk.evidence import HealthRules, State, duration
 from sipfailover.trunk.health import Health
 from sipfailover.trunk.inbound import Inbound
+from sipfailover.trunk.overtaken import Overtaken
 from sipfailover.trunk.probe import Probe, ProbeRules
 from sipfailover.trunk.roundtrip import NoAnswer, RoundTrip
 from sipfailover.trunk.setup_time import SetUpTime
@@ -25,11 +27,40 @@ class Order(IntEnum):
     DRAINING = 1
     """Calls in progress go on, new ones go elsewhere."""
     OFF = 2
+    USED = 3
+    """New calls go here first, whatever its tier, while it can take them."""
 
     @property
     def label(self) -> str:
-        """The word people read: `enabled`, `draining`, `off`."""
+        """The word people read: `enabled`, `draining`, `off`, `used`."""
         return self.name.lower()
+
+    @property
+    def open(self) -> bool:
+        """Whether new calls may go there."""
+        return self is Order.ENABLED or self is Order.USED
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """An order with its story. Times are seconds, monotonic."""
+
+    order: Order = Order.ENABLED
+    until: float | None = None
+    """When it ends by itself; None: when somebody says so."""
+    who: str = ""
+    why: str = ""
+    at: float = 0.0
+
+    def words(self, now: float) -> str:
+        """`until 14:00` is for who knows the time of day; this is `for 59 min more, by anna: fibre works`."""
+        lasts = "" if self.until is None else f"for {duration(max(0.0, self.until - now))} more"
+        by = f"by {self.who}" if self.who else ""
+        told = ", ".join(part for part in (lasts, by) if part)
+        return ": ".join(part for part in (told, self.why) if part)
+
+
+AS_USUAL = Ordered()
 
 
 NOT_YET = "its name has not been resolved yet"
@@ -45,7 +76,8 @@ class Trunk:
     """A carrier line. `tier`: 1 is the first choice. `no_answer_within`: seconds, the configured bound."""
 
     __slots__ = (
-        "addresses", "calls_now", "channels", "health", "inbound", "name", "no_answer_within", "note", "order", "probe",
+        "addresses", "calls_now", "channels", "health", "inbound", "name", "no_answer_within", "note", "order",
+        "ordered", "overtaken", "probe",
         "resolve_why", "roundtrip", "setup", "talks", "talks_in", "tier", "tls_why",
     )  # fmt: skip
 
@@ -62,10 +94,14 @@ class Trunk:
         self.name = name
         self.tier = tier
         self.order = Order.ENABLED
+        self.ordered = AS_USUAL
+        """The same with its story: see `obey`."""
         self.health = Health(health_rules, now)
         self.probe = Probe(probe_rules, chance, now)
         self.roundtrip = RoundTrip()
         self.setup = SetUpTime()
+        self.overtaken = Overtaken()
+        """Where another trunk was faster."""
         self.inbound = Inbound(now)
         """How calls come in over it: shown, and moves no call."""
         self.talks, self.talks_in = Talks(DROPPED_WITHIN), Talks(DROPPED_WITHIN)
@@ -82,6 +118,18 @@ class Trunk:
         """Something the operator should know."""
         self.tls_why = ""
         """Why the last TLS connection to it could not be made; empty as soon as something comes over one."""
+
+    def obey(self, ordered: Ordered) -> None:
+        """People have said what to do with it."""
+        self.ordered, self.order = ordered, ordered.order
+
+    def take_settings(self, fresh: "Trunk", now: float) -> None:
+        """What the settings say, from one that was just made of them; what was observed and ordered stays."""
+        self.tier, self.channels, self.no_answer_within = fresh.tier, fresh.channels, fresh.no_answer_within
+        self.health.use(fresh.health.rules)
+        self.probe.use(fresh.probe.rules, now)
+        if fresh.talks.within != self.talks.within:
+            self.look_for_drops(fresh.talks.within)
 
     def resolved(self, targets: tuple[Target, ...], why: str = "", now: float = 0.0) -> None:
         """Its name has these addresses now; () with the reason keeps the last good ones. The one in use stays."""
@@ -116,7 +164,7 @@ class Trunk:
     @property
     def usable(self) -> bool:
         """True if new calls may go here: ordered so, with an address, and not Down (tried when all else fails)."""
-        return self.order is Order.ENABLED and self.target is not None and self.health.state is not State.DOWN
+        return self.order.open and self.target is not None and self.health.state is not State.DOWN
 
     @property
     def carries_new_calls(self) -> bool:

@@ -14,7 +14,16 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from sipfailover.proxy.facts import AttemptEnded, CallEnded, Fact, ProbeEnded, RegistrationChanged, TrunkChanged
+from sipfailover.proxy.facts import (
+    AttemptEnded,
+    CallEnded,
+    ConfigChanged,
+    Fact,
+    OperatorActed,
+    ProbeEnded,
+    RegistrationChanged,
+    TrunkChanged,
+)
 from sipfailover.proxy.view import EngineView
 from sipfailover.trouble import Troubles
 
@@ -31,6 +40,8 @@ Certificates = Callable[[], Iterable[tuple[str, str, float]]]
 METHODS = frozenset((*CALL_METHODS, "OPTIONS", "REGISTER", "SUBSCRIBE", "MESSAGE", "PUBLISH"))
 """Label values for methods; whatever else a peer invents is `other`."""
 
+MOVED = frozenset({"next trunk", "hedged", "overtaken"})
+"""Verdicts after which another trunk may carry the call. Of two attempts at a time, the other had begun before."""
 REROUTES_REMEMBERED_MAX = 10_000
 """Calls in progress whose first failure is remembered. Beyond it the oldest reroute is counted as `unknown`."""
 
@@ -106,6 +117,17 @@ class Metrics:
             registry=registry,
             buckets=ROUND_TRIP_BUCKETS,
         )
+        self._actions = Counter(
+            PREFIX + "operator_actions_total", "What people ordered.", ("action",), registry=registry
+        )
+        self._reload_good = Gauge(
+            PREFIX + "config_last_reload_successful", "1 unless the last file was refused.", registry=registry
+        )
+        self._reload_at = Gauge(
+            PREFIX + "config_last_reload_success_timestamp_seconds",
+            "When what is in effect was loaded, Unix time.",
+            registry=registry,
+        )
         self._counters: dict[tuple[str, ...], Counter] = {}
         self._histograms: dict[tuple[str, ...], Histogram] = {}
         self._first_failure: dict[int, str] = {}
@@ -115,6 +137,8 @@ class Metrics:
             TrunkChanged: self._trunk_changed,
             RegistrationChanged: self._registration_changed,
             ProbeEnded: self._probe_ended,
+            OperatorActed: self._operator_acted,
+            ConfigChanged: self._config_changed,
         }
 
     def record(self, fact: Fact) -> None:
@@ -132,9 +156,10 @@ class Metrics:
 
     def _attempt_ended(self, fact: AttemptEnded) -> None:
         self._count(self._attempts, "attempts", fact.trunk, _label(fact.outcome))
-        if fact.verdict != "next trunk":
+        if fact.verdict not in MOVED:
             return
-        self._reroute_delay.observe(fact.ended_after)
+        if fact.verdict == "next trunk":
+            self._reroute_delay.observe(fact.ended_after)
         remembered = self._first_failure
         remembered.setdefault(fact.call, _label(fact.outcome))
         if len(remembered) > REROUTES_REMEMBERED_MAX:
@@ -162,6 +187,14 @@ class Metrics:
         self._count(self._probes, "probes", fact.trunk, _label(fact.result))
         if fact.round_trip is not None:
             self._observe(self._round_trip, "round trip", fact.round_trip, fact.trunk)
+
+    def _operator_acted(self, fact: OperatorActed) -> None:
+        self._count(self._actions, "actions", _label(fact.action))
+
+    def _config_changed(self, fact: ConfigChanged) -> None:
+        self._reload_good.set(fact.good)
+        if fact.good:
+            self._reload_at.set_to_current_time()
 
     def _count(self, parent: Counter, *key: str) -> None:
         child = self._counters.get(key)
@@ -224,6 +257,14 @@ def engine_families(view: EngineView, wall: Wall) -> Iterator[Metric]:
     yield _counter("failovers", "Times new calls were sent to another trunk, or came back.", last.number if last else 0)
     if last is not None:
         yield _gauge("last_failover_timestamp_seconds", "When that was last, Unix time.", wall(last.at).timestamp())
+    hedges = _counter(
+        "hedges",
+        "Second attempts beside one at a trunk in doubt, by who was faster.",
+        labels=("trunk", "won"),
+    )
+    for key, number in view.hedges.items():
+        hedges.add_metric(list(key), number)
+    yield hedges
     yield from _message_families(view)
 
 

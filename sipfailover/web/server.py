@@ -8,7 +8,6 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from hmac import compare_digest
 from typing import cast
 
 from aiohttp import web
@@ -18,8 +17,10 @@ from sipfailover.proxy.view import EngineView
 from sipfailover.trouble import Troubles
 
 from . import views
+from .actions import Actions, Deeds
 from .metrics import Metrics
 from .page import Page
+from .views import ConfigView
 from .words import Show, mask, whole
 
 CONNECTIONS_MAX = 64
@@ -29,6 +30,7 @@ CONNECTION_SECONDS = 15.0
 """Life of a connection from accept to the last byte; at most half as much more, because the timer looks in steps."""
 
 REQUEST_LINE_MAX = 2048
+BODY_MAX = 1024
 HEADER_MAX = 4096
 
 PATHS = ("/", "/status", "/status?plain", "/readyz?verbose", "/healthz", "/livez", "/metrics")
@@ -51,7 +53,7 @@ def _nothing() -> Sequence[str]:
 
 
 class WebServer:
-    """Answers GET and HEAD on one address. The package's docstring describes the arguments."""
+    """Answers on one address. The package's docstring describes the arguments."""
 
     def __init__(
         self,
@@ -69,6 +71,9 @@ class WebServer:
         unbound: Callable[[], Sequence[str]] = _nothing,
         warnings: Callable[[], Sequence[str]] = _nothing,
         token: str = "",
+        deeds: Deeds | None = None,
+        config: Callable[[], ConfigView] | None = None,
+        say: Callable[[str, str, dict[str, object]], None] = lambda level, text, values: None,
     ) -> None:
         self._host = host
         self._port = port
@@ -82,11 +87,17 @@ class WebServer:
         self._troubles = troubles or Troubles()
         self._unbound = unbound
         self._further_warnings = warnings
-        self._token = token.encode()
+        self._actions = Actions(deeds, token.encode(), say, wall)
+        self._config = config
         self._page = Page(site=site, version=version)
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
         self._reaper: asyncio.TimerHandle | None = None
+
+    def configure(self, site: str, token: str) -> None:
+        """Another name of the place, another token; from the next request on."""
+        self._site, self._actions.token = site, token.encode()
+        self._page = Page(site=site, version=self._version)
 
     async def start(self) -> None:
         """Listen. Raises `TransportError` when the address cannot be had."""
@@ -154,7 +165,7 @@ class WebServer:
 
     def application(self) -> web.Application:
         """The routes alone, for a test client."""
-        application = web.Application(middlewares=[_dress], client_max_size=1024)
+        application = web.Application(middlewares=[_dress], client_max_size=BODY_MAX)
         application.router.add_get("/", self._get_page)
         application.router.add_get("/status", self._get_status)
         application.router.add_get("/healthz", self._get_health)
@@ -162,6 +173,7 @@ class WebServer:
         application.router.add_get("/readyz", self._get_ready)
         application.router.add_get("/metrics", self._get_metrics)
         application.router.add_get("/static/{name}", self._get_static)
+        self._actions.add_to(application.router)
         return application
 
     async def _get_health(self, request: web.Request) -> web.Response:
@@ -192,6 +204,7 @@ class WebServer:
             draining=self._draining(),
             warnings=self._further_warnings(),
             troubles=self._troubles.now(view.now),
+            config=self._config() if self._config is not None else None,
             show=self._show(request),
         )
         text = json.dumps(status, ensure_ascii=False, indent=2) + "\n"
@@ -221,10 +234,8 @@ class WebServer:
         return web.Response(body=found.body, headers=headers)
 
     def _show(self, request: web.Request) -> Show:
-        """How numbers are written for this reader. Tokens are compared in constant time."""
-        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-        known = self._token and scheme.lower() == "bearer" and compare_digest(given.strip().encode(), self._token)
-        return whole if known else mask
+        """How numbers are written for this reader."""
+        return whole if self._actions.knows(request) else mask
 
 
 class _Closed(asyncio.Protocol):
@@ -245,7 +256,7 @@ async def _dress(
         response = web.Response(status=404, text=f"Nothing here. Try {'  '.join(PATHS)}\n")
     except web.HTTPMethodNotAllowed as refusal:
         allow = ", ".join(sorted(refusal.allowed_methods))
-        response = web.Response(status=405, text="Only GET: nothing changes over HTTP.\n", headers={"Allow": allow})
+        response = web.Response(status=405, text=f"Only {allow} here.\n", headers={"Allow": allow})
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
     response.force_close()

@@ -1,13 +1,13 @@
 """Readiness, JSON status and plain lines: pure functions of `EngineView`, schema 1 (new keys may come, none goes)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
 from sipfailover.proxy.view import AccountView, AddressView, CallView, EngineView, FailoverView, TrunkView
 from sipfailover.trouble import Trouble
 
-from .words import Show, Wall, mask, rfc3339, sentence
+from .words import Show, Wall, mask, masked_text, rfc3339, sentence
 
 SCHEMA = 1
 LOOP_LAG_MAX = 2.0
@@ -71,6 +71,21 @@ def ready(found: Sequence[Check], *, verbose: bool) -> tuple[int, str]:
     return (503 if failed else 200), "".join(f"{line}\n" for line in chain(shown, (verdict,)))
 
 
+@dataclass(frozen=True, slots=True)
+class ConfigView:
+    """Which configuration is in effect, and what came of the last reload."""
+
+    fingerprint: str
+    loaded_at: float
+    """Seconds, monotonic, as the others."""
+    reload_good: bool = True
+    """False: the last file was refused."""
+    reload_at: float | None = None
+    """None: there was none."""
+    reload_lines: tuple[str, ...] = ()
+    """What it changed, or what is wrong with the file."""
+
+
 def status(
     view: EngineView,
     wall: Wall,
@@ -80,6 +95,7 @@ def status(
     draining: bool = False,
     warnings: Sequence[str] = (),
     troubles: Sequence[Trouble] = (),
+    config: ConfigView | None = None,
     show: Show = mask,
 ) -> dict[str, object]:
     """The picture as `/status` gives it: seconds, RFC 3339 times, numbers masked unless `show` says otherwise."""
@@ -101,15 +117,25 @@ def status(
         ],
         "calls": {"now": view.calls_now, "shown": [_call(call, view, wall, show) for call in view.calls]},
         "last_failover": _failover(view.last_failover, wall),
+        "hedges": _hedges(view.hedges),
         "own_line": {
             "why": view.own_line,
             "since": None if view.own_line_since is None else rfc3339(view.own_line_since, wall),
         },
+        "config": None if config is None else _config(config, wall, show),
         "troubles": [
             {"what": trouble.what, "since": rfc3339(trouble.since, wall), "text": str(trouble)} for trouble in troubles
         ],
         "warnings": list(all_warnings(view, (*warnings, *map(str, troubles)))),
     }
+
+
+def _config(config: ConfigView, wall: Wall, show: Show) -> dict[str, object]:
+    last = None
+    if config.reload_at is not None:
+        lines = [line if show is not mask else masked_text(line) for line in config.reload_lines]
+        last = {"time": rfc3339(config.reload_at, wall), "good": config.reload_good, "lines": lines}
+    return {"fingerprint": config.fingerprint, "loaded": rfc3339(config.loaded_at, wall), "last_reload": last}
 
 
 def all_warnings(view: EngineView, further: Sequence[str]) -> tuple[str, ...]:
@@ -122,6 +148,11 @@ def _line(trunk: TrunkView, now: float, wall: Wall) -> dict[str, object]:
     return {
         "name": trunk.name,
         "order": trunk.order,
+        "ordered": {
+            "until": None if trunk.order_until is None else rfc3339(trunk.order_until, wall),
+            "who": trunk.order_who,
+            "why": trunk.order_why,
+        },
         "state": trunk.health.lower(),
         "since": rfc3339(trunk.since, wall),
         "why": trunk.why,
@@ -197,6 +228,12 @@ def _call(call: CallView, view: EngineView, wall: Wall, show: Show) -> dict[str,
         "answered": None if call.answered_at is None else rfc3339(call.answered_at, wall),
         "duration_seconds": None if call.answered_at is None else int(view.now - call.answered_at),
     }
+
+
+def _hedges(counts: Mapping[tuple[str, str], int]) -> dict[str, int]:
+    """Second attempts beside one that was under way, by who has won."""
+    who = ("first", "second", "neither")
+    return {won: sum(number for (_, known), number in counts.items() if known == won) for won in who}
 
 
 def _failover(last: FailoverView | None, wall: Wall) -> dict[str, object] | None:

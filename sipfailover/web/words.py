@@ -3,6 +3,7 @@
 Pure functions. Times come in on the engine's monotonic clock and `wall` makes local time of them.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +19,8 @@ DOWN = "down"
 
 HIDDEN_DIGITS = 4
 SHOWN_CHARACTERS = 32
+NUMBER_DIGITS = 7
+_NUMBER = re.compile(rf"\+?\d{{{NUMBER_DIGITS},}}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +128,11 @@ def mask(number: str) -> str:
         return f"{user[0]}…" if not user[0].isdigit() else "…"
     hidden = set(digits[-HIDDEN_DIGITS:])
     return "".join("*" if place in hidden else c for place, c in enumerate(user))
+
+
+def masked_text(text: str) -> str:
+    """A sentence with its telephone numbers as anybody may see them: whatever has NUMBER_DIGITS in a row."""
+    return _NUMBER.sub(lambda found: mask(found[0]), text)
 
 
 def rfc3339(at: float, wall: Wall) -> str:

@@ -19,6 +19,7 @@ from sipfailover.ledger.store import (
     put_aside,
     schema_parts,
 )
+from sipfailover.proxy.facts import ConfigChanged, OperatorActed
 from tests.ledger.facts import NOW, attempt, call, change, milliseconds, probe, registration, wall
 
 SCHEMA_1 = (Path(__file__).parent / "schema_1.sql").read_text()
@@ -58,6 +59,16 @@ def test_a_call_is_stored_with_its_ladder(path: str) -> None:
     ]
 
 
+def test_a_second_attempt_is_stored_with_its_reason(path: str) -> None:
+    store = Store(path, wall)
+    store.write([attempt(1), replace(attempt(1, 2), why="hedge: no answer from main for 40 ms"), call(1)])
+    store.close()
+    assert rows(path, "SELECT number, why FROM attempts ORDER BY number") == [
+        (1, ""),
+        (2, "hedge: no answer from main for 40 ms"),
+    ]
+
+
 def test_changes_of_registrations_are_stored_and_asked_for(path: str) -> None:
     store = Store(path, wall)
     store.write([registration(), registration("Registered", 200, NOW + 60)])
@@ -69,6 +80,42 @@ def test_changes_of_registrations_are_stored_and_asked_for(path: str) -> None:
     assert (first.trunk, first.before, first.after, first.why) == (
         "main", "Registered", "Failed", "403 Forbidden to REGISTER",
     )  # fmt: skip
+
+
+def test_configurations_and_what_people_did_are_stored(path: str) -> None:
+    store = Store(path, wall)
+    store.write(
+        [
+            ConfigChanged(NOW, "aaa", True, (), ""),
+            ConfigChanged(NOW + 1, "bbb", True, ("site a → b: at once", "x" * 900), "anna"),
+            ConfigChanged(NOW + 2, "bbb", False, ("f.yaml:1:1: no",), "anna"),
+            OperatorActed(NOW + 3, "anna", "off", "main", "fibre", NOW + 63),
+            OperatorActed(NOW + 63, "", "enabled", "main", "its time is over", None),
+        ]
+    )
+    store.close()
+    found = rows(path, "SELECT at_ms, fingerprint, good, changes, who FROM configs ORDER BY id")
+    assert found == [
+        (milliseconds(NOW), "aaa", 1, "", ""),
+        (milliseconds(NOW + 1), "bbb", 1, "site a → b: at once\n" + "x" * TEXT_MAX, "anna"),
+        (milliseconds(NOW + 2), "bbb", 0, "f.yaml:1:1: no", "anna"),
+    ]
+    acts = rows(path, "SELECT at_ms, who, action, trunk, why, until_ms FROM operator_actions ORDER BY id")
+    assert acts == [
+        (milliseconds(NOW + 3), "anna", "off", "main", "fibre", milliseconds(NOW + 63)),
+        (milliseconds(NOW + 63), "", "enabled", "main", "its time is over", None),
+    ]
+
+
+def test_the_configuration_that_was_in_effect_when_what_is_kept_begins_is_kept_too(path: str) -> None:
+    store = Store(path, wall)
+    kinds = ((1, True), (2, True), (3, False), (9, True))
+    store.write([ConfigChanged(NOW + at, f"f{at}", good, (), "") for at, good in kinds])
+    store.write([OperatorActed(NOW + at, "", "off", "main", "", None) for at in (1, 9)])
+    store.forget(milliseconds(NOW + 5))
+    store.close()
+    assert rows(path, "SELECT fingerprint FROM configs ORDER BY id") == [("f2",), ("f3",), ("f9",)]
+    assert rows(path, "SELECT count(*) FROM operator_actions") == [(1,)]
 
 
 def of_version_1(path: str) -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from sipfailover.flow import Flow, Send, Target
 from sipfailover.proxy import CallEnded
+from sipfailover.proxy.leg import ACKS_KEPT
 from sipfailover.wire import Message
 from tests.kit import (
     Playbook,
@@ -391,6 +392,23 @@ def test_the_answer_to_a_reinvite_is_acknowledged_again_with_the_same_bytes() ->
     assert acks[-1] == acks[-2]
 
 
+def test_who_lost_the_ack_has_it_again_whatever_was_asked_meanwhile() -> None:
+    """Otherwise it would repeat its 2xx for 32 s and then hang up (§13.3.1.4). Found by a random world."""
+    book = talking()
+    first = next(data for who, data in reversed(book.got) if who.peer == MAIN.peer)
+    for number in range(2, 2 + ACKS_KEPT):
+        assert (
+            book
+            >> received(PBX, inside("INVITE", number, body=HOLD)) << send(PBX, 100) << send(MAIN, "INVITE")
+            >> received(MAIN, reply(200, "INVITE", body=SDP)) << send(PBX, 200)
+            >> received(PBX, acknowledge(number)) << send(MAIN, "ACK", lambda m, number=number: m.cseq == number)
+            >> received(MAIN, first) << send(MAIN, "ACK", lambda m: m.cseq == 1)
+        )  # fmt: skip
+    leg = next(leg for leg in book.engine.core.legs.values() if not leg.caller)
+    assert [number for number, _ in leg.acks] == [1, 2, 3, 4]
+    assert [number for number in range(7) if leg.ack_to(number)] == [1, 2, 3, 4, 5]
+
+
 def test_while_the_callers_ack_is_on_its_way_the_carriers_repeated_answer_waits() -> None:
     book = accepted()
     again = next(data for who, data in reversed(book.got) if who.peer == MAIN.peer)
@@ -429,7 +447,7 @@ def test_an_answer_to_a_former_reinvite_that_comes_again_moves_nothing() -> None
     assert (
         book
         >> received(MAIN, again)
-        << sends_nothing()
+        << send(MAIN, "ACK", lambda m: m.cseq == 2)
         >> received(PBX, inside("BYE", 4))
         << send(PBX, 200)
         << send(MAIN, "BYE", lambda m: m.uri == b"sip:second@198.51.100.1")
@@ -673,6 +691,22 @@ def test_a_reinvite_that_is_answered_after_our_bye_is_acknowledged() -> None:
         >> after(70.0)
         << sends_nothing()
     )
+    assert is_empty(book)
+
+
+def test_a_reinvite_whose_answer_comes_after_that_to_our_bye_is_acknowledged_too() -> None:
+    """The network has put them in another order. Found by a random world."""
+    book = talking()
+    assert (
+        book
+        >> received(PBX, inside("INVITE", 2, body=HOLD)) << send(PBX, 100) << send(MAIN, "INVITE")
+        >> received(PBX, inside("BYE", 3)) << send(PBX, 200) << send(PBX, 487) << send(MAIN, "BYE")
+        >> received(PBX, refused())
+        >> received(MAIN, reply(200, "BYE"))
+        >> received(MAIN, reply(200, "INVITE", body=SDP)) << send(MAIN, "ACK", lambda m: m.cseq == 2)
+        >> received(MAIN, reply(200, "INVITE", body=SDP)) << send(MAIN, "ACK", lambda m: m.cseq == 2)
+        >> after(70.0) << sends_nothing()
+    )  # fmt: skip
     assert is_empty(book)
 
 

@@ -3,8 +3,9 @@
 import pytest
 
 from sipfailover.wire import Message
-from tests.kit import Playbook, ack, after, answer, bye, logged, received, send, sends_nothing
+from tests.kit import Playbook, ack, after, answer, bye, logged, lost, received, send, sends_nothing, target
 from tests.kit.leftovers import leftovers
+from tests.kit.sip import SDP, in_dialog
 from tests.proxy.office import BACKUP, MAIN, PBX, STRANGER, Office, answered, calling, office, sent
 
 HOURS = 3 * 3600.0
@@ -142,3 +143,19 @@ def test_a_late_answer_that_cannot_be_read_does_no_harm(what: bytes, status: int
     book._out.clear()
     book._known.update((to.peer, data) for to, data in book.sent)
     book.done()
+
+
+def test_a_failure_to_a_reinvite_that_was_lost_as_the_port_said_is_acknowledged_and_the_call_goes_on() -> None:
+    """It had arrived all the same; another message was refused. Found by a random world."""
+    book = office()
+    assert answered(book)
+    final = book.seen(PBX).last(200)
+    hold = in_dialog("INVITE", book.seen(PBX).given("INVITE"), final, cseq=2, body=SDP)
+    assert (
+        book
+        >> received(PBX, hold) << send(PBX, 100) << send(MAIN, "INVITE")
+        >> lost(target(MAIN)) << send(PBX, 408)
+        >> received(MAIN, answer(491, to="INVITE")) << send(MAIN, "ACK")
+    )  # fmt: skip
+    assert not sent(book, MAIN, "BYE")
+    assert len(book.engine.core.calls) == 1

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from sipfailover.proxy import Log, ProbeEnded, TrunkChanged
+from sipfailover.proxy import Fact, Log, OperatorActed, ProbeEnded, Record, TrunkChanged
 from sipfailover.trunk import Evidence, Order, Sign, State
 from sipfailover.trunk.trunk import UNPROVEN_WITHIN
 from sipfailover.wire import compose
@@ -24,7 +24,7 @@ from tests.kit import (
     sends_nothing,
     target,
 )
-from tests.proxy.office import BACKUP, BOUND, MAIN, PBX, THIRD, Office, calling, has, office, ringing, sent
+from tests.proxy.office import BACKUP, BOUND, MAIN, PBX, THIRD, Office, calling, down, has, office, ringing, sent
 
 EVERY, TIMEOUT = 10.0, 2.0
 CHECKS = "options_every: 10s, timeout: 2s, down_after: 3, up_after: 3"
@@ -282,6 +282,12 @@ def test_when_no_name_resolves_that_is_said_and_silence_counts_as_ever() -> None
     assert book.engine.view(book.now).own_line == ""
 
 
+def facts(book: Office) -> list[Fact]:
+    """All that was recorded so far."""
+    book.collect()
+    return [one.fact for one in book.noted if isinstance(one, Record)]
+
+
 def said(book: Office) -> list[tuple[str, str]]:
     """What the log was told."""
     return [(command.level, command.text) for command in book.noted if isinstance(command, Log)]
@@ -426,6 +432,41 @@ def test_an_order_moves_new_calls_at_once_and_the_last_trunk_is_not_taken_away_s
     assert book.engine.watch.active == "main"
     with pytest.raises(KeyError):
         book.engine.order("nobody", Order.OFF, book.now)
+
+
+def test_an_order_ends_by_itself_and_is_told_with_who_and_why() -> None:
+    book = measured()
+    book.engine.order("main", Order.OFF, book.now, book.now + 0.6, "anna", "fibre works")
+    assert book.engine.watch.active == "backup"
+    acts = [fact for fact in facts(book) if isinstance(fact, OperatorActed)]
+    assert acts == [OperatorActed(book.now, "anna", "off", "main", "fibre works", book.now + 0.6)]
+    begun = book.now
+    assert book >> after(0.5)
+    assert book.engine.watch.active == "backup"
+    assert book >> after(0.2)
+    assert book.engine.watch.active == "main"
+    (end,) = [fact for fact in facts(book) if isinstance(fact, OperatorActed) and fact.at > begun]
+    assert (end.who, end.action, end.why, end.until) == ("", "enabled", "its time is over", None)
+
+
+def test_a_later_order_takes_the_place_of_an_earlier_one_and_of_its_end() -> None:
+    book = measured()
+    book.engine.order("main", Order.OFF, book.now, book.now + 60.0)
+    book.engine.order("main", Order.DRAINING, book.now)
+    assert book >> after(120.0)
+    assert book.line("main").trunk.order is Order.DRAINING
+
+
+def test_a_trunk_that_is_used_takes_new_calls_whatever_its_tier_while_it_is_well() -> None:
+    book = measured()
+    book.engine.order("backup", Order.USED, book.now, book.now + 600.0, "anna")
+    assert book.engine.watch.active == "backup"
+    assert calling(book, BACKUP)
+    assert book >> received(BACKUP, answer(486)) << send(BACKUP, "ACK") << send(PBX, 486)
+    down(book, "backup")
+    book.collect()
+    assert calling(book, MAIN), "an order makes no trunk well"
+    assert book >> received(MAIN, answer(486)) << send(MAIN, "ACK") << send(PBX, 486)
 
 
 # -- what an answer means ---------------------------------------------------------------------------------------------

@@ -135,3 +135,32 @@ class TestRegisteredSources:
         assert known.who("192.0.2.1", 5060) == telephone
         known.registered(telephone, [])
         assert known.who("192.0.2.1", 5060) == MAIN
+
+
+def test_who_has_left_is_known_at_its_addresses_unless_somebody_in_the_file_is_there() -> None:
+    known = admission()
+    known.lives_in(MAIN, ["198.51.100.0/24"])
+    left, left_later = MAIN._replace(left=1), BACKUP._replace(left=2)
+    known.leaves(MAIN, left)
+    assert known.who("192.0.2.1", 5060) == left
+    assert known.who("198.51.100.9", 5060) == left, "and in its networks"
+    known.learn(MAIN, [("192.0.2.1", 5070)])
+    assert known.who("192.0.2.1", 5060) == left, "it is told by its port"
+    assert known.who("192.0.2.1", 5070) == MAIN
+    assert known.who("192.0.2.1", 40000) == MAIN
+    known.learn(BACKUP, [("192.0.2.1", 5060)])
+    assert known.who("192.0.2.1", 5060) == BACKUP
+    known.leaves(BACKUP, left_later)
+    assert known.who("192.0.2.1", 5060) == left_later, "who left last"
+    known.forget(left)
+    assert known.who("198.51.100.9", 5060) is None
+
+
+def test_a_pbx_that_has_left_is_known_where_it_registered_from() -> None:
+    known = Admission()
+    known.registered(PBX, [("198.51.100.77", 5062)])
+    left = PBX._replace(left=1)
+    known.leaves(PBX, left)
+    assert known.who("198.51.100.77", 5062) == left
+    known.registered(BACKUP._replace(role="pbx"), [("198.51.100.77", 5062)])
+    assert known.who("198.51.100.77", 5062) == BACKUP._replace(role="pbx")

@@ -120,6 +120,6 @@ def test_every_trunk_stands_in_the_plan_and_health_never_takes_one_out(known: li
     candidates = plan(known, 20.0, emergency=emergency)
     assert sorted(one.name for one in candidates) == sorted(one.name for one in known)
     assert all(one.reason for one in candidates)
-    may = {one.name for one in known if one.targets and (emergency or one.order is Order.ENABLED)}
+    may = {one.name for one in known if one.targets and (emergency or one.order.open)}
     assert {one.name for one in candidates if one.included} == may
     assert [one.included for one in candidates] == sorted((one.included for one in candidates), reverse=True)

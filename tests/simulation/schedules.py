@@ -20,8 +20,9 @@ from zlib import crc32
 
 from sipfailover.chance import Chance
 from sipfailover.config import Settings, parse
-from sipfailover.proxy import AttemptEnded, CallEnded, Engine
+from sipfailover.proxy import AttemptEnded, CallEnded, Engine, Line
 from sipfailover.simulator import MARK, Carrier, Leg, Manners, Mode, Network, Phone, Rules, Weather, World
+from sipfailover.trunk import Evidence, Sign
 from tests.simulation.shrink import shrink
 
 PROXY = ("192.0.2.1", 5060)
@@ -41,6 +42,7 @@ failover: {{no_answer_within: 2s, no_ringing_within: 5s, give_up_after: 9s, ring
            return_to_main: {{stable_for: 5s}}}}
 """
 )
+HEDGING: Settings = SETTINGS.model_copy(update={"failover": SETTINGS.failover.model_copy(update={"hedge": True})})
 
 GIVE_UP, RING = 9.0, 20.0
 SLACK = 1.0
@@ -82,6 +84,7 @@ class Play:
     disturbed: dict[str, list[float]] = field(default_factory=lambda: {"main": [], "backup": []})
     """When each carrier changed its mode."""
     lossy: bool = False
+    hedging: bool = False
     deaf: bool = False
     """The office hears nothing from some moment on, and says what it likes."""
 
@@ -127,10 +130,12 @@ def manners(chance: Chance) -> Manners | None:
     )
 
 
-def play(seed: int, without: frozenset[int] = frozenset()) -> Play:
+def play(seed: int, without: frozenset[int] = frozenset(), *, hedging: bool | None = None) -> Play:
     """Live through the world of this seed. `without`: places of planned events that do not happen; nothing else
-    changes, because what the carriers do with a call is drawn for that call alone."""
-    chance = Chance(seed)
+    changes, because what the carriers do with a call is drawn for that call alone. `hedging`: whether calls are hedged;
+    None: in every second world, by dice of its own."""
+    chance, dice = Chance(seed), Chance(seed + 6)
+    hedging = dice.dice() < 0.5 if hedging is None else hedging
     calm = chance.dice() < 0.4
     weather = Weather(
         delay=0.001 + 0.04 * chance.dice(),
@@ -140,7 +145,7 @@ def play(seed: int, without: frozenset[int] = frozenset()) -> Play:
         reorder=0.0 if calm else 0.3 * chance.dice(),
     )
     network = Network(Chance(seed + 1), weather)
-    engine = Engine(SETTINGS, Chance(seed + 2), 0.0)
+    engine = Engine(HEDGING if hedging else SETTINGS, Chance(seed + 2), 0.0)
     world = World(engine, PROXY, network)
     rules = Rules(engine, {MAIN: "main", BACKUP: "backup"}, SETTINGS.emergency.numbers, hold=5.0)
     world.watchers = [rules]
@@ -148,13 +153,15 @@ def play(seed: int, without: frozenset[int] = frozenset()) -> Play:
     carriers = Carrier("main", MAIN, Chance(seed + 4)), Carrier("backup", BACKUP, Chance(seed + 5))
     for agent in (phone, *carriers):
         world.join(agent)
-    story = Play(world, phone, *carriers, rules, lossy=not calm)
+    story = Play(world, phone, *carriers, rules, lossy=not calm, hedging=hedging)
     for name, agent in (("pbx", phone), ("main", carriers[0]), ("backup", carriers[1])):
         world.name(name, agent.at)
     for carrier in carriers:
         carrier.script = _script(story, seed, carrier)
     _plan_calls(story, chance)
     _plan_faults(story, chance)
+    if hedging:
+        _plan_doubts(story, dice)
     for place, event in enumerate(story.events):
         if place not in without:
             world.at_time(event.when, event.do)
@@ -229,6 +236,26 @@ def _plan_faults(story: Play, chance: Chance) -> None:
             when = 1.0 + 14 * chance.dice()
             mode = MODES[int(chance.dice() * len(MODES))]
             story.plan(when, f"{carrier.name} {mode}", partial(_become, story, carrier, mode))
+
+
+def _plan_doubts(story: Play, dice: Chance) -> None:
+    """Both trunks are measured, so that silence can be unusual; and now and then one of them is Suspect for a reason
+    that nobody sees here."""
+    engine = story.world.engine
+    for line in engine.core.trunks:
+        answers, rings = near(dice, (0.05, 0.3, 0.8), 0.05), near(dice, (0.1, 0.8, 2.0))
+        for _ in range(12):
+            line.trunk.roundtrip.first_answers.observe(answers)
+            line.trunk.setup.recent.observe(rings)
+        for _ in range(1 + int(dice.dice() * 4)):
+            evidence = Evidence(Sign.CALL_FAULT, "503 to somebody else", f"+4100000{int(dice.dice() * 1000):04d}")
+            doubt = partial(_doubt, story, line, evidence)
+            story.plan(1.5 + 11 * dice.dice(), f"{line.name} is in doubt", doubt)
+
+
+def _doubt(story: Play, line: Line, evidence: Evidence) -> None:
+    world = story.world
+    world.show(lambda: world.engine.watch.observe(line, evidence, world.now))
 
 
 def _plan_the_end(story: Play) -> None:

@@ -4,6 +4,7 @@ SIPFAILOVER_SEEDS=1000000 makes the long run as long as one wants (a soak), SIPF
 """
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -12,12 +13,13 @@ from typing import Any
 import pytest
 
 from sipfailover.flow import Send
-from sipfailover.proxy import AttemptEnded, Engine, Record, ladder, rung
+from sipfailover.proxy import AttemptEnded, Engine, Record, hedging, ladder, rung
 from sipfailover.proxy.call import Clock
 from sipfailover.proxy.core import Core
 from sipfailover.proxy.inside import Inside
 from sipfailover.proxy.ladder import Ladder
 from sipfailover.proxy.stray import Stray
+from sipfailover.routing import hedge
 from sipfailover.transaction import Layer, Timer, TimerQueue
 from tests.simulation.schedules import invariants, play, report
 
@@ -50,6 +52,34 @@ def test_hundreds_of_random_worlds_are_good() -> None:
 def test_thousands_of_random_worlds_are_good() -> None:
     bad = reports(range(FIRST + QUICK, FIRST + QUICK + SEEDS))
     assert not bad, "\n\n".join(bad)
+
+
+FOUND: dict[tuple[int, bool], str] = {
+    (5475, False): "the 2xx to a re-INVITE whose sender said BYE at once was not acknowledged",
+    (489, False): "the ACK to an INVITE before the last one was not repeated to a carrier that had lost it",
+    (722, False): "the same, and the call would have been hung up after 32 s",
+    (883, False): "the same towards the office",
+    (882, True): "the 2xx to a re-INVITE that came after the answer to our BYE was not acknowledged",
+    (982, False): "the same in an emergency call",
+    (30078, True): "a re-INVITE was lost, as the port said, and the 491 that came all the same was not acknowledged",
+    (3754, True): "the same between two hedged calls",
+}
+"""(seed, with hedging) → what was wrong in that world."""
+
+
+@pytest.mark.parametrize(("seed", "hedging"), FOUND, ids=str)
+def test_what_was_wrong_in_a_world_is_mended(seed: int, hedging: bool) -> None:
+    assert invariants(play(seed, hedging=hedging)) == []
+
+
+def test_many_worlds_hedge_and_every_end_of_a_hedge_is_among_them() -> None:
+    counts: Counter[str] = Counter()
+    for seed in range(QUICK // 2):
+        story = play(seed, hedging=True)
+        assert invariants(story) == []
+        for (_, who), number in story.world.engine.core.hedges.items():  # type: ignore[attr-defined]
+            counts[who] += number
+    assert min(counts[hedge.FIRST], counts[hedge.SECOND], counts[hedge.NEITHER]) >= 5, counts
 
 
 def test_a_world_is_the_same_for_the_same_seed() -> None:
@@ -194,6 +224,27 @@ def forgetful_stray(patch: Patch) -> None:
     patch.setattr(Stray, "heard", nothing)
 
 
+def keep_the_slower(patch: Patch) -> None:
+    """The first rings, and the second is left to itself."""
+    patch.setattr(Ladder, "_wins", nothing)
+
+
+def hedge_after_ringing(patch: Patch) -> None:
+    """A second attempt begins although it rings."""
+    provisional, reason = Ladder._provisional, hedging.reason
+
+    def bold(core: Any, call: Any, attempt: Any, now: float) -> str:
+        rings = attempt.ringing_at is not None and not attempt.over and call.rival is None
+        return "it rings" if rings else reason(core, call, attempt, now)
+
+    def late(self: Ladder, attempt: Any, message: Any, now: float) -> None:
+        provisional(self, attempt, message, now)
+        self.second(attempt, now)
+
+    patch.setattr(hedging, "reason", bold)
+    patch.setattr(Ladder, "_provisional", late)
+
+
 def drop_final(patch: Patch) -> None:
     """The caller is not told that all trunks failed."""
     patch.setattr(Ladder, "_fail", lambda self, call, *_args: self.core.end(call, 503, "", _args[-1], "trunk failed"))
@@ -222,6 +273,8 @@ SABOTAGE: dict[str, tuple[Callable[[Patch], None], str]] = {
     "nobody hears that it rings too long": (partial(deaf_clock, Clock.RING_TIMEOUT), "rang for"),
     "nobody gives up": (partial(deaf_clock, Clock.GIVE_UP), "in silence"),
     "the caller is not told of the failure": (drop_final, "no final answer"),
+    "a hedge that lost is not cancelled": (keep_the_slower, "still has it"),
+    "a hedge begins after ringing": (hedge_after_ringing, "and was offered again"),
     "records get lost": (partial(forget_records, AttemptEnded), "attempts recorded of"),
 }
 """What is broken → how, and a piece of a sentence that must be among those that complain. That an answer without ACK is

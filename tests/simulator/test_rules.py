@@ -129,6 +129,7 @@ def ring_then_offer(rules: Rules, to: str = "+4131", *, over: bool = False) -> l
     if over:
         rules.recorded(attempt("b"), 1.8)
     rules.received(MAIN, answer(180, "b", "z2"), 2.0)
+    rules.stepped(2.5)
     rules.sent(BACKUP, request("INVITE", "c", "z3"), 3.0)
     rules.sent(PBX, answer(486, "a", "z1"), 3.0)
     return broken(rules)
@@ -146,14 +147,77 @@ def test_an_emergency_call_may_ring_twice(rules: Rules) -> None:
     assert ring_then_offer(rules, "112") == []
 
 
-def test_two_that_ring_at_a_time(rules: Rules) -> None:
+@pytest.fixture
+def hedging() -> Rules:
+    settings = SETTINGS.model_copy(update={"failover": SETTINGS.failover.model_copy(update={"hedge": True})})
+    return Rules(Engine(settings, Chance(1), 0.0), {MAIN: "main", BACKUP: "backup"}, ("112",))
+
+
+def two_at_a_time(rules: Rules) -> None:
     rules.received(PBX, request("INVITE", "a", "z1"), 1.0)
     rules.sent(MAIN, request("INVITE", "b", "z2"), 1.0)
     rules.sent(BACKUP, request("INVITE", "c", "z3"), 1.2)
-    rules.received(MAIN, answer(180, "b", "z2"), 2.0)
-    rules.received(BACKUP, answer(180, "c", "z3"), 2.1)
     rules.sent(PBX, answer(486, "a", "z1"), 3.0)
-    assert broken(rules) == ["call 7 rings at two carriers"]
+
+
+def test_two_carriers_have_a_call_at_a_time(rules: Rules, hedging: Rules) -> None:
+    for one in (rules, hedging):
+        two_at_a_time(one)
+    assert broken(rules) == ["call 7 is offered to 2 carriers at a time"]
+    assert broken(hedging) == []
+
+
+def test_three_are_too_many_even_with_hedging(hedging: Rules) -> None:
+    two_at_a_time(hedging)
+    hedging.sent(MAIN, request("INVITE", "b", "z2", number=2), 1.3)  # with the answer to its challenge: no further one
+    assert broken(hedging) == []
+    hedging.sent(("198.51.100.3", 5060), request("INVITE", "d", "z4"), 1.4)
+    assert broken(hedging) == ["call 7 is offered to 3 carriers at a time"]
+
+
+def test_a_third_may_follow_one_that_has_failed(hedging: Rules) -> None:
+    two_at_a_time(hedging)
+    hedging.received(BACKUP, answer(503, "c", "z3"), 1.3)
+    hedging.sent(BACKUP, request("ACK", "c", "z3"), 1.3)
+    hedging.sent(("198.51.100.3", 5060), request("INVITE", "d", "z4"), 1.4)
+    assert broken(hedging) == []
+
+
+def test_two_that_ring_at_a_time(hedging: Rules) -> None:
+    two_at_a_time(hedging)
+    hedging.received(MAIN, answer(180, "b", "z2"), 2.0)
+    hedging.stepped(2.0)
+    hedging.received(BACKUP, answer(180, "c", "z3"), 2.1)
+    hedging.stepped(2.2)
+    assert broken(hedging) == ["call 7 rings at two carriers", "call 7 rings, and backup still has it",
+                               "call 7 rings, and main still has it"]  # fmt: skip
+
+
+@pytest.mark.parametrize("status", [180, 200])
+@pytest.mark.parametrize("cancelled", [True, False])
+def test_who_is_slower_is_over_in_the_moment_in_which_the_other_rings(
+    hedging: Rules, status: int, cancelled: bool
+) -> None:
+    two_at_a_time(hedging)
+    hedging.received(MAIN, answer(status, "b", "z2"), 2.0)
+    if cancelled:
+        hedging.recorded(attempt("c", "backup", "cancelled"), 2.0)
+    hedging.stepped(2.0)
+    hedging.stepped(2.1)
+    hedging.received(MAIN, answer(200, "b", "z2"), 2.2)
+    hedging.sent(MAIN, request("ACK", "b", "z5"), 2.2)
+    hedging.sent(MAIN, request("BYE", "b", "z6", number=2, tag="t"), 2.2)
+    assert broken(hedging) == ([] if cancelled else ["call 7 rings, and backup still has it"])
+
+
+def test_who_hangs_up_before_the_ack_is_acknowledged_all_the_same(rules: Rules) -> None:
+    rules.received(PBX, request("INVITE", "a", "z1"), 1.0)
+    rules.sent(MAIN, request("INVITE", "b", "z2"), 1.0)
+    rules.received(MAIN, answer(200, "b", "z2"), 2.0)
+    rules.sent(PBX, answer(200, "a", "z1"), 2.0)
+    rules.received(MAIN, request("BYE", "b", "z3", number=9, tag="t"), 2.1)
+    rules.sent(MAIN, answer(200, "b", "z3", number=9, method="BYE"), 2.1)
+    assert broken(rules) == ["the answer to INVITE 1 of b was never acknowledged"]
 
 
 def test_down_for_ever_although_all_is_well(rules: Rules) -> None:

@@ -526,3 +526,27 @@ async def test_a_name_in_the_hosts_file_is_at_5061_too(answers: Answers, hosts: 
 async def test_only_tls_says_whom_the_peer_must_prove_to_be(answers: Answers) -> None:
     await answers.of(V4, transport=TCP)
     assert answers.all[-1][1][0].line == ""
+
+
+async def test_what_stays_is_left_alone_and_what_changes_is_told(answers: Answers) -> None:
+    one, two = Peer("one", V4, 5060, UDP), Peer("two", V4, 5070, UDP)
+    answers.resolver.start([one, two])
+    assert [name for name, _, _ in answers.all] == ["one", "two"]
+    moved, three = Peer("two", V4, 5080, UDP), Peer("three", V4, 5090, UDP)
+    answers.resolver.change([one, moved, three])
+    assert [(name, targets[0].port) for name, targets, _ in answers.all[2:]] == [("two", 5080), ("three", 5090)]
+    answers.resolver.change([one], anew={"one"})
+    assert [(name, targets[0].port) for name, targets, _ in answers.all[4:]] == [("one", 5060)]
+    await asyncio.sleep(0.01)
+    assert len(answers.all) == 5
+    assert not answers.resolver._dropped, "those that were dropped have ended"
+
+
+async def test_a_name_that_starts_anew_is_told_what_is_known_of_it(answers: Answers, zone: NameServer) -> None:
+    zone.zone = {("carrier.example", "A"): [V4]}
+    assert await answers.of("carrier.example", 5060) == ["127.0.0.1:5060"]
+    asked = len(zone.asked)
+    answers.resolver.change([Peer("main", "carrier.example", 5060, UDP)], anew={"main"})
+    assert [targets[0].port for _, targets, _ in answers.all] == [5060, 5060]
+    await asyncio.sleep(0.02)
+    assert len(zone.asked) == asked

@@ -61,3 +61,11 @@ def test_one_slow_moment_is_forgotten_within_ten_answers() -> None:
     for _ in range(10):
         roundtrip.observe(0.02)
     assert roundtrip.no_answer(4.0).bound < 0.9
+
+
+def test_the_last_first_answers_to_calls_are_kept_and_those_of_probes_are_not() -> None:
+    roundtrip = measured(*[0.02] * 20)
+    assert roundtrip.first_answers.p95 is None
+    for _ in range(10):
+        roundtrip.observe(0.3, call=True)
+    assert roundtrip.first_answers.p95 == 0.3

@@ -61,3 +61,23 @@ def test_the_clock_keeps_its_bounds(samples: list[float], configured: float) -> 
     assert min(6.0, configured) <= bound <= configured
     assert bound >= min(configured, 4 * setup.mean) - 1e-9
     assert repr(setup).startswith("<SetUpTime ")
+
+
+def test_what_never_rang_does_not_make_waiting_usual() -> None:
+    setup = SetUpTime()
+    for _ in range(20):
+        setup.observe(0.5)
+    for _ in range(60):
+        setup.observe(12.0, rang=False)
+    assert setup.recent.p95 == 0.5
+
+
+def test_a_slow_one_counts_as_the_slowest_ordinary_one() -> None:
+    setup = SetUpTime()
+    for _ in range(30):
+        setup.observe(0.5)
+    limit = setup.slow_above
+    for _ in range(5):
+        assert setup.observe(9.0)
+    assert setup.recent.p95 is not None
+    assert limit <= setup.recent.p95 < 2 * limit

@@ -124,6 +124,19 @@ def test_a_registration_shows_how_it_stands_and_what_became_of_it() -> None:
     assert value(samples, "trunk_registration_changes_total", trunk="main", state="not_used") == 1
 
 
+def test_second_attempts_are_counted_by_who_has_won_and_a_first_that_was_slower_is_why_a_call_moved() -> None:
+    metrics = Metrics(version="1", loop="uvloop")
+    for fact in (replace(FAILED, outcome="cancelled", verdict="overtaken"), CARRIED, ENDED):
+        metrics.record(fact)
+    counted = {("main", "second"): 3, ("main", "first"): 2, ("backup", "neither"): 1}
+    samples = read(metrics, picture(MAIN, BACKUP, hedges=counted))
+    assert value(samples, "hedges_total", trunk="main", won="second") == 3
+    assert value(samples, "hedges_total", trunk="main", won="first") == 2
+    assert value(samples, "hedges_total", trunk="backup", won="neither") == 1
+    assert value(samples, "calls_rerouted_total", **{"from": "main", "to": "backup", "why": "cancelled"}) == 1
+    assert value(samples, "reroute_delay_seconds_count") == 0, "the second had begun before the first ended"
+
+
 def test_messages_are_counted_by_the_engine_and_odd_methods_folded() -> None:
     samples = read(Metrics(version="1", loop="uvloop"))
     assert value(samples, "sip_requests_total", side="pbx", direction="in", method="INVITE") == 12

@@ -87,7 +87,8 @@ async def test_not_ready_gives_every_reason_unasked(client: Client, office: Offi
 
 
 async def test_status_has_the_picture_with_times_and_masked_numbers(client: Client, office: Office) -> None:
-    office.view = failed_over(pbxs=(replace(PBX, note="no certificate yet"),))
+    hedges = {("main", "first"): 1, ("main", "second"): 3, ("backup", "second"): 2}
+    office.view = failed_over(pbxs=(replace(PBX, note="no certificate yet"),), hedges=hedges)
     office.warnings = ("Only 4 channels on backup.",)
     answer = await client.get("/status")
     assert answer.content_type == "application/json"
@@ -103,6 +104,7 @@ async def test_status_has_the_picture_with_times_and_masked_numbers(client: Clie
     assert main["check"]["round_trip_seconds"] == 0.0213
     assert status["last_failover"]["from"] == "main"
     assert status["own_line"] == {"why": "", "since": None}
+    assert status["hedges"] == {"first": 1, "second": 5, "neither": 0}
     backup = status["trunks"][1]
     assert backup["inbound"] == {"state": "up", "why": ""}
     assert backup["clocks"] == {
