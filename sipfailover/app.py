@@ -267,7 +267,7 @@ class App:
 
     def active(self) -> str:
         """The trunk that new calls take, "" if there is none."""
-        return self.engine.watch.active
+        return self.engine.watch.failovers.active
 
     def names(self) -> tuple[str, ...]:
         """All trunks and PBXs."""

@@ -181,7 +181,7 @@ def test_a_call_is_rerouted_and_page_metrics_and_ledger_agree(factory: Factory, 
             await until(lambda: here.backup.legs[0].ended_at, "hung up at the carrier")
             assert await here.metric('sipfailover_calls_rerouted_total{from="main",to="backup"') == 1
             assert await here.metric('sipfailover_attempts_total{outcome="answered",trunk="backup"}') == 1
-            await until(lambda: here.app.engine.watch.active == "backup", "failover")
+            await until(lambda: here.app.engine.watch.failovers.active == "backup", "failover")
             assert "backup" in (await here.get("/"))[1]
             assert (await here.status())["last_failover"]["to"] == "backup"
 

@@ -19,7 +19,7 @@ NEXT = {
     Next.YES: "yes",
     Next.NO: "no",
     Next.UNLESS_AGREED: "yes, unless a trunk before said the same",
-    Next.IF_SUSPECT: "while the trunk is Suspect",
+    Next.SECOND_OPINION: "once, for a second opinion",
 }
 SIGNS = {
     Sign.CALL_GOOD: "no: it did its work",
@@ -49,6 +49,7 @@ WORDS = {
     Sign.PROBE_UNWELL: "OPTIONS answered 500, 502, 504, 408",
     Sign.PROBE_FAILED: "OPTIONS not answered",
     Sign.PROBE_MUTE: "OPTIONS not answered, as ever there",
+    Sign.PROBE_OUTDONE: "quick check not answered, but something else from there came",
     Sign.PROBE_503: "OPTIONS answered 503",
     Sign.PROBES_SILENT: "quick check not answered",
     Sign.CALL_GOOD: "call answered, or busy",

@@ -45,6 +45,7 @@ TESTED_ELSEWHERE = {
     "proxy/answers.py": ("tests/proxy/test_ladder.py", "what a caller hears is seen at the end of a ladder"),
     "proxy/call.py": ("tests/proxy/test_ladder.py", "values; what they are for is seen in a call"),
     "proxy/closing.py": ("tests/proxy/test_ladder.py", "the record at the end of every attempt"),
+    "proxy/failovers.py": ("tests/proxy/test_watch.py", "what follows from the health that is watched"),
     "proxy/ending.py": ("tests/proxy/test_ladder.py", "the end of a ladder that nobody answered"),
     "proxy/core.py": ("tests/proxy/test_engine.py", "the tables that all rooms share; seen wherever a call ends"),
     "proxy/loops.py": ("tests/attack/test_loops.py", "an attack: calls that go in a circle"),

@@ -25,7 +25,8 @@ from sipfailover.trunk import (
 REFUSALS_MAX = 256
 """Refused numbers that are remembered. The oldest is forgotten when there are more: then it is not compared."""
 COMPARED_WITHIN = 600.0
-"""Seconds in which another trunk has to reach a number that one has refused."""
+"""Seconds in which another trunk has to reach a number that one has refused; and for which two that agree are
+believed."""
 JUDGED_AFTER = 1.0
 """Seconds after a reference was asked until its silence is judged: so long trunks are asked that are asked quickly."""
 SILENCE = frozenset({Sign.PROBE_FAILED, Sign.PROBES_SILENT, Sign.CALL_SILENT})
@@ -42,6 +43,8 @@ class Blame:
         self.since = 0.0
         self.refusals: dict[str, dict[str, tuple[float, str]]] = {}
         """Number → trunk → (when, what it said)."""
+        self.bad: dict[str, float] = {}
+        """Number that two trunks refused → when. As many as `refusals`."""
 
     # -- our own line -------------------------------------------------------------------------------------------------
 
@@ -175,8 +178,21 @@ class Blame:
         if len(self.refusals) > REFUSALS_MAX:
             del self.refusals[next(iter(self.refusals))]
 
+    def agreed(self, number: str, now: float) -> None:
+        """Two trunks have refused this number: it is held against none, and asked of one alone for a while."""
+        self.refusals.pop(number, None)
+        self.bad.pop(number, None)
+        self.bad[number] = now
+        if len(self.bad) > REFUSALS_MAX:
+            del self.bad[next(iter(self.bad))]
+
+    def known_bad(self, number: str, now: float) -> bool:
+        """Whether what a trunk says against this number needs no second opinion. On the path."""
+        return number in self.bad and now < self.bad[number] + COMPARED_WITHIN
+
     def reached(self, line: Line, number: str, now: float) -> list[tuple[Line, Evidence]]:
         """A trunk has reached this number: what that is evidence of, for others. On the path."""
+        self.bad.pop(number, None)
         said = self.refusals.pop(number, None) if line.role == "trunk" else None
         if said is None:
             return []

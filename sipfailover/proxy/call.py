@@ -10,6 +10,7 @@ from sipfailover.proxy.leg import Leg
 from sipfailover.proxy.line import Line
 from sipfailover.routing import Candidate, Said
 from sipfailover.transaction import Timer
+from sipfailover.trunk import Evidence
 from sipfailover.wire import Exchange, Message
 
 OUTBOUND = "outbound"
@@ -162,10 +163,9 @@ class Call:
 
     __slots__ = (
         "a", "addresses", "answered_at", "attempt", "attempts", "b", "called", "caller", "decided", "direction",
-        "emergency", "faulted",
-        "finals", "first_choice", "give_up", "give_up_at", "invite_key", "keys", "line", "number", "overflowed",
-        "presence", "progress", "put_off", "request", "ringing_at", "rival", "round", "said", "source", "started_at",
-        "toll", "traits", "tried", "tries", "uri",
+        "emergency", "faulted", "finals", "first_choice", "give_up", "give_up_at", "invite_key", "keys", "line",
+        "number", "overflowed", "presence", "progress", "put_off", "refused", "request", "ringing_at", "rival", "round",
+        "said", "source", "started_at", "toll", "traits", "tried", "tries", "uri",
     )  # fmt: skip
 
     def __init__(self, number: int, direction: str, source: Line, request: Message | None, a: Leg, now: float) -> None:
@@ -199,6 +199,8 @@ class Call:
         """Name → the addresses that had one."""
         self.faulted = False
         """A trunk has met a fault with it."""
+        self.refused: tuple[Line, Evidence] | None = None
+        """Who has refused its number, while another trunk is asked; the evidence waits for what that says."""
         self.round = 1
         """An emergency call goes round twice."""
         self.overflowed = False

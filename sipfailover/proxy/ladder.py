@@ -360,6 +360,8 @@ class Ladder:
         rung, other = None, call.beside(attempt)
         if verdict.next_trunk and not call.decided and (now < call.give_up_at or call.emergency):
             rung = next_rung(call, attempt, outcome, core, now)
+            if rung is not None and verdict.opinion and rung.candidate.desperate:
+                rung, verdict = None, replace(verdict, opinion=False)  # whom nobody would believe
             if rung is not None and rung.kind != NEXT_TRUNK:
                 verdict = replace(verdict, sign=None)  # evidence against this address or that number only
                 call.put_off = (*call.put_off, rung)
@@ -394,8 +396,9 @@ class Ladder:
 
     def _judge(self, outcome: Outcome, attempt: Attempt, call: Call) -> Verdict:
         agreed = [said.status for said in call.said if said.trunk != attempt.line.name]
-        suspect = call.direction == OUTBOUND and attempt.line.trunk.health.state is not State.UP
-        return judge(outcome, attempt.line.rules, agreed=agreed, emergency=call.emergency, suspect=suspect)
+        up = attempt.line.trunk.health.state is State.UP
+        believed = call.direction != OUTBOUND or (up and self.watch.blame.known_bad(call.called, call.started_at))
+        return judge(outcome, attempt.line.rules, agreed=agreed, emergency=call.emergency, believed=believed)
 
     def _close(
         self, call: Call, attempt: Attempt, outcome: Outcome, message: Message | None, verdict: Verdict, words: str,

@@ -32,12 +32,15 @@ def take(engine: Engine, now: float) -> EngineView:
     return EngineView(
         now=now,
         started_at=core.started_at,
-        trunks=tuple(_line(line, core, now) for line in sorted(core.trunks, key=lambda line: line.trunk.tier)),
+        trunks=tuple(
+            _line(line, core, now, engine.watch.failovers.active)
+            for line in sorted(core.trunks, key=lambda line: line.trunk.tier)
+        ),
         pbxs=tuple(_line(line, core, now) for line in core.pbxs),
-        active_trunk=engine.watch.active,
+        active_trunk=engine.watch.failovers.active,
         calls=tuple(_call(call) for call in reversed(calls)),
         calls_now=len(core.calls),
-        last_failover=engine.watch.last_failover,
+        last_failover=engine.watch.failovers.last,
         own_line=engine.watch.blame.words,
         own_line_since=engine.watch.blame.since if engine.watch.blame.words else None,
         own_line_excuses=engine.watch.blame.finding.excuses,
@@ -71,12 +74,12 @@ def _load(entrance: Entrance) -> LoadView:
 
 def _on_backup(engine: Engine) -> bool:
     """Whether new calls take another trunk than one of the first choice."""
-    lines, active = engine.core.lines, engine.watch.active
+    lines, active = engine.core.lines, engine.watch.failovers.active
     first = min(line.trunk.tier for line in engine.core.trunks)
     return active in lines and lines[active].trunk.tier > first
 
 
-def _line(line: Line, core: Core, now: float) -> TrunkView:
+def _line(line: Line, core: Core, now: float, active: str = "") -> TrunkView:
     trunk, no_ringing = line.trunk, core.settings.failover.no_ringing_within
     health = trunk.health
     why = health.why or ("" if health.state is State.UP else "no reason is known")
@@ -87,7 +90,7 @@ def _line(line: Line, core: Core, now: float) -> TrunkView:
         health=health.state.label,
         since=health.since,
         why=why,
-        carries_new_calls=trunk.carries_new_calls,
+        carries_new_calls=trunk.carries_new_calls or (trunk.usable and trunk.name == active),
         target=trunk.where(),
         calls_now=trunk.calls_now,
         round_trip=trunk.roundtrip.smoothed,
@@ -138,7 +141,7 @@ def _mute(trunk: Trunk) -> str:
     """What is to be known of a trunk that answers no OPTIONS."""
     if not trunk.probe.mute or trunk.probe.ended_at is None:
         return ""
-    return "it has never answered OPTIONS: only calls tell how it is"
+    return "it answers no OPTIONS: only calls tell how it is"
 
 
 def _registration(line: Line, now: float) -> str:

@@ -72,7 +72,7 @@ class Reloading:
         for line in core.lines.values():
             self._begin(line, before.get(line.name), changes, now)
         if not any(line.trunk.target is None and line.trunk.resolve_why == NOT_YET for line in begin):
-            self.watch.choose_active(now, "the configuration was changed")  # else when they are found
+            self.watch.failovers.look(now, "the configuration was changed")  # else when they are found
         return told
 
     # -- one line -----------------------------------------------------------------------------------------------------

@@ -127,7 +127,7 @@ class Restoring:
         self.watch.recalled(line, now)
 
     def _failover(self, _key: str, record: bytes, now: float) -> None:
-        self.watch.recall_failover(record, now)
+        self.watch.failovers.recall(record, now)
 
     def _times(self, kept: keepsake.CallRecord, now: float) -> tuple[float, float, float]:
         """When it began, rang and was answered, on our clock. A wall clock that was set back puts nothing ahead."""

@@ -10,15 +10,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sipfailover.flow import Target
-from sipfailover.proxy import recollection
+from sipfailover.proxy import witness
 from sipfailover.proxy.blame import SILENCE, Blame
 from sipfailover.proxy.call import Clock
-from sipfailover.proxy.commands import Keep
 from sipfailover.proxy.core import Core, phrase
 from sipfailover.proxy.facts import OperatorActed, ProbeEnded, TrunkChanged
+from sipfailover.proxy.failovers import Failovers
 from sipfailover.proxy.leg import contact_line
 from sipfailover.proxy.line import Line
-from sipfailover.proxy.view import FailoverView
 from sipfailover.transaction import Input, Transaction
 from sipfailover.trunk import (
     AS_USUAL,
@@ -27,7 +26,6 @@ from sipfailover.trunk import (
     Change,
     Evidence,
     InboundSeen,
-    Order,
     Ordered,
     Sign,
     State,
@@ -77,11 +75,8 @@ class Watch:
     def __init__(self, core: Core, wall: Callable[[float], datetime] | None = None) -> None:
         self.core = core
         self._wall = wall
-        self.active = ""
-        """Name of the trunk that new calls take; empty if none is usable."""
-        self.last_failover: FailoverView | None = None
+        self.failovers = Failovers(core)
         self.blame = Blame(core)
-        self._last_active = ""
         self.unproven: set[str] = set()
         """Names of lines that are known from before a restart only: asked at once, when their address is known."""
         self._used: dict[str, Target] = {}
@@ -118,7 +113,7 @@ class Watch:
                 line.trunk.probe.again(now)
                 self._arm(line, now)
         self.blame.resolved(now)
-        self.choose_active(now, "its name resolves" if line.trunk.targets else line.trunk.resolve_why)
+        self.failovers.look(now, "its name resolves" if line.trunk.targets else line.trunk.resolve_why)
 
     def observe(self, line: Line, evidence: Evidence | None, now: float) -> None:
         """Something was seen of a line. On the path: a good call to a trunk that is Up costs some microseconds."""
@@ -134,6 +129,8 @@ class Watch:
             return
         change = trunk.health.observe(evidence, now)
         if change is not None:
+            if sign is Sign.CALL_GOOD and change.before is State.DOWN and trunk.health.counters.down_by_silence:
+                trunk.probe.mute = True  # its OPTIONS were silent, and a call went through
             self._changed(line, change, now)
         if change is not None or sign in BAD:
             if silent and (sign is not Sign.PROBES_SILENT or change is not None):
@@ -191,6 +188,8 @@ class Watch:
     def _ask_quickly(self, line: Line, now: float) -> None:
         trunk = line.trunk
         if trunk.target is not None:
+            if not trunk.probe.quick and not trunk.probe.mute:
+                witness.ask(self.core, line, trunk.target, now)
             trunk.probe.confirm(now, trunk.roundtrip.probes.mean, trunk.roundtrip.patience)
             self._arm(line, now)
 
@@ -206,7 +205,7 @@ class Watch:
         line.timer = None
         trunk = line.trunk
         if trunk.probe.overdue(now) and trunk.target is not None:
-            evidence = self._charge(line, trunk.target, trunk.probe.failed("", now), now)
+            evidence = self._unanswered(line, trunk.target, "", now)
             self._ended(Asked(line, now, trunk.target), evidence, "timeout", 0, None, now)
         self._tell_time(line, now)
         until = trunk.ordered.until
@@ -251,7 +250,7 @@ class Watch:
         self._arm(line, now)
         self.core.remember(line, now)
         if line.role == "trunk":
-            self.choose_active(now, f"{line.name} is {order.label}, as ordered{f' ({told})' if told else ''}")
+            self.failovers.look(now, f"{line.name} is {order.label}, as ordered{f' ({told})' if told else ''}")
 
     def release(self, line: Line, now: float, who: str = "", why: str = "") -> None:
         """People say that a trunk need not wait: once it answers, single calls try it."""
@@ -267,11 +266,6 @@ class Watch:
         self.unproven.add(line.name)
         self._tell_time(line, now)
         self._arm(line, now)
-
-    def recall_failover(self, record: bytes, now: float) -> None:
-        """New calls were last sent elsewhere by an earlier process. Raises what `to_failover` does."""
-        self.last_failover = recollection.to_failover(record, self.core.epoch, now)
-        self._last_active = self.last_failover.went_to
 
     def _look(self, line: Line, now: float) -> None:
         """Notice that a line uses another address than before, which is asked at once, and plan what comes next."""
@@ -358,12 +352,12 @@ class Watch:
                     self.blame.unsent(line, tx.reason.removeprefix(LOCAL), now)
                 self._ended(asked, None, word, 0, None, now)
                 return
-            quick = trunk.probe.quick
-            evidence = trunk.probe.failed(WORDS.get(tx.reason, tx.reason), now)
-            if quick and evidence is None:
-                self.address_failed(line, target, WORDS.get(tx.reason, tx.reason), now)
+            quick, reason = trunk.probe.quick, WORDS.get(tx.reason, tx.reason)
+            evidence = self._unanswered(line, target, reason, now)
+            if quick and trunk.probe.quick:
+                self.address_failed(line, target, reason, now)
                 return  # others of the same check are under way
-            self._ended(asked, self._charge(line, target, evidence, now), word, 0, None, now)
+            self._ended(asked, evidence, word, 0, None, now)
             return
         trip = now - asked.sent_at if tx.sends == 1 else None
         if trip is not None:
@@ -375,6 +369,15 @@ class Watch:
         else:
             evidence = self._charge(line, target, evidence, now)
         self._ended(asked, evidence, "answered" if good else "fault", message.status, trip, now)
+
+    def _unanswered(self, line: Line, target: Target, what: str, now: float) -> Evidence | None:
+        """A check may be over without an answer (`what` is empty) or with the transport's word."""
+        probe = line.trunk.probe
+        outdone = probe.outdone(line.heard_at, now) if not what else None
+        if outdone is not None:
+            self.core.log("warning", f"{line.role} {line.name} answers OPTIONS no more", why=outdone.what)
+            return outdone
+        return self._charge(line, target, probe.failed(what, now), now)
 
     def _charge(self, line: Line, target: Target, evidence: Evidence | None, now: float) -> Evidence | None:
         """Hold a failed OPTIONS against its address. What is left as evidence against the line: nothing while another
@@ -420,26 +423,6 @@ class Watch:
         self.core.log(level, f"{line.role} {line.name} is {after}", was=before, why=change.why)
         self.core.remember(line, now)
         if line.role == "trunk":
-            self.choose_active(now, f"{line.name} is {after}: {change.why}")
+            self.failovers.look(now, f"{line.name} is {after}: {change.why}")
             if self.core.settings.failover.hedge and change.after in (State.SUSPECT, State.DOWN):
                 self.core.timers.start(0.0, now, Clock.IN_DOUBT, line)  # now, but not in the middle of what goes on
-
-    def choose_active(self, now: float, why: str) -> None:
-        """Notice that new calls take another trunk than before."""
-        fit = [line.trunk for line in self.core.trunks if line.trunk.carries_new_calls]
-        first = min(fit, key=lambda trunk: (trunk.order is not Order.USED, trunk.tier)) if fit else None
-        active = first.name if first is not None else ""  # full is no failover: calls overflow
-        if active == self.active:
-            return
-        self.active = active
-        if not active:
-            self.core.log("error", "no trunk can carry a call", why=why)
-            return
-        before, self._last_active = self._last_active, active
-        if before and before != active:
-            number = self.last_failover.number + 1 if self.last_failover else 1
-            self.last_failover = FailoverView(number, now, before, active, why)
-            self.core.log("warning", f"new calls go over {active}", before=before, why=why)
-            if self.core.keeping:
-                record = recollection.failover_record(self.last_failover, self.core.epoch, now)
-                self.core.out.append(Keep(((recollection.FAILOVER, record),)))

@@ -107,6 +107,9 @@ def place(trunk: Trunk, now: float, emergency: bool = False, inbound: bool = Fal
         if health.may_try(now):
             return Candidate(name, Place.FIRST, f"in Trial, and this call tests it: {health.why}", trial=True)
         return Candidate(name, Place.BEHIND, "in Trial, and another call is testing it")
+    if not inbound and not emergency and health.may_try(now):
+        reason = f"Down, but only OPTIONS says so, and this call tests it: {health.why}"
+        return Candidate(name, Place.FIRST, reason, trial=True)
     if inbound and not health.answering and now < health.call_failed_at + DEAD_FOR:
         ago = duration(now - health.call_failed_at)
         return Candidate(name, Place.OUT, f"Down, and a call {ago} ago had no answer either: {health.why}")

@@ -59,6 +59,10 @@ class Watcher(Protocol):
         """The engine has done what it wanted to do, for this moment."""
 
 
+QUESTIONS = (b"INVITE ", b"OPTIONS ", b"REGISTER ")
+"""What tells by its answer whether a carrier serves: a BYE is answered by many that refuse every call."""
+
+
 class World:
     """See the module.
 
@@ -76,7 +80,7 @@ class World:
         self.agents: dict[Peer, UserAgent] = {}
         self.watchers: list[Watcher] = []
         self.awaited: dict[Peer, Callable[[float], object]] = {}
-        """Who wants to know when the engine sends something to a peer, once."""
+        """Who wants to know when the engine asks a peer something, once."""
         self.no_route = ""
         """Why our own machine cannot send at all; empty while it can."""
         self.facts: list[Fact] = []
@@ -218,7 +222,7 @@ class World:
     def _post(self, source: Peer, to: Peer, data: bytes, where: Target | None = None) -> None:
         if self.keep:
             self.passed.append(Passed(self.now, source, to, data, False))
-        if self.awaited and where is not None and to in self.awaited:
+        if self.awaited and where is not None and to in self.awaited and data.startswith(QUESTIONS):
             self.awaited.pop(to)(self.now)
         if where is not None and self.no_route and to in self.network.far:
             self.at_time(self.now, self._unreachable, where, self.no_route)

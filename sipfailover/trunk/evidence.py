@@ -70,6 +70,8 @@ class Sign(IntEnum):
     """An operator gives the trunk back: it need not wait until its time has come."""
     PROBE_MUTE = 16
     """OPTIONS had no answer, as none ever had there: some carriers drop them (field/swisscom.md §5 no. 1)."""
+    PROBE_OUTDONE = 17
+    """A quick check had no answer, but something else came from there meanwhile: only OPTIONS are not answered."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -228,8 +228,8 @@ KEPT: dict[type, dict[str, Kind]] = {
     },
     Health: {"state": STATE, "since": PAST, "counters": PART, **dict.fromkeys(("rules", "_trial_until"), LEFT)},
     Counters: {
-        **dict.fromkeys(("why", "down_rule", "probe_failing", "calls_failed", "released"), PLAIN),
-        **dict.fromkeys(("probes_failed", "silent_calls", "trials_good", "relapses"), COUNT),
+        **dict.fromkeys(("why", "down_rule", "down_by_silence", "probe_failing", "calls_failed", "released"), PLAIN),
+        **dict.fromkeys(("probes_failed", "silent_calls", "trials_good", "trials_wanted", "relapses"), COUNT),
         **dict.fromkeys(("failed_at", "last_call_failed_at", "doubted_at", "call_good_at", "returned_at"), PAST),
         "held_until": AHEAD, "trail": TRAIL, "faults": HAPPENED,
         **dict.fromkeys(("faulty", "refused", "dropped", "slow"), PART),

@@ -40,6 +40,9 @@ ANSWERS: dict[int | str, Sign] = {
 
 FAST = 1.0
 """Seconds between probes while Suspect, unless `every` is shorter: the question is settled in a few seconds."""
+AFTER_ANSWER = 0.75
+"""Seconds between an OPTIONS that was answered, and not well, and the next: three 503 take 1.5 s, and are Down within
+two seconds as silence is; a glitch that is shorter is none."""
 JITTER = 0.1
 """Share by which intervals vary, so that many boxes do not ask a carrier in the same moment."""
 SLOWEST = 30.0
@@ -98,7 +101,8 @@ class Probe:
         self.status = 0
         """What the last check was answered with, 0 for nothing."""
         self.mute = True
-        """No OPTIONS was ever answered there. Then silence is no news, and calls alone tell how it is."""
+        """No OPTIONS was ever answered there, or none since other things are. Then silence is no news, and calls alone
+        tell how it is."""
         self.results: deque[bool] = deque(maxlen=REMEMBERED)
         self._misses = 0
         self._until = self._grace = self._gap = 0.0
@@ -170,11 +174,11 @@ class Probe:
 
     def hurry(self, now: float, health: Health) -> None:
         """Health has changed or a call has failed: ask as soon as the present state wants it, in doubt at once; but not
-        sooner than `FAST` after an answer, or three 503 within three round trips would be an outage."""
+        sooner than `AFTER_ANSWER` after one, or three 503 within three round trips would be an outage."""
         if self.off or (self.quick and self.sent_at is not None):
             return
         if health.in_doubt:
-            soonest = (self.ended_at or now) + min(self.rules.every, FAST) if self.status else now
+            soonest = (self.ended_at or now) + min(self.rules.every, AFTER_ANSWER) if self.status else now
             self.next_at = min(self.next_at, max(now, soonest))
         else:
             self.next_at = min(self.next_at, now + self.interval(health))
@@ -197,6 +201,16 @@ class Probe:
     def alive(self, now: float) -> Evidence | None:
         """Something else was answered: that ends a quick check well. None if there is none."""
         return self._end(Sign.PROBE_GOOD, 0, "answered, though late", 0.0, now) if self.quick else None
+
+    def outdone(self, heard_at: float, now: float) -> Evidence | None:
+        """The end of a quick check without an answer, if something else was heard from there meanwhile: then OPTIONS
+        are of no use there, until one is answered. None if there is no such check, or nothing was. `heard_at`: when."""
+        if not self.quick or self.mute or not self.overdue(now) or self.sent_at is None or heard_at <= self.sent_at:
+            return None
+        self.mute = True
+        asked, within = QUICK_PROBES - self._left, duration(now - self.sent_at)
+        what = f"{asked} OPTIONS within {within} had no answer, but something else from there came"
+        return self._end(Sign.PROBE_OUTDONE, 0, what, 0.0, now)
 
     def failed(self, what: str, now: float) -> Evidence | None:
         """No answer came (`what` empty), or the transport failed with `what`. None if no check is in flight, or if it

@@ -67,6 +67,9 @@ NOT_YET = "its name has not been resolved yet"
 """Why a trunk has no address at first; that is no trouble of anybody's."""
 DROPPED_WITHIN = 8.0
 """Seconds, as `monitor.dropped_within` has it by default."""
+UNPROVEN_WITHIN = 1.5
+"""Seconds. Where OPTIONS had no answer and nothing else was ever heard, the first call tells whether anybody is there:
+it waits for three transmissions at a round trip of half a second. RFC 3261 §17.2.1 wants 100 within 200 ms."""
 
 
 class Trunk:
@@ -173,8 +176,12 @@ class Trunk:
 
     def no_answer(self, within: float | None = None) -> NoAnswer:
         """The no-answer clock for an attempt that starts now. `within`: seconds, another bound than the usual one."""
-        configured = self.no_answer_within if within is None else within
-        return fixed(configured) if self.clocks_fixed else self.roundtrip.no_answer(configured)
+        bound = self.no_answer_within if within is None else within
+        if self.clocks_fixed:
+            return fixed(bound)
+        if self.probe.mute and self.probe.ended_at is not None and self.roundtrip.smoothed is None:
+            bound = min(bound, UNPROVEN_WITHIN)
+        return self.roundtrip.no_answer(bound)
 
     def no_ringing(self, within: float) -> float:
         """The no-ringing clock for an attempt that starts now, in seconds. `within`: the configured bound."""

@@ -129,10 +129,10 @@ def test_the_same_request_by_another_way_is_a_merged_one() -> None:
 
 
 def test_a_call_that_comes_again_after_a_refusal_is_a_new_one() -> None:
-    """With the next CSeq, as after 484 or a challenge of ours."""
+    """With the next CSeq, as after 488 or a challenge of ours."""
     book = office()
     assert calling(book, data=invite(call_id="again", cseq=1))
-    assert book >> received(MAIN, answer(484)) << send(MAIN, "ACK") << send(PBX, 484) >> received(PBX, ack())
+    assert book >> received(MAIN, answer(488)) << send(MAIN, "ACK") << send(PBX, 488) >> received(PBX, ack())
     assert calling(book, data=invite(call_id="again", cseq=2))
     assert book >> received(MAIN, answer(486)) << send(MAIN, "ACK") << send(PBX, 486) >> received(PBX, ack())
     book.done()

@@ -35,7 +35,7 @@ def test_a_trunk_that_is_down_is_down_after_a_crash_at_once_and_calls_go_elsewhe
     health = book.line("main").trunk.health
     assert health.state is State.DOWN
     assert (health.since, health.why, health.counters.back_at) == pytest.approx(before)  # type: ignore[arg-type]
-    assert book.engine.watch.active == "backup"
+    assert book.engine.watch.failovers.active == "backup"
     book._out.clear()
     assert book >> received(PBX, invite()) << send(PBX, 100) << send(BACKUP, "INVITE")
 
@@ -73,7 +73,7 @@ def test_orders_hold_over_a_restart(order: Order) -> None:
     book.collect()
     book.crash().crash()
     assert book.line("main").trunk.order is order
-    assert book.engine.watch.active == "backup"
+    assert book.engine.watch.failovers.active == "backup"
     assert any("as ordered before the restart" in one.text for one in book.logs())
     book.engine.order("main", Order.ENABLED, book.now)
     book.collect()
@@ -88,10 +88,10 @@ def test_an_order_is_known_with_who_gave_it_and_ends_when_it_was_to_end() -> Non
     before = book.line("backup").trunk.ordered
     book.crash(away=30.0)
     assert book.line("backup").trunk.ordered == before
-    assert book.engine.watch.active == "backup"
+    assert book.engine.watch.failovers.active == "backup"
     assert book >> after(71.0)
     assert book.line("backup").trunk.order is Order.ENABLED
-    assert book.engine.watch.active == "main"
+    assert book.engine.watch.failovers.active == "main"
     book.crash()
     assert book.line("backup").trunk.order is Order.ENABLED
 
@@ -103,20 +103,20 @@ def test_an_order_whose_time_was_over_meanwhile_ends_at_once() -> None:
     book.crash(away=60.0)
     assert book >> after(0.1)
     assert book.line("main").trunk.order is Order.ENABLED
-    assert book.engine.watch.active == "main"
+    assert book.engine.watch.failovers.active == "main"
 
 
 def test_the_last_failover_is_still_known() -> None:
     book = Survivor()
     fail(book)
-    before = book.engine.watch.last_failover
+    before = book.engine.watch.failovers.last
     assert before is not None
     book.crash(away=3.0)
-    assert book.engine.watch.last_failover == before
+    assert book.engine.watch.failovers.last == before
     book.crash()
     fail(book, "backup")
     book.engine.watch.observe(book.line("main"), Evidence(Sign.RELEASED, ""), book.now)
-    assert book.engine.watch.last_failover == before
+    assert book.engine.watch.failovers.last == before
 
 
 def test_clocks_are_stored_once_in_a_while_and_only_if_they_have_changed() -> None:
