@@ -18,7 +18,7 @@ INTEROP ?= $(if $(CI),required)
 export SIPFAILOVER_INTEROP = $(INTEROP)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick bench soak versions lint format build clean suite peers
+.PHONY: help demo test quick bench flood fuzz soak versions lint format build clean suite peers
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -35,8 +35,15 @@ quick: $(DEV) ## Run the tests that take no time and need no peers
 bench: $(DEV) ## Measure
 	$(PY) -m tests.bench $(ARGS)
 
-soak: $(DEV) ## Live through SEEDS=100000 random worlds, from FIRST=0 on
+flood: $(DEV) ## Flood it for a minute each way while a PBX calls (ARGS="invites --seconds 10")
+	$(PY) -m tests.flood $(ARGS)
+
+soak: $(DEV) ## Live through SEEDS=100000 random worlds, from FIRST=0 on, and through every pair of crashes
 	$(PY) -m tests.simulation.schedules --seeds $(or $(SEEDS),100000) --first $(or $(FIRST),0)
+	SIPFAILOVER_CRASHES=all $(PY) -m pytest tests/simulation/test_crashes.py
+
+fuzz: $(DEV) ## Damage messages for SECONDS=60 each on wire, digest and engine; what reaches new code joins tests/corpus
+	$(PY) -m tests.fuzz --seconds $(or $(SECONDS),60) --keep $(ARGS)
 
 versions: ## Run the suite without interop on every Python from 3.11 on that is at hand
 	@failed=; for v in 3.11 3.12 3.13 3.14; do for p in python$$v "$$HOME"/.pyenv/versions/$$v*/bin/python; do \

@@ -6,10 +6,8 @@ timer. Nothing here waits for a peer, a disk or a browser.
 
 import asyncio
 import contextlib
-import gc
-import signal
 import time
-from collections.abc import Callable
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,10 +19,11 @@ from sipfailover.chance import Chance
 from sipfailover.config import Settings, describe
 from sipfailover.errors import TransportError
 from sipfailover.flow import Flow, Send, Target
-from sipfailover.ledger import TIDY_EVERY, Journal, Ledger
-from sipfailover.proxy import Drop, Engine, Fact, Forget, Keep, Log, OperatorActed, Record
+from sipfailover.ledger import TIDY_EVERY, Journal, Ledger, Safekeeping
+from sipfailover.proxy import Drop, Engine, EngineView, Fact, Log, OperatorActed, Reach, Record
+from sipfailover.proxy.view import Fill
 from sipfailover.reloader import Read, Reloader, token_of
-from sipfailover.transport import Bounds, Expiry, Pool, Resolver, Tls, bounds_within, peers_of, raise_limit
+from sipfailover.transport import Bounds, Expiry, Pool, Reacher, Resolver, Tls, bounds_within, peers_of
 from sipfailover.trouble import Faults, Troubles
 from sipfailover.trunk import Order
 from sipfailover.web import Drained, Metrics, Reloaded, WebServer
@@ -35,11 +34,9 @@ LEAVE_WITHIN = 2.0
 """Seconds that carriers get at the end to answer to `unregister_at_stop`, all together."""
 CERTIFICATES_EVERY = 60.0
 """Seconds between two looks at the files of certificates, and at when they run out."""
-LAG_EVERY = 0.5
-"""Seconds between two looks at how late the event loop is."""
-GC_THRESHOLD = (50_000, 20, 100)
-"""Objects made until the collector looks. Calls have no reference cycles, so it finds nothing; looking costs 10–25 %
-(field notes) with the default of 700."""
+LAG_EVERY = 0.1
+"""Seconds between two looks at how late we are: the event loop, and the reading of what comes. New calls are refused by
+what is seen then, so it is as short as a caller does not notice."""
 
 
 class App:
@@ -65,6 +62,7 @@ class App:
         self.expiry = Expiry(self.tls, self._say)
         self.ledger = Ledger(settings.history.file, wall, keep=settings.history.keep)
         self.journal = Journal(settings.history.calls_file_used)
+        self.safekeeping = Safekeeping(self.journal, self.ledger, wall)
         self.pool = Pool(
             loop,
             received=self._received,
@@ -72,11 +70,13 @@ class App:
             settled=self._settled,
             known=self.engine.knows,
             keep_alive_every=self.engine.keep_alive_every,
+            banned=lambda host: self.engine.shuts_out(host, time.monotonic()),
             tls=self.tls,
             say=self._say,
             bounds=bounds_within(descriptors),
         )
         self.resolver = Resolver(loop, self._resolved, name_us=self.pool.local_for, chance=chance)
+        self.reacher = Reacher(loop, self._reached)
         self.reloader = Reloader(
             settings,
             read,
@@ -147,12 +147,12 @@ class App:
         now = time.monotonic()
         records = self.journal.open(now)
         if self.journal.is_on:
-            self.engine.restore(records, now)
+            self.engine.restore(records, now, self.safekeeping.restore(records, now))
             self._settled()
             self._tidy()
 
     def _tidy(self) -> None:
-        self.journal.tidy(time.monotonic())
+        self.safekeeping.tidy(time.monotonic())
         self._tidy_timer = self.loop.call_later(TIDY_EVERY, self._tidy)
 
     async def _start_web(self) -> None:
@@ -162,7 +162,7 @@ class App:
         web = WebServer(
             listen.host,
             listen.port if listen.port is not None else 8080,
-            view=lambda: self.engine.view(time.monotonic()),
+            view=self._view,
             site=self.settings.site,
             version=__version__,
             wall=wall,
@@ -191,13 +191,15 @@ class App:
             if timer is not None:
                 timer.cancel()
         self.resolver.close()
+        self.reacher.close()
         self.pool.close()
         await self.resolver.closed()
+        await self.reacher.closed()
         await self.pool.closed()
         if self.web is not None:
             await self.web.stop()
-        self.journal.close()
         await self.loop.run_in_executor(None, self.ledger.close)
+        self.safekeeping.close()
 
     async def _leave(self) -> None:
         """Give up the registrations of which the file says so. A carrier that does not answer costs LEAVE_WITHIN."""
@@ -276,7 +278,7 @@ class App:
 
     def active(self) -> str:
         """The trunk that new calls take, "" if there is none."""
-        return self.engine.watch.active
+        return self.engine.watch.failovers.active
 
     def names(self) -> tuple[str, ...]:
         """All trunks and PBXs."""
@@ -291,6 +293,7 @@ class App:
 
     def _received(self, flow: Flow, data: bytes) -> None:
         self.engine.receive(flow, data, time.monotonic())
+        self._perform()  # at once: what leaves for one call need not wait until the others of its batch are read
 
     def _lost(self, where: Target, reason: str) -> None:
         self.engine.lost(where, reason, time.monotonic())
@@ -301,21 +304,31 @@ class App:
         self.engine.resolved(name, targets, time.monotonic(), why, forget=forget)
         self._settled()
 
-    def _settled(self) -> None:
-        """After a batch of input: do what the engine wants done, and plan when to wake it."""
-        for command in self.engine.take():
+    def _reached(self, host: str, port: int, why: str) -> None:
+        self.engine.reached(host, port, why, time.monotonic())
+        self._settled()
+
+    def _perform(self) -> None:
+        """Do what the engine wants done, in order."""
+        commands = self.engine.take()
+        if commands:
+            self.safekeeping.store(commands, time.monotonic())  # before anything leaves
+        for command in commands:
             if isinstance(command, Send):
                 self.pool.send(command.to, command.data)
-            elif isinstance(command, Keep):
-                self.journal.keep(command.records, command.instead_of)
-            elif isinstance(command, Forget):
-                self.journal.forget(command.key)
             elif isinstance(command, Record):
-                self._record(command.fact)
+                self.metrics.record(command.fact)
+                self.alerts.record(command.fact)
             elif isinstance(command, Drop):
                 self.pool.drop(command.to)
-            else:
+            elif isinstance(command, Reach):
+                self.reacher.reach(command.host, command.port)
+            elif isinstance(command, Log):
                 self._write(command)
+
+    def _settled(self) -> None:
+        """After a batch of input: what is still to be done, and when to wake the engine."""
+        self._perform()
         due = self.engine.deadline()
         if due is not None and due < self._alarm_at:
             if self._alarm is not None:
@@ -333,9 +346,10 @@ class App:
             self._settled()  # whatever happened: without the next alarm, no clock would run until something comes in
 
     def _record(self, fact: Fact) -> None:
+        """Something has happened that the engine does not know of."""
         self.metrics.record(fact)
-        self.ledger.record(fact)
         self.alerts.record(fact)
+        self.safekeeping.store([Record(fact)], time.monotonic())
 
     def _write(self, command: Log) -> None:
         getattr(self.log, command.level)(command.text, **command.fields)
@@ -386,6 +400,14 @@ class App:
         held = self.tls.held(self.loop.time())
         return [(one.use, one.name, one.certificate.not_after.timestamp()) for one in held]
 
+    def _view(self) -> EngineView:
+        """The engine's picture, with what only the shell knows."""
+        view = self.engine.view(time.monotonic())
+        ours = tuple(Fill(f"transport_{name}", now, at_most) for name, now, at_most in self.pool.fill)
+        history = Fill("history_queue", self.ledger.waiting, self.ledger.queue_max)
+        counted = {**asdict(self.pool.counters), "kernel_drops": self.pool.kernel_drops}
+        return replace(view, bounds=(*view.bounds, *ours, history), transport=counted)
+
     # -- how late we are ----------------------------------------------------------------------------------------------
 
     def _look(self) -> None:
@@ -393,6 +415,12 @@ class App:
         if self._looked_at:
             self._lag = max(0.0, now - self._looked_at - LAG_EVERY)
             self.metrics.observe_loop_lag(self._lag)
+            self.engine.late(max(self._lag, self.pool.behind), now, self.pool.door.share)
+            pests = self.engine.pests
+            if pests:
+                self.pool.door.exempt = tuple(b"sip:%b@" % number for number in self.engine.numbers_for_help)
+            self.pool.look(self.engine.unwanted, self.engine.known_hosts(), pests)
+            self._settled()
         self._looked_at = now
         if self._stream is not None:
             self._stream.catch_up()
@@ -406,39 +434,3 @@ def wall(at: float) -> datetime:
     """Seconds on the engine's clock as local time, by the wall clock of this moment: a clock that was set is right at
     once."""
     return datetime.now().astimezone() + timedelta(seconds=at - time.monotonic())
-
-
-def run(settings: Settings, read: Read | None = None) -> int:
-    """Run until SIGTERM or SIGINT. `read`: how the file is read again. Returns the exit code; raises TransportError if
-    it cannot start."""
-    stream = log.set_up(settings.log.level, settings.log.format)
-    factory, name = loop_factory()
-    with asyncio.Runner(loop_factory=factory) as runner:
-        return runner.run(_serve(settings, name, read, stream, raise_limit()))
-
-
-def loop_factory() -> tuple[Callable[[], asyncio.AbstractEventLoop], str]:
-    """uvloop where it can be imported, else asyncio's own; and its name."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop, "asyncio"
-    return uvloop.new_event_loop, "uvloop"
-
-
-async def _serve(settings: Settings, loop_name: str, read: Read | None, stream: log.Stream, descriptors: int) -> int:
-    loop = asyncio.get_running_loop()
-    app = App(settings, loop, loop_name, read, stream, descriptors)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, app.drain)
-    loop.add_signal_handler(signal.SIGHUP, app.reload_soon)
-    try:
-        await app.start()
-        gc.collect()
-        gc.freeze()  # what is there now stays: the collector need not look at it again
-        gc.set_threshold(*GC_THRESHOLD)
-        await app.ended.wait()
-    finally:
-        await app.stop()
-    app.log.info("ended")
-    return 0

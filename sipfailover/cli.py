@@ -57,8 +57,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="For programs: all of i
 @app.command(epilog=EPILOG)
 def run(config: ConfigOption = None) -> None:
     """Run the service until SIGTERM or SIGINT; a second one ends it at once. SIGHUP reads the file again."""
-    from sipfailover.app import run as serve
     from sipfailover.config import find_file, load
+    from sipfailover.serve import run as serve
 
     file = find_file(config)
     raise typer.Exit(serve(load(file), lambda: load(file)))

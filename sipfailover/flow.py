@@ -37,15 +37,15 @@ class Target:
     priority: int = field(default=0, compare=False, kw_only=True)
     """SRV priority of the server (RFC 2782), the lowest is the best; 0 where no SRV record led here."""
 
-    @property
-    def peer(self) -> PeerKey:
-        """(transport, host, port, line): the key under which a peer is known."""
-        return (self.transport, self.host, self.port, self.line)
+    peer: PeerKey = field(init=False, repr=False, compare=False)
+    """(transport, host, port, line): the key under which a peer is known."""
+    reliable: bool = field(init=False, repr=False, compare=False)
+    """True where the transport repeats lost data itself (RFC 3261 §17: no retransmission timers)."""
 
-    @property
-    def reliable(self) -> bool:
-        """True where the transport repeats lost data itself (RFC 3261 §17: no retransmission timers)."""
-        return self.transport != UDP
+    def __post_init__(self) -> None:
+        # Made once: a call asks for these two some thirty times, and has six targets at most.
+        object.__setattr__(self, "peer", (self.transport, self.host, self.port, self.line))
+        object.__setattr__(self, "reliable", self.transport != UDP)
 
     def at(self, host: str, port: int) -> Self:
         """The same path towards another address; a flow loses nothing, because only UDP answers move (RFC 3581)."""

@@ -19,7 +19,7 @@ import pytest
 import uvloop
 
 from sipfailover import app as app_module
-from sipfailover.app import LEAVE_WITHIN, App, loop_factory
+from sipfailover.app import LEAVE_WITHIN, App
 from sipfailover.chance import Chance
 from sipfailover.config import parse
 from sipfailover.simulator import Carrier, Leg, Mode, Phone
@@ -181,7 +181,7 @@ def test_a_call_is_rerouted_and_page_metrics_and_ledger_agree(factory: Factory, 
             await until(lambda: here.backup.legs[0].ended_at, "hung up at the carrier")
             assert await here.metric('sipfailover_calls_rerouted_total{from="main",to="backup"') == 1
             assert await here.metric('sipfailover_attempts_total{outcome="answered",trunk="backup"}') == 1
-            await until(lambda: here.app.engine.watch.active == "backup", "failover")
+            await until(lambda: here.app.engine.watch.failovers.active == "backup", "failover")
             assert "backup" in (await here.get("/"))[1]
             assert (await here.status())["last_failover"]["to"] == "backup"
 
@@ -383,6 +383,24 @@ def test_a_history_that_cannot_be_written_costs_the_history_and_no_call(tmp_path
     play(asyncio.new_event_loop, story)
 
 
+@LOOPS
+def test_references_are_asked_over_tcp(factory: Factory, tmp_path: Path) -> None:
+    """One that accepts and one that refuses: both are there. (Addresses beside those of the trunks.)"""
+
+    async def story() -> None:
+        with socket.socket() as server:
+            server.bind(("127.0.0.2", 0))
+            server.listen()
+            there, closed = server.getsockname()[1], free_port()
+            places = f"reference: [127.0.0.2:{there}, 127.0.0.2:{closed}]"
+            async with town(tmp_path, text=SETTINGS.replace("up_after: 2}", f"up_after: 2, {places}}}")) as here:
+                references = here.app.engine.watch.blame.references.all
+                await until(lambda: all(one.reached_at > 0 for one in references), "both are reached")
+                assert [one.why for one in references] == ["", ""]
+
+    play(factory, story)
+
+
 def test_a_name_that_does_not_resolve_costs_that_trunk_and_no_call(tmp_path: Path) -> None:
     async def story() -> None:
         async with town(tmp_path, main_host="carrier.invalid") as here:
@@ -439,12 +457,6 @@ def spoken(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, dict[str, An
 
     monkeypatch.setattr(app_module.structlog, "get_logger", lambda *_: Logger())
     return lines
-
-
-def test_without_uvloop_it_runs_on_asyncio_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert loop_factory() == (uvloop.new_event_loop, "uvloop")
-    monkeypatch.setitem(sys.modules, "uvloop", None)
-    assert loop_factory() == (asyncio.new_event_loop, "asyncio")
 
 
 # -- as a process -----------------------------------------------------------------------------------------------------
@@ -549,3 +561,28 @@ def test_without_a_history_nothing_is_kept(tmp_path: Path) -> None:
 
     play(asyncio.new_event_loop, story)
     assert list(tmp_path.iterdir()) == []
+
+
+@LOOPS
+def test_a_flood_is_seen_refused_kept_out_and_forgotten(factory: Factory, tmp_path: Path) -> None:
+    """The shell tells the engine how late it is, and the kernel whom to keep out."""
+
+    async def story() -> None:
+        async with town(tmp_path) as here:
+            app = here.app
+            for number in range(3):
+                app.engine.entrance.strangers += 100_000 * (number + 1)
+                app._looked_at -= 0.5
+                app._look()
+                await asyncio.sleep(0.01)  # uvloop's clock stands still for a turn
+            view = app._view()
+            assert app.pool.door.share < 1.0
+            assert view.load.behind >= 0.4
+            assert view.load.calls_per_second is not None
+            names = {fill.name for fill in view.bounds}
+            assert {"calls", "transport_accepted", "transport_flows", "history_queue"} <= names
+            assert {"kernel_drops", "shut_out", "datagrams", "connections_refused"} <= set(view.transport)
+            await until(lambda: app.pool.door.share == 1.0, "the door is open again")
+            await until(lambda: app._view().load.calls_per_second is None, "calls are let in as they come")
+
+    play(factory, story)

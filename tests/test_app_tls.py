@@ -165,7 +165,7 @@ def test_a_bad_certificate_costs_no_call_and_is_told_so_that_somebody_can_act(
             assert sentence in why
             shown = await here.status()
             assert [one for one in shown["warnings"] if one.startswith(f"main: {word}: ")]
-            await until(lambda: here.app.engine.watch.active == "backup", "failover")
+            await until(lambda: here.app.engine.watch.failovers.active == "backup", "failover")
             if kind != "mute":  # there the check's own time is over first
                 assert word in (await here.status())["trunks"][0]["why"]
             await asyncio.sleep(0.5)

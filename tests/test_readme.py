@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import pytest
+
 from sipfailover.routing import TABLE
 from sipfailover.routing.verdict import Next, Row
 from sipfailover.trunk import Sign, State
 from sipfailover.trunk.health import TABLE as HEALTH
 from sipfailover.trunk.judgement import FAULTS
 from sipfailover.trunk.questions import NAMES
+from tests.simulation import rivals
 
 README = Path(__file__).parents[1] / "README.md"
 BEGIN, END = "<!-- verdicts: printed from the table by tests/test_readme.py -->\n", "<!-- end -->"
@@ -16,7 +19,7 @@ NEXT = {
     Next.YES: "yes",
     Next.NO: "no",
     Next.UNLESS_AGREED: "yes, unless a trunk before said the same",
-    Next.IF_SUSPECT: "while the trunk is Suspect",
+    Next.SECOND_OPINION: "once, for a second opinion",
 }
 SIGNS = {
     Sign.CALL_GOOD: "no: it did its work",
@@ -46,6 +49,7 @@ WORDS = {
     Sign.PROBE_UNWELL: "OPTIONS answered 500, 502, 504, 408",
     Sign.PROBE_FAILED: "OPTIONS not answered",
     Sign.PROBE_MUTE: "OPTIONS not answered, as ever there",
+    Sign.PROBE_OUTDONE: "quick check not answered, but something else from there came",
     Sign.PROBE_503: "OPTIONS answered 503",
     Sign.PROBES_SILENT: "quick check not answered",
     Sign.CALL_GOOD: "call answered, or busy",
@@ -106,3 +110,14 @@ def test_the_verdict_table_of_the_readme_is_the_one_in_the_code():
     text = README.read_text()
     printed = text.partition(BEGIN)[2].partition(END)[0]
     assert printed == verdicts(), f"put this between the two comments of README.md:\n{verdicts()}"
+
+
+RIVALS = "<!-- rivals: printed by python -m tests.simulation.rivals -->\n"
+
+
+@pytest.mark.slow
+def test_the_comparison_in_the_readme_is_what_the_rehearsals_come_to():
+    results = rivals.lived()
+    assert [one.figures.broken for one in results] == [()] * len(results)
+    printed = README.read_text().partition(RIVALS)[2].partition(END)[0]
+    assert printed == rivals.table(results), f"put this between the two comments of README.md:\n{rivals.table(results)}"

@@ -243,7 +243,7 @@ def test_orders_over_http_move_calls_and_are_in_the_history(factory: Factory, tm
             await here.post(path, order="resume", who="anna")
             await here.post("/api/v1/trunks/backup/order", order="use", **{"for": "300ms"})
             assert (await here.status())["active_trunk"] == "backup"
-            await until(lambda: here.app.engine.watch.active == "main", "the order has ended by itself")
+            await until(lambda: here.app.engine.watch.failovers.active == "main", "the order has ended by itself")
             assert (await here.post("/api/v1/trunks/nobody/order", order="off"))[0] == 404
             here.hang_up(leg)
 

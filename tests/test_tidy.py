@@ -45,12 +45,16 @@ TESTED_ELSEWHERE = {
     "proxy/answers.py": ("tests/proxy/test_ladder.py", "what a caller hears is seen at the end of a ladder"),
     "proxy/call.py": ("tests/proxy/test_ladder.py", "values; what they are for is seen in a call"),
     "proxy/closing.py": ("tests/proxy/test_ladder.py", "the record at the end of every attempt"),
+    "proxy/failovers.py": ("tests/proxy/test_watch.py", "what follows from the health that is watched"),
+    "proxy/ending.py": ("tests/proxy/test_ladder.py", "the end of a ladder that nobody answered"),
     "proxy/core.py": ("tests/proxy/test_engine.py", "the tables that all rooms share; seen wherever a call ends"),
+    "proxy/loops.py": ("tests/attack/test_loops.py", "an attack: calls that go in a circle"),
     "proxy/line.py": ("tests/proxy/test_engine.py", "what the settings say, seen in how a line is used"),
     "simulator/": ("tests/simulator/test_endpoints.py", "its parts judge others only together, so together they are"),
     "simulator/peers.py": ("tests/simulator/test_demo.py", "real sockets and a loop: the demo is their only user"),
     "simulator/screen.py": ("tests/simulator/test_demo.py", "what the demo shows"),
     "transport/connections.py": ("tests/transport/test_stream.py", "stream connections, all together"),
+    "transport/listener.py": ("tests/transport/test_stream.py", "it is seen in who is taken, and who is not"),
     "transport/naming.py": ("tests/transport/test_resolve.py", "how we name ourselves, seen in the targets"),
     "transport/opening.py": ("tests/transport/test_tls.py", "seen in the connections, and in why there is none"),
     "transport/pool.py": ("tests/transport/test_udp.py", "the sockets are only met through it"),
@@ -58,6 +62,7 @@ TESTED_ELSEWHERE = {
     "trunk/answers.py": ("tests/trunk/test_registration.py", "they are inputs of that table"),
     "trunk/counters.py": ("tests/trunk/test_health.py", "effects of the rows of that table"),
     "trunk/evidence.py": ("tests/trunk/test_health.py", "inputs of that table"),
+    "trunk/masking.py": ("tests/web/test_words.py", "what the page shows of a number, and the log too"),
     "trunk/lease.py": ("tests/trunk/test_registration.py", "effects of the rows of that table"),
     "trunk/questions.py": ("tests/trunk/test_health.py", "conditions of the rows of that table"),
     "web/page.py": ("tests/web/test_server.py", "the page as a browser gets it"),
@@ -90,7 +95,8 @@ def text_files() -> Iterator[Path]:
     )
     for folder in (".ci", "examples", "sipfailover", "tests"):
         for path in sorted((ROOT / folder).rglob("*")):
-            if path.is_file() and "vectors" not in path.parts and path.suffix not in (".pyc", ".pcap", ".wav"):
+            made = {"vectors", "corpus"} & {*path.parts}
+            if path.is_file() and not made and path.suffix not in (".pyc", ".pcap", ".wav"):
                 yield path
 
 

@@ -34,6 +34,10 @@ from sipfailover.config.section import Section as Section
 from sipfailover.config.telephone import Ddi as Ddi
 from sipfailover.config.telephone import Numbers as Numbers
 from sipfailover.config.telephone import Prefix as Prefix
+from sipfailover.config.tolls import KINDS as KINDS
+from sipfailover.config.tolls import TollFraud as TollFraud
+from sipfailover.config.tolls import TollLimit as TollLimit
+from sipfailover.config.tolls import TollLimits as TollLimits
 from sipfailover.config.trunk import Identity as Identity
 from sipfailover.config.trunk import Monitor as Monitor
 from sipfailover.config.trunk import TrunkFailover as TrunkFailover

@@ -28,6 +28,8 @@ UNSET = "as elsewhere"
 VALUE_SHOWN = 120
 """Characters of a value that are told; of two that differ later, only that they changed."""
 ROLES = {"pbx": "PBX", "trunks": "trunk"}
+WHOLE = ("listen", "notify")
+"""Lists without names: all of them stay, or none."""
 Entry = Pbx | TrunkSettings
 
 
@@ -97,6 +99,9 @@ def compare(before: Settings, after: Settings) -> Changes:
         elif key == "listen":
             if old != new:
                 values.append(Change(key, "", _told(old), _told(new), EFFECTS["listen.host"]))
+        elif key == "notify":
+            if old != new:  # who is told, and no secret
+                values.append(Change(key, "", _told(old), _told(new), EFFECTS["notify.email"]))
         elif isinstance(old, Section):
             values += _differences(old, new, key, "")
         else:
@@ -110,8 +115,8 @@ def as_it_runs(running: Settings, wanted: Settings) -> Settings:
     for key, effect in EFFECTS.items():
         if effect is Effect.RESTART:
             section, _, name = key.partition(".")
-            if section == "listen":
-                update[section] = running.listen
+            if section in WHOLE:
+                update[section] = getattr(running, section)
             else:
                 base = update.get(section, getattr(wanted, section))
                 update[section] = base.model_copy(update={name: getattr(getattr(running, section), name)})

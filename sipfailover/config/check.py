@@ -61,7 +61,7 @@ def clocks_in_order(settings: Settings) -> Iterator[Finding]:
 
 def probes_do_not_overlap(settings: Settings) -> Iterator[Finding]:
     """A check that outlasts the interval delays the next one."""
-    sections: list[tuple[Path, float, float]] = [
+    sections: list[tuple[Path, float, float | None]] = [
         (("monitor",), settings.monitor.timeout, settings.monitor.options_every),
     ]
     for i, trunk in enumerate(settings.trunks):
@@ -69,10 +69,34 @@ def probes_do_not_overlap(settings: Settings) -> Iterator[Finding]:
             monitor = settings.monitor_for(trunk)
             sections.append((("trunks", i, "monitor"), monitor.timeout, monitor.options_every))
     for path, timeout, every in sections:
-        if timeout > every:
+        if every is not None and timeout > every:
             text = f"timeout ({spell(timeout)}) is longer than options_every ({spell(every)}): checks come late"
             both = ((*path, "options_every"), (*path, "timeout"))
             yield Finding((*path, "timeout"), text, warning=True, compared=both)
+
+
+def references_are_places_beside_the_trunks(settings: Settings) -> Iterator[Finding]:
+    """A carrier cannot show that the line to carriers is up, and one trunk has no line of its own."""
+    for j, place in enumerate(settings.monitor.reference):
+        for i, trunk in enumerate(settings.trunks):
+            if trunk.host == place.host:
+                text = f"{place} is the trunk '{trunk.name}': it cannot show whether the line to it is up"
+                yield Finding(("monitor", "reference", j), text, compared=(("trunks", i, "host"),))
+    for i, trunk in enumerate(settings.trunks):
+        if trunk.monitor is not None and trunk.monitor.reference:
+            text = "is about our own line, which all trunks share: write it in the section monitor"
+            yield Finding(("trunks", i, "monitor", "reference"), text)
+
+
+def something_tells_how_trunks_are(settings: Settings) -> Iterator[Finding]:
+    """Without OPTIONS, calls and a registration there is nothing left to judge by."""
+    for i, trunk in enumerate(settings.trunks):
+        monitor = settings.monitor_for(trunk)
+        if monitor.options_every is None and not monitor.count_real_calls and not trunk.register:
+            text = f"'{trunk.name}' is never Down: it is asked no OPTIONS, its calls do not count, and it has no "
+            text += "registration; let its calls count (count_real_calls)"
+            path: Path = ("trunks", i, "monitor") if trunk.monitor is not None else ("monitor",)
+            yield Finding(path, text, warning=True)
 
 
 def outcomes_decided_once(settings: Settings) -> Iterator[Finding]:
@@ -255,6 +279,8 @@ RULES: tuple[Rule, ...] = (
     tiers_for_all_or_none,
     clocks_in_order,
     probes_do_not_overlap,
+    references_are_places_beside_the_trunks,
+    something_tells_how_trunks_are,
     outcomes_decided_once,
     listeners_are_addresses,
     listeners_differ,

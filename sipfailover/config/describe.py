@@ -5,6 +5,7 @@ from typing import Any
 
 from sipfailover.config.model import Settings
 from sipfailover.config.tls import described
+from sipfailover.config.tolls import KINDS, TollFraud, TollLimits
 from sipfailover.config.trunk import TrunkSettings
 from sipfailover.config.words import SIP_PORT, SIPS_PORT, TEXT_OR_NUMBER, Address, is_address, spell
 from sipfailover.profiles import in_use, names
@@ -37,6 +38,11 @@ def describe(settings: Settings) -> Iterator[str]:
         f"{spell(failover.no_ringing_within)} without ringing; give up after {spell(failover.give_up_after)}; "
         f"back after {spell(failover.return_to_main.stable_for)} without a fault"
     )
+    if settings.monitor.reference:
+        places = ", ".join(map(str, settings.monitor.reference))
+        yield f"our line  is compared with {places} when trunks are silent"
+    if failover.clocks == "fixed":
+        yield "clocks    as written: nothing is learned from what trunks usually take"
     if failover.next_trunk_on or failover.never_retry:
         also, never = ", ".join(failover.next_trunk_on), ", ".join(failover.never_retry)
         yield f"outcomes  next trunk also on: {also or 'nothing more'}; never retried also: {never or 'nothing more'}"
@@ -46,6 +52,8 @@ def describe(settings: Settings) -> Iterator[str]:
     overflow = settings.inbound.overflow
     instead = f"calls that come in go to {overflow} over a trunk" if overflow else "calls that come in get 503"
     yield f"inbound   while no PBX answers, {instead}"
+    if settings.toll_fraud != TollFraud():
+        yield f"tolls     {_tolls(settings.toll_fraud)}"
     yield f"status    http://{settings.status.listen}/" if settings.status.listen else "status    off"
     history = settings.history
     yield f"history   {history.file}, kept for {spell(history.keep)}" if history.file else "history   not kept"
@@ -61,6 +69,25 @@ def describe(settings: Settings) -> Iterator[str]:
     yield f"log       {settings.log.level}, {settings.log.format}"
 
 
+def _tolls(tolls: TollFraud) -> str:
+    """Where calls may go, and how many."""
+    parts = [f"calls go {'only to ' + ', '.join(tolls.allowed) if tolls.allowed else 'everywhere'}"]
+    if tolls.refused:
+        parts[0] += f", not to {', '.join(tolls.refused)}"
+    for limits, where in ((tolls.limits, ""), (tolls.on_backup, "over a backup ")):
+        parts += [f"{where}{text}" for text in _limits(limits)]
+    return "; ".join(parts)
+
+
+def _limits(limits: TollLimits) -> Iterator[str]:
+    for kind in KINDS:
+        limit = getattr(limits, kind)
+        told = [] if limit.calls_per_hour is None else [f"{limit.calls_per_hour} calls an hour"]
+        told += [] if limit.minutes_per_day is None else [f"{limit.minutes_per_day} minutes a day"]
+        if told:
+            yield f"{kind} {' and '.join(told)}"
+
+
 def _trunk(settings: Settings, trunk: TrunkSettings) -> str:
     monitor = settings.monitor_for(trunk)
     port = SIPS_PORT if trunk.transport == "tls" else SIP_PORT
@@ -70,9 +97,14 @@ def _trunk(settings: Settings, trunk: TrunkSettings) -> str:
         names = dict.fromkeys(name for name in (trunk.domain, trunk.host) if name)
         host += f", with a certificate for {trunk.tls.server_name or ' or '.join(names)}"
     channels = f", at most {trunk.channels} calls" if trunk.channels else ""
+    every = monitor.options_every
+    judged = "no OPTIONS, judged by its calls" if every is None else f"OPTIONS every {spell(every)}"
+    if every is None and trunk.register:
+        judged += " and its registration"
+    failed = "failed" if every is not None else "unanswered"
     return (
-        f"{trunk.name}: {trunk.transport} {host}{channels}; OPTIONS every {spell(monitor.options_every)}, "
-        f"Down after {monitor.down_after} failed, Up after {monitor.up_after} good"
+        f"{trunk.name}: {trunk.transport} {host}{channels}; {judged}, "
+        f"Down after {monitor.down_after} {failed}, Up after {monitor.up_after} good"
     )
 
 

@@ -14,6 +14,7 @@ from sipfailover.config.hours import ReturnWhen, When
 from sipfailover.config.notify import Notify
 from sipfailover.config.section import Outcomes, Port, Secret, Section, Transport
 from sipfailover.config.telephone import PhoneNumber
+from sipfailover.config.tolls import TollFraud
 from sipfailover.config.trunk import Monitor, NumberForm, TrunkSettings, TrunkTls
 from sipfailover.config.words import (
     SIP_PORT,
@@ -140,6 +141,11 @@ class Failover(Section):
     start of the attempt: next trunk. Longer for carriers that are slow to ring telephones abroad. Default 12s."""
     give_up_after: Annotated[Seconds, Field(ge=1, le=300)] = 25.0
     """The longest silence a caller gets over all trunks together, until the call is refused. Default 25s."""
+    clocks: Annotated[Literal["measured", "fixed"], BeforeValidator(lower)] = "measured"
+    """measured: no_answer_within and no_ringing_within are upper bounds, and less is waited where a trunk is usually
+    quicker. fixed: they are used as they are, here and in the sections emergency and inbound, and nothing is learned;
+    callers then wait longer when a trunk fails. For comparisons, and for those who must know the number beforehand.
+    Default measured."""
     ring_timeout: Annotated[Seconds, Field(ge=10, le=3600)] = 180.0
     """How long a telephone may ring until we give the call up (RFC 3261's timer C, which wants 3m or more).
     Default 3m."""
@@ -260,6 +266,9 @@ class Log(Section):
     """debug, info, warning or error. Default info."""
     format: Annotated[Literal["text", "json"], BeforeValidator(lower)] = "text"
     """text for people, json for a log collector: one object a line. Default text."""
+    numbers: Annotated[Literal["masked", "whole"], BeforeValidator(lower)] = "masked"
+    """Telephone numbers of callers and called: masked (+4144321****) or whole. A log goes to more places than the
+    history, which has them whole. level: debug shows parts of messages as they are. Default masked."""
 
 
 PbxEntry = Annotated[Pbx, BeforeValidator(endpoint)]
@@ -295,6 +304,8 @@ class Settings(Section):
     """How numbers are written where you are."""
     inbound: Inbound = Inbound()
     """Calls that come in while no PBX answers."""
+    toll_fraud: TollFraud = TollFraud()
+    """Where calls may go, and how many."""
     tls: Tls = Tls()
     """Our own certificate."""
     drain_within: Annotated[Seconds, Field(ge=0, le=3600)] = 30.0

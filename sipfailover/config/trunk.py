@@ -2,35 +2,49 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from sipfailover.config.section import Outcomes, Port, Secret, Section, Transport
 from sipfailover.config.telephone import DdiMap, PhoneNumber, PhoneNumbers, PrefixRule
 from sipfailover.config.words import (
+    DURATION_OR_OFF_SCHEMA,
     Header,
     HeaderName,
     Host,
     Name,
     Network,
     OneLine,
+    Reference,
     Seconds,
     Text,
     Whole,
     YesNo,
     as_list,
+    duration_or_off,
     lower,
 )
 
 NumberForm = Annotated[Literal["keep", "e164", "plain", "international", "national"], BeforeValidator(lower)]
 IdentityHeader = Annotated[Literal["pai", "ppi", "rpid"], BeforeValidator(lower)]
+REFERENCES_MAX = 4
+"""Places beside the carriers that are asked."""
+
+OptionsEvery = Annotated[
+    Annotated[float, Field(ge=0.1, le=3600)] | None,
+    BeforeValidator(duration_or_off),
+    WithJsonSchema(DURATION_OR_OFF_SCHEMA),
+]
 
 
 class Monitor(Section):
     """How a trunk is watched. Under a trunk, the keys written there apply to that trunk only."""
 
-    options_every: Annotated[Seconds, Field(ge=0.1, le=3600)] = 10.0
+    options_every: OptionsEvery = 10.0
     """Time between two SIP OPTIONS to a healthy trunk, 100ms to 1h. Shorter finds failures sooner between calls and
-    costs the carrier more; ask the carrier before going under 10s. Default 10s."""
+    costs the carrier more; ask the carrier before going under 10s. off: none is ever sent, for carriers that forbid
+    them. The trunk is then judged by its calls and its registration alone: a failure is found by the first calls that
+    meet it, and the way back begins with single calls once it was quiet for stable_for. A PBX is asked all the same,
+    every 5s. Default 10s."""
     timeout: Annotated[Seconds, Field(ge=0.05, le=32)] = 2.0
     """How long one OPTIONS may stay without an answer before it counts as failed, 50ms to 32s. Default 2s."""
     down_after: Annotated[Whole, Field(ge=1, le=100)] = 3
@@ -49,6 +63,13 @@ class Monitor(Section):
     """An answered call that the carrier's side ends within this time may have been cut off: one means nothing, but
     several numbers one after the other do, more of them where short calls are usual. 0 does not look at it. Default
     8s."""
+    reference: Annotated[tuple[Reference, ...], BeforeValidator(as_list), Field(max_length=REFERENCES_MAX)] = ()
+    """Up to four places that are no carrier's, as IP address and port (192.0.2.53:53), which show whether our own line
+    is up: when trunks are silent, and once a minute, a TCP connection is opened to each and closed again; accepted or
+    refused, it is there. If one is there while all trunks are silent, it is the carriers; if they are silent too, it is
+    us, and no trunk is blamed. Worth most with a single trunk, which has no other to compare with. Choose places that
+    are up whenever the internet is, beyond your own router. For all trunks together. Default: none, so trunks are
+    compared with each other."""
 
 
 class TrunkFailover(Section):

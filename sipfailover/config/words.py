@@ -51,6 +51,11 @@ def duration(value: object) -> object:
     raise ValueError(f"'{value}' is not a duration: write for example 500ms, 2s, 10m, 4h or 400d")
 
 
+def duration_or_off(value: object) -> object:
+    """A duration, or None for `off`."""
+    return None if isinstance(value, str) and value.strip().lower() in NO else duration(value)
+
+
 def spell(seconds: float) -> str:
     """A duration in the words of the file, with the largest unit that leaves no rest: 0.5 is `500ms`, 600 is `10m`."""
     milliseconds = round(seconds * 1000)
@@ -193,6 +198,20 @@ def own_address(value: object) -> object:
     raise ValueError("write address and port, for example 127.0.0.1:8080, or off")
 
 
+def reference(value: object) -> object:
+    """An IP address and a port of somebody else. No name: it could not be found when DNS is what has failed."""
+    if isinstance(value, Address):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("write an IP address and a port, for example 192.0.2.53:53")
+    address = host_port(value, None)
+    if not is_address(address.host):
+        raise ValueError(f"'{address.host}' is a name: write its IP address, which is found without DNS")
+    if not address.port:
+        raise ValueError("0 is not a port: 1 to 65535")
+    return address
+
+
 def endpoint(value: object) -> object:
     """The short form of a SIP endpoint, `[udp|tcp|tls ]host[:port]`, as the fields of the long one."""
     if not isinstance(value, str) or not value.strip():
@@ -284,10 +303,9 @@ def one_line(value: object) -> object:
 
 
 TEXT_OR_NUMBER = {"type": ["string", "integer"]}
-DURATION_SCHEMA = {
-    "anyOf": [{"type": "string", "pattern": r"^(\d+(\.\d+)?(ms|s|m|h|d)\s*)+$"}, {"const": 0}],
-    "examples": ["500ms", "2s", "10m", "4h", "400d"],
-}
+_DURATIONS: list[dict[str, object]] = [{"type": "string", "pattern": r"^(\d+(\.\d+)?(ms|s|m|h|d)\s*)+$"}, {"const": 0}]
+DURATION_SCHEMA = {"anyOf": _DURATIONS, "examples": ["500ms", "2s", "10m", "4h", "400d"]}
+DURATION_OR_OFF_SCHEMA = {"anyOf": [*_DURATIONS, {"enum": [False, "off", "no"]}], "examples": ["10s", "1m", "off"]}
 
 Seconds = Annotated[float, BeforeValidator(duration), WithJsonSchema(DURATION_SCHEMA)]
 YesNo = Annotated[bool, BeforeValidator(yes_or_no), WithJsonSchema({"enum": [True, False, "yes", "no", "on", "off"]})]
@@ -319,6 +337,9 @@ Network = Annotated[str, BeforeValidator(network), WithJsonSchema({"type": "stri
 Header = Annotated[str, BeforeValidator(header), WithJsonSchema({"type": "string", "pattern": ":"})]
 HeaderName = Annotated[str, BeforeValidator(header_name), WithJsonSchema({"type": "string"})]
 Dialled = Annotated[str, BeforeValidator(emergency_number), WithJsonSchema(TEXT_OR_NUMBER)]
+Reference = Annotated[
+    Address, BeforeValidator(reference), WithJsonSchema({"type": "string", "examples": ["192.0.2.53:53"]})
+]
 OwnAddress = Annotated[
     Address | None,
     BeforeValidator(own_address),

@@ -9,6 +9,7 @@
     ledger.close()                    # writes the rest, waits CLOSE_SECONDS at most
 
     Journal(path: str | None)         # the calls that must outlive us, beside it: see `journal`
+    Safekeeping(journal, ledger, wall)  # and the facts that the history has not stored yet
 
 `store` is the file (schema, versions, damage), `ledger` the thread in front of it, `queries` reads.
 """
@@ -16,7 +17,9 @@
 from .journal import TIDY_EVERY as TIDY_EVERY
 from .journal import Journal as Journal
 from .ledger import Ledger as Ledger
+from .queries import gaps as gaps
 from .queries import last_calls as last_calls
 from .queries import last_registration_changes as last_registration_changes
 from .queries import last_trunk_changes as last_trunk_changes
 from .queries import open_for_reading as open_for_reading
+from .safekeeping import Safekeeping as Safekeeping

@@ -55,6 +55,8 @@ class Journal:
         """Key → its line. Bounded by what the engine keeps: its calls, twice, and registrations."""
         self._forgotten: list[str] = []
         """Keys whose end waits to be written. Bounded: `tidy` empties it, and so does every `keep`."""
+        self._unwritten: list[bytes] = []
+        """Lines for the next write. Bounded: it comes with the batch of commands that has made them."""
         self._file = -1
         self._inode = 0
         self._bytes = 0
@@ -89,7 +91,12 @@ class Journal:
 
     def keep(self, records: Iterable[Record], instead_of: Iterable[str] = ()) -> None:
         """Store these, and the end of those, with one write. On the path: some microseconds."""
-        alive, lines = self._alive, []
+        self.add(records, instead_of)
+        self.flush()
+
+    def add(self, records: Iterable[Record], instead_of: Iterable[str] = ()) -> None:
+        """These, and the end of those, are written with the next `flush`, which is soon."""
+        alive, lines = self._alive, self._unwritten
         self._forgotten += instead_of
         for key in self._forgotten:
             line = alive.pop(key, None)
@@ -105,6 +112,10 @@ class Journal:
             self._alive_bytes += len(line) - len(alive.get(key, b""))
             alive[key] = line
             lines.append(line)
+
+    def flush(self) -> None:
+        """Write what was added, with one write."""
+        lines, self._unwritten = self._unwritten, []
         if lines and self._file >= 0 and not self.problem:
             self._write(b"".join(lines))
 

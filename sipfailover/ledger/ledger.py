@@ -15,7 +15,7 @@ import structlog
 
 from sipfailover.proxy.facts import Fact
 
-from .store import FILE_MAX_BYTES, Store, StoreError, put_aside
+from .store import FILE_MAX_BYTES, Again, Store, StoreError, put_aside
 
 LEDGER_QUEUE_MAX = 20_000
 """Facts waiting for the disk. Beyond it the newest is dropped and counted; calls go on."""
@@ -23,6 +23,8 @@ LEDGER_QUEUE_MAX = 20_000
 BATCH_ROWS = 200
 BATCH_SECONDS = 0.5
 RETRY_SECONDS = 5.0
+ALIVE_EVERY = 5.0
+"""Seconds between two notes that the process is there: as exact is known when a killed one has ended."""
 FORGET_EVERY = 3600.0
 """Seconds between two looks for records that have been kept long enough."""
 CLOSE_SECONDS = 5.0
@@ -47,6 +49,10 @@ class Ledger:
         """Facts stored since the start."""
         self.lost = 0
         """Facts dropped since the start: the queue was full, or the process ended while the disk refused."""
+        self.taken = 0
+        """Facts that went into the queue since the start, and …"""
+        self.settled = 0
+        """… those that have left it, in the same order: stored, or given up."""
         self._trouble = ""
         self._wall = wall
         self._queue_max = queue_max
@@ -54,7 +60,8 @@ class Ledger:
         self._retry_seconds = retry_seconds
         self._keep = keep
         self._forget_at = 0.0
-        self._queue: deque[Fact] = deque()
+        self._alive_at = float("-inf")
+        self._queue: deque[Fact | Again] = deque()
         self._some = threading.Event()
         self._enough = threading.Event()
         self._closing = threading.Event()
@@ -71,24 +78,36 @@ class Ledger:
             self._thread = threading.Thread(target=self._write_until_closed, name="ledger", daemon=True)
             self._thread.start()
 
-    def record(self, fact: Fact) -> None:
-        """Keep this fact. Never waits, never raises."""
+    def record(self, fact: Fact | Again) -> bool:
+        """Keep this fact. Never waits, never raises. False if it is not kept, not even in the queue."""
         queue = self._queue
         if self.path is None:
-            return
+            return False
         if len(queue) >= self._queue_max:
             self.lost += 1
-            return
+            return False
         queue.append(fact)
+        self.taken += 1
         # The order matters: append, then look. The writer clears the event before it empties the queue.
         if not self._some.is_set():
             self._some.set()
         if len(queue) >= BATCH_ROWS and not self._enough.is_set():
             self._enough.set()
+        return True
 
     def keep_for(self, seconds: float) -> None:
         """Keep records for so long from now on; those that are older go when the hour of that comes."""
         self._keep = seconds
+
+    @property
+    def waiting(self) -> int:
+        """Facts that are not stored yet."""
+        return len(self._queue)
+
+    @property
+    def queue_max(self) -> int:
+        """How many may wait. Beyond it the newest is lost, and counted."""
+        return self._queue_max
 
     @property
     def problem(self) -> str:
@@ -119,10 +138,11 @@ class Ledger:
     def _write_until_closed(self) -> None:
         self._open_if_needed()
         while not self._closing.is_set():
-            self._some.wait()
-            self._enough.wait(BATCH_SECONDS)
-            self._turn()
-            self._forget()
+            if self._some.wait(ALIVE_EVERY):
+                self._enough.wait(BATCH_SECONDS)
+                self._turn()
+                self._forget()
+            self._say_alive()
             if self._trouble:
                 self._closing.wait(self._retry_seconds)
         while self._queue and self._turn():
@@ -165,6 +185,17 @@ class Ledger:
         self.written += len(batch)
         self._recovered()
         return True
+
+    def _say_alive(self) -> None:
+        """Note once in a while that the process is there: after a kill nobody else can say until when it was."""
+        now = time.monotonic()
+        if self._store is None or self._trouble or now < self._alive_at + ALIVE_EVERY:
+            return
+        self._alive_at = now
+        try:
+            self._store.alive(now)
+        except StoreError as error:
+            self._refused(error)
 
     def _forget(self) -> None:
         """Delete what has been kept for `keep` seconds, a little at a time, when its hour has come."""
@@ -232,6 +263,7 @@ class Ledger:
         rows = min(rows, len(self._queue))
         for _ in range(rows):
             self._queue.popleft()
+        self.settled += rows
         return rows
 
     def _lose(self, rows: int) -> None:

@@ -5,6 +5,7 @@ Reading may take as long as the disk: never on the event loop. WAL lets a reader
 
 import sqlite3
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from pathlib import Path
 
 
@@ -58,6 +59,16 @@ class StoredRegistration:
     status: int
 
 
+@dataclass(frozen=True, slots=True)
+class StoredGap:
+    """A time in which this service was not there to see anything: what trunks and calls did then is unknown."""
+
+    from_ms: int
+    to_ms: int
+    orderly: bool
+    """It was stopped; otherwise it was killed, or crashed, some seconds after `from_ms` at most."""
+
+
 def open_for_reading(path: str) -> sqlite3.Connection:
     """A connection that cannot change the file. Raises `sqlite3.OperationalError` when there is none."""
     return sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True)
@@ -100,3 +111,21 @@ def last_registration_changes(db: sqlite3.Connection, count: int) -> list[Stored
         "SELECT at_ms, trunk, before, after, why, status FROM registration_changes ORDER BY id DESC LIMIT ?", (count,)
     )
     return [StoredRegistration(*row) for row in rows]
+
+
+def gaps(db: sqlite3.Connection, count: int) -> list[StoredGap]:
+    """The times in which this service did not run, newest first, at most `count`. What is not known of a killed process
+    of an older version is taken from the last thing that it stored."""
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    alive = "runs.alive_ms" if version >= 7 else "NULL"
+    rows = db.execute(
+        f"""SELECT started_ms, ended_ms, coalesce({alive}, started_ms),
+            coalesce((SELECT max(ended_ms) FROM calls WHERE calls.run = runs.run), 0),
+            coalesce((SELECT max(at_ms) FROM trunk_changes WHERE trunk_changes.run = runs.run), 0)
+            FROM runs ORDER BY run DESC LIMIT ?""",
+        (count + 1,),
+    ).fetchall()
+    return [
+        StoredGap(min(started, ended or max(seen)), started, ended is not None)
+        for (started, *_), (_, ended, *seen) in pairwise(rows)
+    ]

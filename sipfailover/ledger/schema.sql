@@ -17,7 +17,7 @@ CREATE TABLE calls (
     direction        TEXT    NOT NULL,   -- outbound | inbound
     caller           TEXT    NOT NULL,
     called           TEXT    NOT NULL,
-    result           TEXT    NOT NULL,   -- answered | busy | no answer | cancelled | rejected | trunk failed
+    result           TEXT    NOT NULL,   -- answered | busy | no answer | cancelled | rejected | refused | trunk failed
     status           INTEGER NOT NULL,   -- what the calling side was told
     trunk            TEXT    NOT NULL,   -- '' when none could carry it
     first_choice     TEXT    NOT NULL,
@@ -146,3 +146,8 @@ CREATE INDEX operator_actions_by_time ON operator_actions (at_ms);
 
 -- Why it began, where that was not simply its turn: "hedge: ...", with the clock.
 ALTER TABLE attempts ADD COLUMN why TEXT NOT NULL DEFAULT '';
+
+-- version 7
+
+-- When a run was seen alive last, every few seconds: after a kill, until when it was there. NULL: of an older version.
+ALTER TABLE runs ADD COLUMN alive_ms INTEGER;

@@ -9,7 +9,9 @@ import os
 import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 
@@ -25,7 +27,7 @@ from sipfailover.proxy.facts import (
     TrunkChanged,
 )
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 APPLICATION_ID = 0x53495046
 """`SIPF` in the header of the file: it is ours."""
 
@@ -38,12 +40,31 @@ TEXT_MAX = 512
 BUSY_SECONDS = 2.0
 """How long a batch waits for somebody else's lock (a backup, a curious `sqlite3`)."""
 
+ROWS_AT_ONCE = (50, 8, 1)
+"""Rows of one INSERT: as many as fit, so that few statements are ever made. 50 calls have 900 values; some builds of
+SQLite take 999."""
+
 FORGET_ROWS = 500
 """Calls that are forgotten in one transaction: some milliseconds, so that what is new never waits long."""
 
 MINUTE_MS = 60_000
 DAMAGED = frozenset((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB))
 Wall = Callable[[float], datetime]
+
+
+AGAIN_WITHIN_MS = 5
+"""Two moments of one fact that differ by less are the same: each was reckoned from another clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """A fact of an earlier process, which may have stored it: it is stored only if it is not there."""
+
+    fact: Fact
+
+    @property
+    def at(self) -> float:
+        return self.fact.at
 
 
 class StoreError(SipfailoverError):
@@ -62,6 +83,7 @@ class Store:
         self.path = path
         self.run = 0
         self._wall = wall
+        self._offset = 0.0
         self._inode = 0 if path == ":memory:" else _make_private_file(path)
         try:
             self._db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
@@ -116,13 +138,20 @@ class Store:
         except OSError:
             return True
 
-    def write(self, facts: Sequence[Fact]) -> None:
+    def write(self, facts: Sequence[Fact | Again]) -> None:
         """All of these facts in one transaction, or none of them and `StoreError`."""
         with self._transaction() as db:
+            self._offset = self._epoch(facts[0].at)
             run = self.run or self._begin_run(facts[0].at)
-            for fact in facts:
+            rows: dict[str, list[tuple[object, ...]]] = {}
+            for one in facts:
+                fact = one.fact if isinstance(one, Again) else one
+                if isinstance(one, Again) and self._has(fact):
+                    continue
                 statement, values = self._row(fact, run)
-                db.execute(statement, values)
+                rows.setdefault(statement, []).append(values)
+            for statement, several in rows.items():  # into different tables, so that their order means nothing
+                _insert(db, statement, several)
         self.run = run
 
     @contextlib.contextmanager
@@ -141,7 +170,8 @@ class Store:
                     db.execute("ROLLBACK")
 
     def _begin_run(self, at: float) -> int:
-        number = self._db.execute("INSERT INTO runs (started_ms) VALUES (?)", (self._ms(at),)).lastrowid
+        ms = self._ms(at)
+        number = self._db.execute("INSERT INTO runs (started_ms, alive_ms) VALUES (?, ?)", (ms, ms)).lastrowid
         assert number is not None
         return number
 
@@ -163,16 +193,55 @@ class Store:
             db.execute("DELETE FROM probes_minute WHERE minute_ms < ?", (before_ms,))
         return len(old) == rows
 
+    def _has(self, fact: Fact) -> bool:
+        """Whether an earlier process has stored it."""
+        match fact:
+            case CallEnded():
+                found = ("calls WHERE call_id = ? AND started_ms", fact.call_id, fact.started_at)
+            case AttemptEnded():
+                found = (
+                    f"attempts WHERE number = {fact.number:d} AND call_id = ? AND sent_ms",
+                    fact.call_id,
+                    fact.sent_at,
+                )
+            case TrunkChanged():
+                found = ("trunk_changes WHERE trunk = ? AND at_ms", fact.trunk, fact.at)
+            case RegistrationChanged():
+                found = ("registration_changes WHERE trunk = ? AND at_ms", fact.trunk, fact.at)
+            case OperatorActed():
+                found = ("operator_actions WHERE trunk = ? AND at_ms", fact.trunk, fact.at)
+            case ConfigChanged():
+                found = ("configs WHERE fingerprint = ? AND at_ms", fact.fingerprint, fact.at)
+            case _:
+                return False
+        where, name, at = found
+        ms = self._ms(at)
+        query = f"SELECT 1 FROM {where} BETWEEN ? AND ?"
+        return self._db.execute(query, (_text(name), ms - AGAIN_WITHIN_MS, ms + AGAIN_WITHIN_MS)).fetchone() is not None
+
+    def alive(self, at: float) -> None:
+        """Note that the process is there at this moment, if the run has anything. Raises StoreError."""
+        if self.run:
+            with self._transaction() as db:
+                db.execute("UPDATE runs SET alive_ms = ? WHERE run = ?", (self._ms(at), self.run))
+
     def close(self, at: float | None = None) -> None:
         """End the run at `at` (monotonic seconds, None: it does not end in an orderly way) and close the file."""
         with contextlib.suppress(sqlite3.Error):
             if at is not None and self.run:
-                self._db.execute("UPDATE runs SET ended_ms = ? WHERE run = ?", (self._ms(at), self.run))
+                self._offset = self._epoch(at)
+                ms = self._ms(at)
+                self._db.execute("UPDATE runs SET ended_ms = ?, alive_ms = ? WHERE run = ?", (ms, ms, self.run))
         with contextlib.suppress(sqlite3.Error):
             self._db.close()
 
+    def _epoch(self, at: float) -> float:
+        """What makes seconds since 1970 of the engine's. Once a batch: asking the wall clock for each of the four times
+        of a call took as long as all the rest of its rows."""
+        return self._wall(at).timestamp() - at
+
     def _ms(self, at: float) -> int:
-        return round(self._wall(at).timestamp() * 1000)
+        return round((at + self._offset) * 1000)
 
     def _row(self, fact: Fact, run: int) -> tuple[str, tuple[object, ...]]:
         match fact:
@@ -238,6 +307,23 @@ ADD_PROBE = """INSERT INTO probes_minute (trunk, minute_ms, result, probes, roun
     ON CONFLICT DO UPDATE SET probes = probes + 1, round_trips = round_trips + excluded.round_trips,
     round_trip_sum_us = round_trip_sum_us + excluded.round_trip_sum_us,
     round_trip_max_us = max(round_trip_max_us, excluded.round_trip_max_us)"""
+
+
+def _insert(db: sqlite3.Connection, statement: str, rows: list[tuple[object, ...]]) -> None:
+    """Insert these rows, many with one statement: the interpreter is let go and taken back once for each statement,
+    and both make messages of calls wait."""
+    at = 0
+    for size in ROWS_AT_ONCE:
+        while len(rows) - at >= size:
+            db.execute(_of_rows(statement, size), [value for row in rows[at : at + size] for value in row])
+            at += size
+
+
+@lru_cache
+def _of_rows(statement: str, rows: int) -> str:
+    """An INSERT for so many rows at once."""
+    head, row, tail = re.split(r"(?<=VALUES )(\([^)]*\))", statement, maxsplit=1)
+    return head + ", ".join([row] * rows) + tail
 
 
 def schema_parts() -> list[tuple[int, str]]:

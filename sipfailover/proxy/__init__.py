@@ -5,6 +5,7 @@ from .commands import Drop as Drop
 from .commands import Forget as Forget
 from .commands import Keep as Keep
 from .commands import Log as Log
+from .commands import Reach as Reach
 from .commands import Record as Record
 from .commands import Send as Send
 from .engine import Engine as Engine

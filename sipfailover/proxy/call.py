@@ -1,7 +1,7 @@
 """A call and its attempts, as the engine keeps them: values, no behaviour. Times are seconds, monotonic."""
 
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, unique
 from math import inf
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ from sipfailover.proxy.leg import Leg
 from sipfailover.proxy.line import Line
 from sipfailover.routing import Candidate, Said
 from sipfailover.transaction import Timer
+from sipfailover.trunk import Evidence
 from sipfailover.wire import Exchange, Message
 
 OUTBOUND = "outbound"
@@ -33,6 +34,7 @@ class Progress(IntEnum):
         return "ending" if self is Progress.OVER else self.name.lower()
 
 
+@unique
 class Clock(IntEnum):
     """The clocks of calls and lines, beside the lettered ones of transactions. Numbered from 100 to tell them apart."""
 
@@ -56,12 +58,18 @@ class Clock(IntEnum):
     """A registration wants to be renewed, or has a deadline."""
     ROLL_CALL = 111
     """It is time to ask the ends of some calls whether they are still there."""
+    REFERENCE = 113
+    """A reference wants to be asked, or its silence to be judged."""
     KEEP_ALIVE = 109
     """The NAT on the way to a trunk wants to see a packet."""
     UNREGISTER = 110
     """A registration of a PBX with us runs out."""
     LEFT = 112
     """It is time to look whether a line that left the file has calls still."""
+    FINAL = 115
+    """A failure that ended a call may have been acknowledged."""
+    REMEMBER = 114
+    """What was learnt of a line wants to be stored again."""
     HEDGE = 120
     """A trunk has been silent for longer than it usually is: a second attempt may begin beside this one."""
     IN_DOUBT = 121
@@ -155,10 +163,9 @@ class Call:
 
     __slots__ = (
         "a", "addresses", "answered_at", "attempt", "attempts", "b", "called", "caller", "decided", "direction",
-        "emergency", "faulted",
-        "finals", "first_choice", "give_up", "give_up_at", "invite_key", "keys", "line", "number", "overflowed",
-        "presence", "progress", "put_off", "request", "ringing_at", "rival", "round", "said", "source", "started_at",
-        "traits", "tried", "tries", "uri",
+        "emergency", "faulted", "finals", "first_choice", "give_up", "give_up_at", "invite_key", "keys", "line",
+        "number", "overflowed", "presence", "progress", "put_off", "refused", "request", "ringing_at", "rival", "round",
+        "said", "source", "started_at", "toll", "traits", "tried", "tries", "uri",
     )  # fmt: skip
 
     def __init__(self, number: int, direction: str, source: Line, request: Message | None, a: Leg, now: float) -> None:
@@ -177,6 +184,8 @@ class Call:
         self.uri = b""
         """Who is called, as it came."""
         self.emergency = False
+        self.toll = ""
+        """Kind of its destination, once `tolls` has let it through."""
         self.invite_key: tuple[bytes, bytes, bytes] = (b"", b"", b"")
         """Key of the server transaction that wants an answer."""
         self.progress = Progress.TRYING
@@ -190,6 +199,8 @@ class Call:
         """Name → the addresses that had one."""
         self.faulted = False
         """A trunk has met a fault with it."""
+        self.refused: tuple[Line, Evidence] | None = None
+        """Who has refused its number, while another trunk is asked; the evidence waits for what that says."""
         self.round = 1
         """An emergency call goes round twice."""
         self.overflowed = False

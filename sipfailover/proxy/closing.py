@@ -56,7 +56,10 @@ def close(
     )
     had_its_time = verdict.sign is not None or words == "next address"
     _learn(watch, attempt, outcome, verdict.said, had_its_time, now)
-    experience.closed(watch, call, attempt, outcome, evidence, now)
+    if verdict.agreed:
+        watch.blame.agreed(call.called, now)
+    asked = verdict.opinion and words == "next trunk"
+    experience.closed(watch, call, attempt, outcome, evidence, now, asked=asked, agreed=verdict.agreed)
 
 
 def _learn(watch: Watch, attempt: Attempt, outcome: Outcome, said: str, had_its_time: bool, now: float) -> None:

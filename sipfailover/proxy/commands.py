@@ -22,6 +22,15 @@ class Drop:
 
 
 @dataclass(slots=True)
+class Reach:
+    """Open a TCP connection to this IP address and port, and close it. Within `trunk.REACHED_WITHIN` seconds
+    `Engine.reached` wants to hear what came of it: accepted and refused are both an answer."""
+
+    host: str
+    port: int
+
+
+@dataclass(slots=True)
 class Keep:
     """Store these records so that they outlive the process, before anything that follows is done; and take others out
     with the same stroke. If that cannot be done, calls go on, and would not survive a restart."""
@@ -55,4 +64,4 @@ class Log:
     fields: dict[str, object]
 
 
-Command = Send | Drop | Record | Log | Keep | Forget
+Command = Send | Drop | Record | Log | Keep | Forget | Reach

@@ -6,20 +6,24 @@ can be printed and nothing is kept alive by a circle.
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from urllib.parse import quote
 
 from sipfailover.chance import Chance
 from sipfailover.config import Settings
 from sipfailover.flow import Target
-from sipfailover.proxy import keepsake
+from sipfailover.proxy import keepsake, underway
 from sipfailover.proxy.call import Attempt, Call, Clock, Progress
 from sipfailover.proxy.commands import Command, Forget, Keep, Log, Record
 from sipfailover.proxy.facts import CallEnded, Fact
 from sipfailover.proxy.leg import Leg
 from sipfailover.proxy.line import Line, pbx_lines, trunk_lines
+from sipfailover.proxy.recollection import LINE, REMEMBER_EVERY, line_record
+from sipfailover.proxy.tolls import Tolls
 from sipfailover.routing import Admission, Peer
 from sipfailover.transaction import Layer, Timer, TimerQueue, Transaction
-from sipfailover.trunk import emergency_spellings, number_plan
+from sipfailover.trunk import emergency_spellings, mask, number_plan, whole
 from sipfailover.wire import Message, compose
 
 ALLOW = b"INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, REFER, NOTIFY, MESSAGE, SUBSCRIBE"
@@ -38,6 +42,20 @@ EPOCH_HOLDS = 1.0
 CALLS_LOOKED_AT_EVERY = 60.0
 """Seconds, at most, between two looks at whom the roll call asks, while there are answered calls."""
 
+FINAL_LOOKED_AT_EVERY = 2.0
+"""Seconds between two looks whether a failure that ended a call is acknowledged: for so long, and for timer H at most,
+the next process would say it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A call whose caller was told that it came to nothing, and the transaction in which."""
+
+    call: int
+    key: tuple[bytes, bytes, bytes]
+    tries: tuple[str, ...]
+    """Keys of the records of its attempts."""
+
 
 class Core:
     """See the module. `now`: seconds, monotonic."""
@@ -53,6 +71,7 @@ class Core:
         self.trunks = trunk_lines(settings, chance, now)
         self.pbxs = pbx_lines(settings, chance, now)
         self.lines: dict[str, Line] = {line.name: line for line in (*self.trunks, *self.pbxs)}
+        self.tolls = Tolls(settings)
         self.left: list[Line] = []
         """Those that a reload has taken out, while they have calls; oldest first."""
         self.by_peer: dict[Peer, Line] = {line.peer: line for line in self.lines.values()}
@@ -74,6 +93,8 @@ class Core:
         """(trunk that was silent, `routing.hedge.FIRST`, `SECOND` or `NEITHER`) → second attempts that are over."""
         self.draining = False
         self.debug = False
+        self.shown = mask
+        """A telephone number as the log may have it."""
         self.emergency_numbers: Mapping[bytes, bytes] = {}
         """Every spelling of an emergency number → the number as it goes out."""
         self.configure(settings)
@@ -119,22 +140,73 @@ class Core:
             call.keys.append(key)
         self.legs[key] = leg
 
-    def keep(self, call: Call, now: float, more: tuple[tuple[str, bytes], ...] = ()) -> None:
-        """Have an answered call outlive this process, as it stands now. `more`: what is stored with it. On the path."""
-        if self.keeping:
-            gone = (f"{keepsake.TRY}{call.number}", *call.tries)
-            self.out.append(Keep((self.call_kept(call, now), *more), gone))
+    def keep(self, call: Call, now: float, answered: Leg | None = None, data: bytes = b"") -> None:
+        """Have an answered call outlive this process, as it stands now. `answered`: the leg whose INVITE is answered
+        with `data` in this moment, which is kept too, until its ACK comes. On the path."""
+        if not self.keeping:
+            return
+        tx = self.layer.servers.get(answered.answer_key) if answered is not None else None
+        if answered is None or tx is None:
+            self.out.append(Keep((self.call_kept(call, now),)))
+            return
+        record = underway.answer_record(answered, tx, data, self.epoch(now))
+        kept = (self.call_kept(call, now), (underway.answer_key(answered), record))
+        gone = (f"{underway.TRY}{call.number}", *call.tries, f"{underway.ASK}{call.number}")
+        self.out.append(Keep(kept, gone))
 
     def keep_try(self, call: Call, attempt: Attempt, now: float) -> None:
         """Have the next process end an attempt in good order, which nobody could go on with. On the path."""
         tx = self.layer.servers.get(call.invite_key) if self.keeping else None
         if tx is not None:
-            key = f"{keepsake.TRY}{call.number}"
+            key = f"{underway.TRY}{call.number}"
             if attempt.hedges:  # the first is under way too
                 key = f"{key}.{attempt.number}"
                 if key not in call.tries:
                     call.tries = (*call.tries, key)
-            self.out.append(Keep(((key, keepsake.try_record(call, attempt, tx, self.epoch, now)),)))
+            self.out.append(Keep(((key, underway.try_record(call, attempt, tx, self.epoch, now)),)))
+
+    def keep_ask(self, leg: Leg, tx: Transaction, branch: bytes, data: bytes) -> None:
+        """Have the next process go on with an INVITE inside a call, from this leg, that is sent on as `data`."""
+        if self.keeping:
+            record = underway.ask_record(leg, tx, branch, data)
+            self.out.append(Keep(((f"{underway.ASK}{leg.call}", record),)))
+
+    def keep_final(self, number: int, tx: Transaction | None, now: float, tries: tuple[str, ...] = ()) -> None:
+        """Have the next process say again what this one has said to the caller of a call that came to nothing.
+        `tries`: keys of its attempts, beside the usual one."""
+        if not self.keeping:
+            return
+        tries = (f"{underway.TRY}{number}", *tries)
+        if tx is None:
+            self.out.extend(map(Forget, tries))
+            return
+        self.out.append(Keep(((f"{underway.FINAL}{number}", underway.final_record(number, tx, self.epoch(now))),)))
+        self.look_at_final(Told(number, tx.key, tries), now)
+
+    def look_at_final(self, told: "Told", now: float) -> None:
+        """Look again in a while, until it is acknowledged."""
+        if self.layer.waits_for_ack(told.key):
+            self.timers.start(FINAL_LOOKED_AT_EVERY, now, Clock.FINAL, told)
+        else:
+            self.out.extend(map(Forget, (f"{underway.FINAL}{told.call}", *told.tries)))
+
+    def keep_bye(self, leg: Leg, line: str) -> None:
+        """Have the next process hang up, if this one is not heard."""
+        if self.keeping:
+            leg.kept = underway.bye_key(leg)
+            self.out.append(Keep(((leg.kept, underway.bye_record(leg, line)),)))
+
+    def remember(self, line: Line, now: float) -> None:
+        """Have what is known of a line outlive this process, as it stands now, and look again in a while."""
+        if not self.keeping or line.left:
+            return
+        record = line_record(line, self.epoch, now)
+        if record != line.remembered:
+            line.remembered = record
+            self.out.append(Keep(((LINE + quote(line.name, safe=""), record),)))
+        if line.remember_timer is not None:
+            line.remember_timer.stop()
+        line.remember_timer = self.timers.start(REMEMBER_EVERY, now, Clock.REMEMBER, line)
 
     def call_kept(self, call: Call, now: float) -> tuple[str, bytes]:
         """The key and the record of an answered call. On the path."""
@@ -142,11 +214,10 @@ class Core:
         call.traits = (*keepsake.traits(call.a), *keepsake.traits(call.b))
         return (f"{keepsake.CALL}{call.number}", keepsake.call_record(call, self.epoch, now))
 
-    def answer_kept(self, call: Call, tx: Transaction, data: bytes) -> tuple[tuple[str, bytes], ...]:
-        """The record of the 2xx that answers its INVITE, for `keep`."""
-        if not self.keeping:
-            return ()
-        return ((f"{keepsake.ANSWER}{call.number}", keepsake.answer_record(call.number, tx, data)),)
+    def keep_tolls(self, now: float) -> None:
+        """Store what is counted against toll fraud."""
+        if self.keeping and (records := self.tolls.record(self.epoch, now)):
+            self.out.append(Keep(records))
 
     def keep_changed(self, call: Call, now: float) -> None:
         """Store it again if what its record says has changed enough."""
@@ -178,6 +249,9 @@ class Core:
         if call.give_up is not None:
             call.give_up.stop()
         self.calls.pop(call.number, None)
+        if call.toll:
+            self.tolls.ended(call, now if at is None else at)
+            self.keep_tolls(now)
         call.source.trunk.calls_now -= 1
         if answered and call.line is not None:
             call.line.trunk.calls_now -= 1
@@ -187,8 +261,8 @@ class Core:
                 self.remove(leg)
         if call.traits:
             self._unkeep(call)
-        elif self.keeping:
-            self.out.extend(map(Forget, (f"{keepsake.TRY}{call.number}", *call.tries)))
+        else:
+            self.keep_final(call.number, self.layer.servers.get(call.invite_key), now, call.tries)
         self.record(
             CallEnded(
                 at=now if at is None else at,
@@ -217,10 +291,10 @@ class Core:
             leg = self.legs.get(key)
             if leg is not None:
                 line = call.source if leg.caller else call.line
-                leg.kept = keepsake.BYE + leg.local_tag.decode("latin-1")
-                byes.append((leg.kept, keepsake.bye_record(leg, line.name if line is not None else "")))
-        gone = (f"{keepsake.CALL}{call.number}", f"{keepsake.ANSWER}{call.number}")
-        self.out.append(Keep(tuple(byes), gone))
+                leg.kept = underway.bye_key(leg)
+                byes.append((leg.kept, underway.bye_record(leg, line.name if line is not None else "")))
+        gone = [f"{kind}{call.number}" for kind in (keepsake.CALL, underway.ASK, underway.ANSWER)]
+        self.out.append(Keep(tuple(byes), (*gone, f"{gone[-1]}/called")))
 
     def look_at_calls(self, seconds: float, now: float) -> None:
         """Have the roll call look after the calls in so many seconds, or sooner if that is planned already."""
@@ -249,6 +323,8 @@ class Core:
         """What is computed of the settings beside the lines."""
         self.settings = settings
         self.debug = settings.log.level == "debug"
+        self.shown = whole if settings.log.numbers == "whole" else mask
+        self.tolls.configure(settings)
         self.emergency_numbers = emergency_spellings(settings.emergency.numbers, number_plan(settings.numbering))
 
     def call_of(self, attempt: Attempt) -> Call | None:

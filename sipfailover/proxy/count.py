@@ -10,6 +10,9 @@ from sipfailover.wire import Message
 METHODS_MAX = 64
 """Different methods that are counted by name. What a peer invents beyond that counts as `other`."""
 
+REASONS = ("malformed", "too_big", "not_allowed", "banned", "wrong_password", "too_often", "late", "full")
+"""Why messages are not served. `late` and `full`: calls that were refused because we were."""
+
 
 class Count:
     """See the module."""
@@ -18,8 +21,13 @@ class Count:
         self.core = core
         self.requests: dict[tuple[str, str, bytes], int] = {}
         self.responses: dict[tuple[str, str, int], int] = {}
-        self.rejections = dict.fromkeys(("malformed", "too_big", "not_allowed", "wrong_password", "too_often"), 0)
+        self.rejections = dict.fromkeys(REASONS, 0)
         self._methods: set[bytes] = set()
+
+    @property
+    def methods(self) -> int:
+        """Different methods seen."""
+        return len(self._methods)
 
     def received(self, role: str, message: Message) -> None:
         """A message of a known peer."""

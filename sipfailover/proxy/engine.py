@@ -5,6 +5,7 @@
     engine.resolved("main", targets, now)      # the shell tells where trunks and PBXs are
     engine.receive(flow, data, now)            # one message came
     engine.lost(where, reason, now)            # something could not be delivered
+    engine.reached(host, port, why, now)       # a reference beside the carriers was reached, or was not
     engine.wake(now)                           # the deadline has come
     for command in engine.take(): …            # perform these, in order
     engine.deadline()                          # when to wake it
@@ -13,7 +14,7 @@ Time is seconds on one monotonic clock. Nothing here waits, and no error of a pe
 answered, or dropped and counted. This room receives and hands on; the rooms beside it decide and act.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
 from sipfailover.chance import Chance
@@ -25,6 +26,7 @@ from sipfailover.proxy.call import Attempt, Clock
 from sipfailover.proxy.commands import Command
 from sipfailover.proxy.core import Core, epoch_by
 from sipfailover.proxy.count import Count
+from sipfailover.proxy.entrance import TRANSACTIONS_MAX, Entrance
 from sipfailover.proxy.inside import Inside, Relayed
 from sipfailover.proxy.invitation import is_emergency
 from sipfailover.proxy.keepalive import KeepAlive
@@ -42,12 +44,6 @@ from sipfailover.proxy.wedged import Wedged
 from sipfailover.transaction import Input, Transaction
 from sipfailover.trunk import Order, Ordered
 from sipfailover.wire import Message, compose
-
-CALLS_MAX = 20_000
-"""Calls in progress. A further one is refused with 503, which costs its caller a redial and nobody else anything."""
-BUSY_RETRY_AFTER = (b"retry-after", b"5")
-STRANGERS_TOLD_MAX = 256
-"""Strange addresses that the log has told of. Further ones are only counted."""
 
 
 class Engine:
@@ -70,8 +66,8 @@ class Engine:
         self.rollcall = RollCall(core, self.inside)
         self.reloading = Reloading(core, self.watch, self.registering, self.registrar, self.keepalive)
         if wall is not None:
-            core.epoch = epoch_by(wall)
-        self._strangers: set[str] = set()
+            core.epoch, core.tolls.wall = epoch_by(wall), wall
+        self.entrance = Entrance(core, self.count, self.registrar, now)
         self._clocks: dict[int, Callable[..., None]] = {
             Clock.NO_ANSWER: self.ladder.ring,
             Clock.NO_RINGING: self.ladder.ring,
@@ -84,32 +80,36 @@ class Engine:
             Clock.IN_DOUBT: lambda line, _clock, now: self.ladder.in_doubt(line, now),
             Clock.WATCH: lambda line, _clock, now: self.watch.wake(line, now),
             Clock.REGISTER: lambda line, _clock, now: self.registering.wake(line, now),
+            Clock.REFERENCE: lambda _references, _clock, now: self.watch.blame.wake(now),
             Clock.KEEP_ALIVE: lambda line, _clock, now: self.keepalive.wake(line, now),
             Clock.ROLL_CALL: lambda _core, _clock, now: self.rollcall.wake(now),
             Clock.UNREGISTER: lambda line, _clock, now: self.registrar.wake(line, now),
+            Clock.FINAL: lambda told, _clock, now: core.look_at_final(told, now),
+            Clock.REMEMBER: lambda line, _clock, now: core.remember(line, now),
             Clock.LEFT: lambda line, _clock, now: self.reloading.wake(line, now),
         }
         self.watch.start(now)
 
-    def restore(self, records: Iterable[tuple[str, bytes]], now: float) -> None:
+    def restore(self, records: Iterable[tuple[str, bytes]], now: float, last_call: int = 0) -> None:
         """Begin with what an earlier engine has kept (`Keep`): its answered calls go on. From now on ours are kept, so
-        that the next one has them. Once, before anything is received."""
+        that the next one has them. Once, before anything is received. `last_call`: a number that a call has had."""
         self.core.keeping = True
-        Restoring(self.core, self.inside, self.registrar, self.rollcall).restore(records, now)
+        self.core.call_count = last_call
+        Restoring(self.core, self.watch, self.inside, self.registrar, self.rollcall).restore(records, now)
 
     # -- inputs -------------------------------------------------------------------------------------------------------
 
     def receive(self, flow: Flow, data: bytes, now: float) -> None:
         """One message came over a flow. On the path."""
         core = self.core
-        source = core.line_at(flow) or self._guest(flow, data)
+        source = core.line_at(flow)
         if source is None:
-            if not self.registrar.is_open or not data.startswith(b"REGISTER "):
-                self._stranger(flow, data)
-                return
-            source = self._registrant(flow, data, now)
+            source = self.entrance.stranger(flow, data, now)
             if source is None:
                 return
+        elif self.entrance.turns_away(flow, data, source, now):
+            source.heard_at = now
+            return
         source.heard_at = now
         if self.watch.blame.finding.excuses:
             self.watch.heard_from(source, now)
@@ -120,6 +120,8 @@ class Engine:
             self.count.received(source.role, message)
             if message.method != b"ACK":  # which nobody answers, and both sides wait for it
                 _ = message.max_forwards
+            if len(core.layer) >= TRANSACTIONS_MAX and self.entrance.is_too_much(message, flow.host):
+                return
             core.layer.receive(flow, message, now)
         except WireError as error:
             self._refuse(flow, data, error)
@@ -136,6 +138,10 @@ class Engine:
         self.core.layer.lost(where, reason, now)
         self._settle(now)
         self.registering.lost(where, now)
+
+    def reached(self, host: str, port: int, why: str, now: float) -> None:
+        """What came of a `Reach`: somebody is there (`why` empty), or not, with the reason in words."""
+        self.watch.reached(host, port, why, now)
 
     def resolved(
         self, name: str, targets: tuple[Target, ...], now: float, why: str = "", *, forget: bool = False
@@ -169,6 +175,11 @@ class Engine:
             else:
                 self._clocks[name](owner, Clock(name), now)
 
+    def late(self, seconds: float, now: float, seen: float = 1.0) -> None:
+        """So many seconds the shell is behind with reading what comes. To be told some ten times a second: beyond
+        a bound new calls are refused, and calls that go on are not. `seen`: the share that it lets in of `pests`."""
+        self.entrance.late(seconds, now, seen)
+
     def reload(self, settings: Settings, now: float) -> tuple[str, ...]:
         """These settings are in effect from now on; calls in progress go on. What changed, and for which calls, a
         sentence each. They are checked, and say of what needs a restart what is so now (`config.as_it_runs`). Tell
@@ -196,6 +207,8 @@ class Engine:
 
     def leave(self, now: float) -> None:
         """The end is near: give up the registrations of which the file says so. `leaving` says until when to wait."""
+        for line in self.core.lines.values():
+            self.core.remember(line, now)
         self.registering.leave(now)
 
     # -- outputs ------------------------------------------------------------------------------------------------------
@@ -219,8 +232,32 @@ class Engine:
         return picture.take(self, now)
 
     def knows(self, host: str) -> bool:
-        """Whether a PBX or a trunk is at this IP address."""
-        return self.core.admission.knows(host)
+        """Whether a PBX, a trunk or the guest of a call is at this IP address."""
+        return self.core.admission.knows(host) or self.entrance.is_guest(host)
+
+    def shuts_out(self, host: str, now: float) -> bool:
+        """Whether connections from this IP address are refused."""
+        return not self.core.admission.knows(host) and self.entrance.shuts_out(host, now)
+
+    def known_hosts(self) -> Iterator[str]:
+        """Addresses and networks (`198.51.100.0/24`) of everybody who is served: PBXs, trunks, guests of calls."""
+        yield from self.core.admission.everybody()
+        yield from self.entrance.guests
+
+    @property
+    def pests(self) -> frozenset[str]:
+        """Addresses of PBXs and trunks that have gone mad: of the INVITEs that come from there, few need be let in."""
+        return self.entrance.load.mad
+
+    @property
+    def unwanted(self) -> int:
+        """Messages since the start of which few need be let in: of strangers, guests not counted, and of pests."""
+        return self.entrance.strangers + self.entrance.load.from_mad
+
+    @property
+    def numbers_for_help(self) -> tuple[bytes, ...]:
+        """As they are dialled, without anything before or behind them."""
+        return tuple(dict.fromkeys(self.core.emergency_numbers.values()))
 
     def keep_alive_every(self, host: str, port: int) -> float | None:
         """Seconds of silence after which a connection to this peer is kept alive: 0 for never, None: as usual."""
@@ -332,8 +369,6 @@ class Engine:
                 core.respond(tx, 503, b"Not used any more", (DRAIN_RETRY_AFTER,), now=now)
             elif core.draining:
                 core.respond(tx, 503, b"Shutting down", (DRAIN_RETRY_AFTER,), now=now)
-            elif len(core.calls) >= CALLS_MAX:
-                core.respond(tx, 503, b"Too many calls", (BUSY_RETRY_AFTER,), now=now)
             else:
                 self.ladder.invited(tx, request, flow, source, now)
         except WireError as error:
@@ -387,53 +422,6 @@ class Engine:
             self.core.log("debug", "a message cannot be read", source=str(flow), why=error.text)
         if answer is not None:
             self.count.refused(flow, answer)
-
-    def _guest(self, flow: Flow, data: bytes) -> Line | None:
-        """Whose guest a stranger is, None if nobody's: a Contact or Record-Route of a known peer sent us there, so it
-        may speak inside that dialog; and whoever knows the branch of a request of ours may answer it (§17.1.3)."""
-        core = self.core
-        try:
-            message = Message(data)
-            if message.status:
-                tx = core.layer.clients.get((message.via.branch, b"", message.cseq_method))
-                return core.line_at(tx.to) or self._host_of(message.from_tag + b";" + message.to_tag) if tx else None
-            key = message.to_tag + b";" + message.from_tag
-            leg = core.legs.get(key)
-            return self._host_of(key) if leg is not None and leg.to.host == flow.host else None
-        except WireError:
-            return None
-
-    def _host_of(self, key: bytes) -> Line | None:
-        """The trunk or PBX on whose side a leg is, while its call goes on."""
-        leg = self.core.legs.get(key)
-        call = self.core.calls.get(leg.call) if leg is not None else None
-        if leg is None or call is None:
-            return None
-        return call.source if leg.caller else call.line
-
-    def _registrant(self, flow: Flow, data: bytes, now: float) -> Line | None:
-        """Which PBX a stranger is that registers; None if it is none, and has heard what there is to be said."""
-        try:
-            return self.registrar.knock(flow, data, now)
-        except WireError:
-            self.count.rejected("malformed")
-            return None
-
-    def _stranger(self, flow: Flow, data: bytes) -> None:
-        """Nobody we know: silence, so that scanners learn nothing; the log tells the operator once for each address."""
-        self.count.rejected("not_allowed")
-        if flow.host not in self._strangers and len(self._strangers) < STRANGERS_TOLD_MAX:
-            self._strangers.add(flow.host)
-            first = data[:60].partition(b"\r")[0].decode("latin-1")
-            hint = "if it is your PBX, write its address under pbx"
-            if any(line.registrant is not None and not line.trunk.targets for line in self.core.pbxs):
-                hint = "if it is your PBX, it has to register before it calls, or needs its address under pbx"
-            self.core.log(
-                "warning",
-                f"messages from {flow.host} are ignored: it is neither a PBX nor a trunk",
-                first=first,
-                hint=hint,
-            )
 
 
 def _phrase(error: WireError) -> bytes:

@@ -21,8 +21,12 @@ BY_PEOPLE = 603
 """Declined: what somebody else lets ring, or the same person later, contradicts nothing."""
 
 
-def closed(watch: Watch, call: Call, attempt: Attempt, outcome: Outcome, evidence: Evidence | None, now: float) -> None:
-    """An attempt has its outcome, and this is what it is evidence of."""
+def closed(
+    watch: Watch, call: Call, attempt: Attempt, outcome: Outcome, evidence: Evidence | None, now: float,
+    *, asked: bool = False, agreed: bool = False,
+) -> None:  # fmt: skip
+    """An attempt has its outcome, and this is what it is evidence of. `asked`: it refused the number, and now another
+    trunk is asked, whose answer is waited for; `agreed`: this is that answer, and says the same."""
     line = attempt.line
     sign = evidence.sign if evidence is not None else None
     if evidence is not None and sign is Sign.CALL_SILENT:
@@ -39,13 +43,21 @@ def closed(watch: Watch, call: Call, attempt: Attempt, outcome: Outcome, evidenc
             watch.observe(line, suspicion, now)
     elif sign is Sign.CALL_GOOD:
         line.trunk.overtaken.refuted()
-    watch.observe(line, evidence, now)
+    reached = attempt.ringing_at is not None or isinstance(outcome, Answered)
+    reached = reached or (sign is Sign.CALL_GOOD and isinstance(outcome, Rejected) and outcome.status in BUSY)
+    waiting, call.refused = call.refused, None
+    if waiting is not None and not (agreed or reached):
+        watch.observe(*waiting, now)  # it did not become clearer
+    if asked and evidence is not None:
+        call.refused = (line, evidence)
+        line.trunk.health.trial_ended()
+    else:
+        watch.observe(line, evidence, now)
     if isinstance(outcome, NoRinging):
         line.trunk.setup.observe(outcome.after, rang=False)
     if isinstance(outcome, Answered):
         _answered(watch, call, line, now)
-    reached = attempt.ringing_at is not None or isinstance(outcome, Answered)
-    if sign is Sign.CALL_GOOD and (reached or (isinstance(outcome, Rejected) and outcome.status in BUSY)):
+    if sign is Sign.CALL_GOOD and reached:
         for other, against in watch.blame.reached(line, call.called, now):
             watch.observe(other, against, now)
 

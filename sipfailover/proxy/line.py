@@ -9,7 +9,7 @@ from sipfailover.flow import PeerKey, Target
 from sipfailover.proxy.bindings import Binding, Bindings
 from sipfailover.routing import Peer, Rules
 from sipfailover.transaction import Timer
-from sipfailover.trunk import HealthRules, Presentation, ProbeRules, Registration, Trunk, presentation
+from sipfailover.trunk import OFF, HealthRules, Presentation, ProbeRules, Registration, Trunk, presentation
 from sipfailover.wire import Credentials, Wallet
 from sipfailover.wire.uri import SipUri, user
 
@@ -60,9 +60,14 @@ class Account:
     alarms: set[str] = field(default_factory=set)
     """What is not let in, as in `core.not_let_in`: it was told, and is not told again until it is."""
 
+    @property
+    def refused_for(self) -> float:
+        """Seconds for which calls answer no challenge after that."""
+        return REFUSED_FOR_REGISTERED if self.registers else REFUSED_FOR
+
     def refused(self, now: float) -> None:
         """The carrier says that user name or password is wrong."""
-        self.silent_until = now + (REFUSED_FOR_REGISTERED if self.registers else REFUSED_FOR)
+        self.silent_until = now + self.refused_for
 
     def accepted(self) -> None:
         """A REGISTER got through."""
@@ -137,6 +142,12 @@ class Line:
     """It has not answered since the last OPTIONS that had no answer, or call."""
     heard_at: float = float("-inf")
     """When anything came from there last, seconds."""
+    silent_at: float = float("-inf")
+    """When something was unanswered last that should have been answered, seconds."""
+    remembered: bytes = b""
+    """Its record as it was stored last."""
+    remember_timer: Timer | None = None
+    """When to look whether that is still true."""
     unsent: str = ""
     """Why the last thing could not even be sent there; empty since something was heard."""
     left: str = ""
@@ -187,6 +198,7 @@ def trunk_lines(settings: Settings, chance: Chance, now: float) -> list[Line]:
         health, probe = _monitor_rules(settings, settings.monitor_for(section))
         trunk = Trunk(section.name, section.tier, health, probe, failover.no_answer_within, chance, now)
         trunk.channels = section.channels
+        trunk.clocks_fixed = failover.clocks == "fixed"
         trunk.look_for_drops(settings.monitor_for(section).dropped_within)
         host, port = (section.domain, None) if section.domain else (section.host, section.port)
         line = Line("trunk", trunk, rules, host.encode("idna"), port, section.networks)
@@ -225,10 +237,13 @@ def pbx_lines(settings: Settings, chance: Chance, now: float) -> list[Line]:
     lines = []
     for section in settings.pbx:
         health, probe = _monitor_rules(settings, settings.monitor)
-        # It is the only place that calls can go to: back means back.
-        health = replace(health, stable_for=0.0, manual=False, window=None)
+        # It is the only place that calls can go to: back means back, and it is near, so it is always asked.
+        health = replace(
+            health, stable_for=0.0, manual=False, window=None, asked=True, quick=settings.monitor.confirm_quickly
+        )
         probe = replace(probe, every=min(probe.every, PBX_OPTIONS_EVERY))
         trunk = Trunk(section.name, 0, health, probe, settings.inbound.no_answer_within, chance, now)
+        trunk.clocks_fixed = settings.failover.clocks == "fixed"
         host = (section.host or NOWHERE).encode("idna")
         line = Line("pbx", trunk, Rules(), host, section.port_used, section.networks)
         line.number_form = section.number_format
@@ -248,13 +263,15 @@ def pbx_lines(settings: Settings, chance: Chance, now: float) -> list[Line]:
 
 
 def _monitor_rules(settings: Settings, monitor: Monitor) -> tuple[HealthRules, ProbeRules]:
+    every = OFF if monitor.options_every is None else monitor.options_every
     health = HealthRules(
         down_after=monitor.down_after,
         up_after=monitor.up_after,
         stable_for=settings.failover.return_to_main.stable_for,
         count_calls=monitor.count_real_calls,
-        quick=monitor.confirm_quickly,
+        asked=every != OFF,
+        quick=monitor.confirm_quickly and every != OFF,
         manual=settings.failover.return_to_main.when.word == "manual",
         window=settings.failover.return_to_main.when.window,
     )
-    return health, ProbeRules(every=monitor.options_every, timeout=monitor.timeout)
+    return health, ProbeRules(every=every, timeout=monitor.timeout)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from sipfailover.proxy import registrar
+from sipfailover.proxy import bounds, registrar
 from sipfailover.proxy.call import Call
 from sipfailover.proxy.core import Core
+from sipfailover.proxy.entrance import Entrance
 from sipfailover.proxy.line import Line
-from sipfailover.proxy.view import AccountView, AddressView, CallView, EngineView, TrunkView
+from sipfailover.proxy.view import AccountView, AddressView, CallView, EngineView, LoadView, TrunkView
 from sipfailover.trunk import Addresses, Order, State, Trunk
 
 if TYPE_CHECKING:
@@ -31,14 +32,18 @@ def take(engine: Engine, now: float) -> EngineView:
     return EngineView(
         now=now,
         started_at=core.started_at,
-        trunks=tuple(_line(line, core, now) for line in sorted(core.trunks, key=lambda line: line.trunk.tier)),
+        trunks=tuple(
+            _line(line, core, now, engine.watch.failovers.active)
+            for line in sorted(core.trunks, key=lambda line: line.trunk.tier)
+        ),
         pbxs=tuple(_line(line, core, now) for line in core.pbxs),
-        active_trunk=engine.watch.active,
+        active_trunk=engine.watch.failovers.active,
         calls=tuple(_call(call) for call in reversed(calls)),
         calls_now=len(core.calls),
-        last_failover=engine.watch.last_failover,
+        last_failover=engine.watch.failovers.last,
         own_line=engine.watch.blame.words,
         own_line_since=engine.watch.blame.since if engine.watch.blame.words else None,
+        own_line_excuses=engine.watch.blame.finding.excuses,
         transactions=len(layer),
         requests={(role, way, method.decode("latin-1")): n for (role, way, method), n in count.requests.items()},
         responses={(role, way, f"{kind}xx"): n for (role, way, kind), n in count.responses.items()},
@@ -48,12 +53,33 @@ def take(engine: Engine, now: float) -> EngineView:
             for method, n in counts.items()
         },
         rejected=dict(count.rejections),
+        tolls=core.tolls.view(_on_backup(engine), now),
         registers=dict(engine.registering.ended),
         hedges=dict(core.hedges),
+        load=_load(engine.entrance),
+        bounds=bounds.of(engine),
     )
 
 
-def _line(line: Line, core: Core, now: float) -> TrunkView:
+def _load(entrance: Entrance) -> LoadView:
+    load = entrance.load
+    return LoadView(
+        behind=load.behind,
+        calls_per_second=load.rate,
+        share=load.share if load.rate is not None else 0.0,
+        banned=len(entrance.bans),
+        bans=entrance.bans.imposed,
+    )
+
+
+def _on_backup(engine: Engine) -> bool:
+    """Whether new calls take another trunk than one of the first choice."""
+    lines, active = engine.core.lines, engine.watch.failovers.active
+    first = min(line.trunk.tier for line in engine.core.trunks)
+    return active in lines and lines[active].trunk.tier > first
+
+
+def _line(line: Line, core: Core, now: float, active: str = "") -> TrunkView:
     trunk, no_ringing = line.trunk, core.settings.failover.no_ringing_within
     health = trunk.health
     why = health.why or ("" if health.state is State.UP else "no reason is known")
@@ -64,7 +90,7 @@ def _line(line: Line, core: Core, now: float) -> TrunkView:
         health=health.state.label,
         since=health.since,
         why=why,
-        carries_new_calls=trunk.carries_new_calls,
+        carries_new_calls=trunk.carries_new_calls or (trunk.usable and trunk.name == active),
         target=trunk.where(),
         calls_now=trunk.calls_now,
         round_trip=trunk.roundtrip.smoothed,
@@ -75,7 +101,7 @@ def _line(line: Line, core: Core, now: float) -> TrunkView:
         no_ringing_at_most=no_ringing,
         inbound=trunk.inbound.state.label,
         inbound_why=trunk.inbound.why,
-        probe=health.progress,
+        probe=", ".join(part for part in ("no OPTIONS" if trunk.probe.off else "", health.progress) if part),
         last_probe_at=trunk.probe.ended_at,
         loss_ratio=trunk.probe.loss_ratio,
         registration=_registration(line, now),
@@ -115,7 +141,7 @@ def _mute(trunk: Trunk) -> str:
     """What is to be known of a trunk that answers no OPTIONS."""
     if not trunk.probe.mute or trunk.probe.ended_at is None:
         return ""
-    return "it has never answered OPTIONS: only calls tell how it is"
+    return "it answers no OPTIONS: only calls tell how it is"
 
 
 def _registration(line: Line, now: float) -> str:

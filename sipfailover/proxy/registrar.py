@@ -8,6 +8,7 @@ transaction, so seldom and so briefly that nobody can use us against others; the
 Whatever else a stranger says is met with silence, as everywhere.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -42,6 +43,8 @@ the same of all together (`Allowance`). Beyond it there is silence; a PBX repeat
 PROVEN = (20, 3.0, 200, 0.02)
 """The same for who answers a challenge that was sent to its address: it is there, and no flood from forged addresses
 keeps it out."""
+KNOCKS = (100, 0.02, 1000, 0.002)
+"""REGISTERs of strangers that answer some challenge, and are read at all; what the answer is worth is seen then."""
 WRONG = (5, 60.0)
 """Wrong passwords from one source for one user name, at once and each so many seconds. Beyond it none is looked at, but
 for a PBX that is registered from there. Whoever guesses from many sources needs a strong password to fail at."""
@@ -55,6 +58,8 @@ TOLD_MAX = 256
 PROBE_AFTER = 0.5
 """Seconds from a registration at a new place to the first OPTIONS there: whether we can reach it too."""
 NAME_SHOWN = 64
+
+_ANSWERS = re.compile(rb"\nauthorization[ \t]*:", re.IGNORECASE)
 
 
 class Registrar:
@@ -72,6 +77,7 @@ class Registrar:
         self.configure()
         self._strangers = Allowance(*STRANGERS)
         self._proven = Allowance(*PROVEN)
+        self._knocks = Allowance(*KNOCKS)
         self._wrong = Allowance(*WRONG)
         self._doubtful = Allowance(*WRONG)
         self._told: dict[str, float] = {}
@@ -97,19 +103,42 @@ class Registrar:
         """Whether any PBX registers."""
         return bool(self._lines)
 
+    @property
+    def allowances(self) -> tuple[tuple[str, int], ...]:
+        """(of what, how many sources) for each allowance."""
+        kinds = (
+            ("challenges", self._strangers), ("answers", self._proven), ("knocks", self._knocks),
+            ("wrong_passwords", self._wrong), ("doubtful_passwords", self._doubtful),
+        )  # fmt: skip
+        return tuple((name, len(allowance)) for name, allowance in kinds)
+
+    @property
+    def unanswered(self) -> int:
+        """Clients whose last challenge is not answered yet."""
+        return len(self._unanswered)
+
+    @property
+    def told(self) -> int:
+        """Sources of wrong passwords that the log has told of."""
+        return len(self._told)
+
     # -- REGISTER -----------------------------------------------------------------------------------------------------
 
     def knock(self, flow: Flow, data: bytes, now: float) -> Line | None:
         """A REGISTER of a stranger. The PBX that it is, if it shows the right password: then `register` is for it.
         Otherwise it was answered, or is not worth an answer. Raises WireError for what cannot be read."""
-        core = self.core
+        core, source = self.core, site(flow.host)
+        answers = _ANSWERS.search(data) is not None
+        if not (self._knocks.take(source, now) if answers else self._strangers.may(source, now)):
+            self.count.rejected("too_often")  # and nothing of it was taken apart
+            return None
         request = Message(data)
-        if core.layer.is_repeat(request):
+        if core.layer.is_repeat(request, flow.host):
             return next(iter(self._lines.values()))  # its transaction answers it, whoever it is
         self.count.received("other", request)
         answer = self._door.answer(request, flow.host)
         proven = answer is not None and self._door.knows(answer, flow.host)
-        if not (self._proven if proven else self._strangers).take(site(flow.host), now):
+        if not (self._proven if proven else self._strangers).take(source, now):
             self.count.rejected("too_often")
             return None
         verdict = self._judge(answer, request, flow, now, spend=False) if answer is not None else Verdict.WRONG

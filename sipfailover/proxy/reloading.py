@@ -68,10 +68,11 @@ class Reloading:
             core.by_peer[line.peer] = line
             core.admission.lives_in(line.peer, line.networks)
         self.registrar.configure()
+        self.watch.blame.references.configure(now)
         for line in core.lines.values():
             self._begin(line, before.get(line.name), changes, now)
         if not any(line.trunk.target is None and line.trunk.resolve_why == NOT_YET for line in begin):
-            self.watch.choose_active(now, "the configuration was changed")  # else when they are found
+            self.watch.failovers.look(now, "the configuration was changed")  # else when they are found
         return told
 
     # -- one line -----------------------------------------------------------------------------------------------------

@@ -1,43 +1,37 @@
 """Restoring: what an earlier process kept becomes calls again (DESIGN.md §2.6).
 
-Both legs of every answered call are found by their tags, as if nothing had been; a 2xx that may not be acknowledged is
-said again, so that its ACK comes and the called side gets it; a BYE that had no answer is sent again; PBXs are
-registered where they were. What was ringing is lost, because nobody remembers its transactions, and is ended on both
-sides: CANCEL and 503. A carrier that answers it all the same is hung up on (`stray`).
+Both legs of every answered call are found by their tags, as if nothing had been; a BYE without an answer is sent again;
+PBXs are registered where they were; trunks are as they were known. What else was under way is for `resuming`.
 """
 
 from collections.abc import Iterable, Iterator
 from urllib.parse import unquote
 
 from sipfailover.errors import WireError
-from sipfailover.flow import Target
-from sipfailover.proxy import keepsake
+from sipfailover.proxy import keepsake, recollection, underway
 from sipfailover.proxy.bindings import alive, without_stream
 from sipfailover.proxy.call import Call, Progress
 from sipfailover.proxy.commands import Forget, Keep
 from sipfailover.proxy.core import Core
 from sipfailover.proxy.facts import CallEnded
-from sipfailover.proxy.inside import INVITE, MAX_FORWARDS, Inside
+from sipfailover.proxy.inside import Inside
 from sipfailover.proxy.leg import Leg
 from sipfailover.proxy.registrar import Registrar
+from sipfailover.proxy.resuming import Resuming
 from sipfailover.proxy.rollcall import RollCall
-from sipfailover.transaction import LIFE
-from sipfailover.wire import compose
+from sipfailover.proxy.tolls import KEY
+from sipfailover.proxy.watch import Watch
+from sipfailover.trunk import Order, State
 
 Record = tuple[str, bytes]
-
-CANCEL = b"CANCEL"
-RESTARTED = b"Service restarted"
-RETRY_AFTER = (b"retry-after", b"1")
-SET_UP_MAX = 300.0
-"""Seconds: whoever was called longer ago than that does not ring any more, and who called has hung up."""
 
 
 class Restoring:
     """See the module. `now`: seconds, monotonic. Once, before anything is received."""
 
-    def __init__(self, core: Core, inside: Inside, registrar: Registrar, rollcall: RollCall) -> None:
+    def __init__(self, core: Core, watch: Watch, inside: Inside, registrar: Registrar, rollcall: RollCall) -> None:
         self.core = core
+        self.watch = watch
         self.inside = inside
         self.registrar = registrar
         self.rollcall = rollcall
@@ -51,8 +45,10 @@ class Restoring:
         core, found = self.core, list(records)
         unreadable = 0
         for kind, take in (
+            (recollection.LINE, self._line),
+            (recollection.FAILOVER, self._failover),
             (keepsake.CALL, self._call),
-            (keepsake.BYE, self._bye),
+            (underway.BYE, self._bye),
             (keepsake.PBX, self._pbx),
         ):
             for key, record in _of(kind, found):
@@ -62,28 +58,23 @@ class Restoring:
                     unreadable += 1
                     core.out.append(Forget(key))
         core.out.append(Keep(tuple(self._kept)))
-        for leg, line in self._ends:
-            self.inside.hang_up(leg, now, line=core.lines.get(line))
-        for key, record in _of(keepsake.ANSWER, found):
+        for line in core.lines.values():
+            core.remember(line, now)
+        for leg, name in self._ends:
+            self.inside.hang_up(leg, now, line=core.lines.get(name))
+        for key, record in _of(KEY, found):
             try:
-                if self._answer(keepsake.to_answer(record), now):
-                    continue
-            except (TypeError, ValueError):
+                core.tolls.restore(record, core.epoch, now)
+            except (TypeError, ValueError, KeyError, AttributeError):
                 unreadable += 1
-            core.out.append(Forget(key))
-        given_up: set[int] = set()
-        for key, record in sorted(_of(keepsake.TRY, found), reverse=True):  # of two attempts, the second one first
-            try:
-                kept = keepsake.to_try(record)
-                if self._let_go(kept, now) and kept.number not in given_up:
-                    given_up.add(kept.number)
-                    self._give_up(kept, now)
-            except (TypeError, ValueError):
-                unreadable += 1
-            core.out.append(Forget(key))
-        if core.calls or self._ends or given_up:
+                core.out.append(Forget(key))
+        for call in core.calls.values():
+            core.tolls.restored(call, now)
+        resuming = Resuming(core, self.inside)
+        unreadable += resuming.resume(found, now)
+        if core.calls or self._ends or resuming.given_up:
             text = f"{len(core.calls)} calls go on after a restart"
-            core.log("info", text, byes=len(self._ends), set_up_in_vain=len(given_up))
+            core.log("info", text, byes=len(self._ends), set_up_in_vain=resuming.given_up)
         if unreadable:
             core.log("error", f"{unreadable} records of an earlier process cannot be used")
         self._ends, self._kept = [], []
@@ -93,6 +84,9 @@ class Restoring:
         kept = keepsake.to_call(record)
         a, b = keepsake.to_leg(kept.a, kept.number), keepsake.to_leg(kept.b, kept.number)
         a.partner, b.partner = b.key, a.key
+        for leg in (a, b):
+            if leg.remote_cseq > leg.uas_cseq:
+                leg.remote_cseq -= 1  # perhaps it had no answer: then it comes again
         core.call_count = max(core.call_count, kept.number)
         source, line = core.lines.get(kept.source), core.lines.get(kept.line)
         if source is None or line is None:
@@ -110,7 +104,30 @@ class Restoring:
         core.calls[call.number] = call
         source.trunk.calls_now += 1
         line.trunk.calls_now += 1
+        if line.role == "trunk":
+            line.trunk.talks.recall(call.number, call.answered_at, now)
+        if source.role == "trunk":
+            source.trunk.talks_in.recall(call.number, call.answered_at, now)
         self._kept.append(core.call_kept(call, now))
+
+    def _line(self, key: str, record: bytes, now: float) -> None:
+        core = self.core
+        line = core.lines.get(unquote(key.removeprefix(recollection.LINE)))
+        if line is None or not recollection.recall(line, record, core.epoch, now):
+            core.out.append(Forget(key))
+            return
+        trunk, what = line.trunk, f"{line.role} {line.name}"
+        if trunk.order is not Order.ENABLED:
+            told = trunk.ordered.words(now)
+            text = f"{what} is {trunk.order.label}, as ordered before the restart"
+            core.log("warning", text, **({"order": told} if told else {}))
+        if trunk.health.state is not State.UP:
+            text = f"{what} is {trunk.health.state.label}, as before the restart"
+            core.log("warning", text, why=trunk.health.why)
+        self.watch.recalled(line, now)
+
+    def _failover(self, _key: str, record: bytes, now: float) -> None:
+        self.watch.failovers.recall(record, now)
 
     def _times(self, kept: keepsake.CallRecord, now: float) -> tuple[float, float, float]:
         """When it began, rang and was answered, on our clock. A wall clock that was set back puts nothing ahead."""
@@ -140,13 +157,16 @@ class Restoring:
             self._end(leg, line)
 
     def _bye(self, key: str, record: bytes, _now: float) -> None:
-        kept = keepsake.to_bye(record)
-        self._end(keepsake.to_leg(kept.leg, 0), kept.line)
+        kept = underway.to_bye(record)
+        leg = keepsake.to_leg(kept.leg, 0)
+        self._end(leg, kept.line)
+        if leg.kept != key:
+            self.core.out.append(Forget(key))  # as an earlier version named it
 
     def _end(self, leg: Leg, line: str) -> None:
-        leg.kept = keepsake.BYE + leg.local_tag.decode("latin-1")
+        leg.kept = underway.bye_key(leg)
         self._ends.append((leg, line))
-        self._kept.append((leg.kept, keepsake.bye_record(leg, line)))
+        self._kept.append((leg.kept, underway.bye_record(leg, line)))
 
     def _pbx(self, key: str, record: bytes, now: float) -> None:
         core = self.core
@@ -156,55 +176,6 @@ class Restoring:
             return
         bindings = keepsake.to_bindings(record, now - core.epoch(now))
         self.registrar.restore(line, without_stream(alive(bindings, now), keepsake.GONE), now)
-
-    def _answer(self, kept: keepsake.AnswerRecord, now: float) -> bool:
-        """Say a 2xx again whose ACK may not have come. If it had, it comes once more, and does no harm. False if it is
-        too late for that."""
-        core = self.core
-        call = core.calls.get(kept.number)
-        if call is None or call.answered_at is None or call.b is None:
-            return False
-        left = LIFE - (now - call.answered_at)
-        if left <= 0:
-            return False
-        a, b, data = call.a, call.b, kept.data.encode("latin-1")
-        key = (kept.branch.encode("latin-1"), kept.sent_by.encode("latin-1"), INVITE)
-        to: Target = keepsake.to_target(kept.to)
-        tx = core.layer.answered(key, (a.call_id, a.remote_tag, a.uas_cseq), to, data, now, left)
-        self.inside.answer(a, tx, 200, data, now, left=left)
-        b.ack_cseq = 0
-        return True
-
-    def _let_go(self, kept: keepsake.TryRecord, now: float) -> bool:
-        """Nobody could go on with this attempt: the called side is let go. False if it is too late for that."""
-        core = self.core
-        core.call_count = max(core.call_count, kept.number)
-        if now - self._started(kept, now) > SET_UP_MAX:
-            return False
-        leg = keepsake.to_leg(kept.leg, kept.number)
-        branch = kept.branch.encode("latin-1")
-        lines = leg.request_lines(CANCEL, kept.leg.cseq, branch, MAX_FORWARDS, False)
-        core.layer.request(branch, CANCEL, lines + b"\r\nContent-Length: 0\r\n\r\n", leg.reached, None, now)
-        return True
-
-    def _started(self, kept: keepsake.TryRecord, now: float) -> float:
-        return min(now, kept.started_at + now - self.core.epoch(now))
-
-    def _give_up(self, kept: keepsake.TryRecord, now: float) -> None:
-        """The calling side may try again. Once, however many attempts were under way."""
-        core, started = self.core, self._started(kept, now)
-        before, _, to = kept.lines.encode("latin-1").rpartition(b"\r\n")
-        answer = compose.reply(503, RESTARTED, before, to, (RETRY_AFTER,))
-        key = (kept.their_branch.encode("latin-1"), kept.sent_by.encode("latin-1"), INVITE)
-        core.layer.refused(key, keepsake.to_target(kept.to), answer, now)
-        core.record(
-            CallEnded(
-                at=now, call=kept.number, direction=kept.direction, caller=kept.caller, called=kept.called,
-                result="rejected", status=503, trunk=kept.source if kept.direction == "inbound" else kept.line,
-                first_choice=kept.first_choice, attempts=kept.attempts, started_at=started, ringing_after=None,
-                answered_at=None, ended_by="sipfailover", call_id=kept.call_id, emergency=kept.emergency,
-            )
-        )  # fmt: skip
 
 
 def _of(kind: str, records: list[Record]) -> Iterator[Record]:

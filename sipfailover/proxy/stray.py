@@ -10,10 +10,16 @@ from sipfailover.flow import Flow, Send, Target
 from sipfailover.proxy.core import Core
 from sipfailover.proxy.inside import Inside
 from sipfailover.proxy.leg import leg_of
+from sipfailover.routing import Allowance, site
 from sipfailover.transaction import Input
 from sipfailover.wire import Message, compose, value_of
 
 INVITE = b"INVITE"
+LATE_ANSWERS = (200, 0.05)
+"""Late answers of one source that are served: so many at once, and one more each so many seconds; after an outage some
+dozens come. Beyond it they are dropped, and a carrier repeats them. Each costs a transaction of 32 s, and nothing of a
+late answer can be checked: whoever forges a carrier's address could write any Contact into it, and a BYE is sent there
+up to eleven times."""
 
 
 class Stray:
@@ -22,6 +28,7 @@ class Stray:
     def __init__(self, core: Core, inside: Inside) -> None:
         self.core = core
         self.inside = inside
+        self._late = Allowance(*LATE_ANSWERS)
 
     def heard(self, what: Input, message: Message, flow: Flow, now: float) -> None:
         """Answer a response that nobody waits for."""
@@ -31,7 +38,10 @@ class Stray:
         if leg is not None and (what is not Input.FAILURE or message.cseq <= leg.success_cseq):
             if what is Input.SUCCESS:
                 self.inside.acknowledge_again(leg, message)  # of a call that goes on
-        elif what is Input.SUCCESS:
+            return
+        if message.status > 100 and not self._late.take(site(flow.host), now):
+            return
+        if what is Input.SUCCESS:
             self.answered_in_vain(message, flow, now)
         elif what is Input.FAILURE:
             self.core.out.append(Send(flow, self._hop_by_hop(b"ACK", message)))
@@ -55,6 +65,8 @@ class Stray:
             to=str(reached),
             call_id=message.call_id.decode("latin-1"),
         )
+        line = core.line_at(reached)
+        core.keep_bye(leg, line.name if line is not None else "")
         self.inside.hang_up(leg, now)
 
     def _is_ours(self, message: Message, flow: Flow) -> bool:

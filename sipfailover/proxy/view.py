@@ -112,6 +112,32 @@ class TrunkView:
 
 
 @dataclass(frozen=True, slots=True)
+class Fill:
+    """How full one of the collections is that have a bound."""
+
+    name: str
+    """As in `sipfailover_bound_used`: `calls`, `transactions`, `connections_accepted`, …"""
+    now: int
+    at_most: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoadView:
+    """How we keep up, and what is refused because we do not."""
+
+    behind: float = 0.0
+    """Seconds, as of the last look: how late the event loop is, or for how long there was something left to read."""
+    calls_per_second: float | None = None
+    """New calls that may begin now, of all sources together; None: as they come."""
+    share: float = 0.0
+    """Of these, what one source may begin."""
+    banned: int = 0
+    """Addresses of strangers that are not looked at."""
+    bans: int = 0
+    """The same since the start."""
+
+
+@dataclass(frozen=True, slots=True)
 class CallView:
     """One call in progress."""
 
@@ -139,6 +165,25 @@ class FailoverView:
 
 
 @dataclass(frozen=True, slots=True)
+class TollView:
+    """Calls of one kind of destination, where `toll_fraud` says something."""
+
+    kind: str
+    """`national`, `abroad`, `premium`, `satellite`."""
+    calls: int
+    """Begun within the last hour."""
+    calls_per_hour: int | None
+    """The limit that counts now; None for none."""
+    minutes: float
+    """Of answered calls, today."""
+    minutes_per_day: int | None
+    refused: dict[str, int]
+    """`place`, `calls`, `minutes` → calls refused since the start."""
+    stopped: str
+    """Why calls of this kind are refused now, one sentence; empty while they are not."""
+
+
+@dataclass(frozen=True, slots=True)
 class EngineView:
     """Everything the status page and the metrics need, except what they count from facts."""
 
@@ -161,12 +206,21 @@ class EngineView:
     retransmissions: dict[tuple[str, str], int]
     """(`in`|`out`, method) → count since the start."""
     own_line: str
-    """What is the matter with our own line, a sentence; empty if nothing is known to be. No trunk is blamed then."""
+    """What is the matter with our own line, a sentence; empty if nothing is known to be."""
     own_line_since: float | None
+    own_line_excuses: bool
+    """No trunk is blamed for its silence meanwhile."""
     rejected: dict[str, int]
-    """`malformed`, `too_big`, `not_allowed`, `wrong_password`, `too_often` → count since the start."""
+    """The words of `count.REASONS` → count since the start."""
+    tolls: tuple[TollView, ...] = ()
+    """Empty where `toll_fraud` says nothing."""
     registers: dict[tuple[str, str], int] = field(default_factory=dict)
     """(trunk, `granted`|`no answer`|`fault`|`refused`) → REGISTERs since the start."""
     hedges: dict[tuple[str, str], int] = field(default_factory=dict)
     """(trunk whose silence it was, who had won: `first`|`second`|`neither`) → second attempts since the start that are
     over."""
+    load: LoadView = field(default_factory=LoadView)
+    bounds: tuple[Fill, ...] = ()
+    """The engine's; the shell adds its own."""
+    transport: dict[str, int] = field(default_factory=dict)
+    """What the sockets counted since the start, by the names of `transport.Counters`; filled in by the shell."""

@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sipfailover.flow import Target
+from sipfailover.proxy import witness
 from sipfailover.proxy.blame import SILENCE, Blame
 from sipfailover.proxy.call import Clock
 from sipfailover.proxy.core import Core, phrase
 from sipfailover.proxy.facts import OperatorActed, ProbeEnded, TrunkChanged
+from sipfailover.proxy.failovers import Failovers
 from sipfailover.proxy.leg import contact_line
 from sipfailover.proxy.line import Line
-from sipfailover.proxy.view import FailoverView
 from sipfailover.transaction import Input, Transaction
 from sipfailover.trunk import (
     AS_USUAL,
@@ -25,7 +26,6 @@ from sipfailover.trunk import (
     Change,
     Evidence,
     InboundSeen,
-    Order,
     Ordered,
     Sign,
     State,
@@ -75,16 +75,16 @@ class Watch:
     def __init__(self, core: Core, wall: Callable[[float], datetime] | None = None) -> None:
         self.core = core
         self._wall = wall
-        self.active = ""
-        """Name of the trunk that new calls take; empty if none is usable."""
-        self.last_failover: FailoverView | None = None
+        self.failovers = Failovers(core)
         self.blame = Blame(core)
-        self._last_active = ""
+        self.unproven: set[str] = set()
+        """Names of lines that are known from before a restart only: asked at once, when their address is known."""
         self._used: dict[str, Target] = {}
         """The address in use that was last noticed, by the name of the line."""
 
     def start(self, now: float) -> None:
-        """Begin to watch every line."""
+        """Begin to watch every line, and our own."""
+        self.blame.references.ask(now)
         for line in self.core.lines.values():
             self.begin(line, now)
 
@@ -92,19 +92,28 @@ class Watch:
         """Watch a line, or watch it by other rules than before."""
         self._tell_time(line, now)
         self._arm(line, now)
+        self.core.remember(line, now)
 
     def leave(self, line: Line) -> None:
         """A line has left the file: it is not watched any more."""
         self._used.pop(line.name, None)
-        if line.timer is not None:
-            line.timer.stop()
-            line.timer = None
+        for timer in (line.timer, line.remember_timer):
+            if timer is not None:
+                timer.stop()
+        line.timer = line.remember_timer = None
 
     def resolved(self, line: Line, now: float) -> None:
         """A line has other addresses."""
         self._look(line, now)
+        if line.name in self.unproven and line.trunk.target is not None:
+            self.unproven.discard(line.name)
+            if line.trunk.health.rules.quick and not line.trunk.probe.mute:
+                self._ask_quickly(line, now)
+            else:
+                line.trunk.probe.again(now)
+                self._arm(line, now)
         self.blame.resolved(now)
-        self.choose_active(now, "its name resolves" if line.trunk.targets else line.trunk.resolve_why)
+        self.failovers.look(now, "its name resolves" if line.trunk.targets else line.trunk.resolve_why)
 
     def observe(self, line: Line, evidence: Evidence | None, now: float) -> None:
         """Something was seen of a line. On the path: a good call to a trunk that is Up costs some microseconds."""
@@ -120,6 +129,8 @@ class Watch:
             return
         change = trunk.health.observe(evidence, now)
         if change is not None:
+            if sign is Sign.CALL_GOOD and change.before is State.DOWN and trunk.health.counters.down_by_silence:
+                trunk.probe.mute = True  # its OPTIONS were silent, and a call went through
             self._changed(line, change, now)
         if change is not None or sign in BAD:
             if silent and (sign is not Sign.PROBES_SILENT or change is not None):
@@ -134,6 +145,13 @@ class Watch:
                 other.trunk.probe.hurry(now, other.trunk.health)
                 self._arm(other, now)
 
+    def reached(self, host: str, port: int, why: str, now: float) -> None:
+        """A reference was reached, or was not. If that clears our own line, trunks that are silent are asked again."""
+        if self.blame.reference_said(host, port, why, now):
+            for line in self.core.trunks:
+                if line.silent_at > line.heard_at and self.blame.can_ask(line):
+                    self._ask_quickly(line, now)
+
     def inbound(self, line: Line, seen: InboundSeen, now: float, number: str = "", what: str = "") -> None:
         """Something was seen of how calls come in over a trunk: kept and told, and no call moves."""
         if line.left:
@@ -147,6 +165,7 @@ class Watch:
             level = "info" if change.after is State.UP else "warning"
             self.core.log(level, f"calls that come in over {line.name}: {after}", was=before, why=change.why)
             self._arm(line, now)
+            self.core.remember(line, now)
 
     def _is_settled_elsewhere(self, line: Line, evidence: Evidence, now: float) -> bool:
         """True if a silence is evidence of nothing more: a quick check is asking already, or it is our own line."""
@@ -169,6 +188,8 @@ class Watch:
     def _ask_quickly(self, line: Line, now: float) -> None:
         trunk = line.trunk
         if trunk.target is not None:
+            if not trunk.probe.quick and not trunk.probe.mute:
+                witness.ask(self.core, line, trunk.target, now)
             trunk.probe.confirm(now, trunk.roundtrip.probes.mean, trunk.roundtrip.patience)
             self._arm(line, now)
 
@@ -184,7 +205,7 @@ class Watch:
         line.timer = None
         trunk = line.trunk
         if trunk.probe.overdue(now) and trunk.target is not None:
-            evidence = self._charge(line, trunk.target, trunk.probe.failed("", now), now)
+            evidence = self._unanswered(line, trunk.target, "", now)
             self._ended(Asked(line, now, trunk.target), evidence, "timeout", 0, None, now)
         self._tell_time(line, now)
         until = trunk.ordered.until
@@ -204,7 +225,7 @@ class Watch:
             trunk.addresses.use(better)
         if trunk.target is not None and trunk.probe.due(now):
             self._ask(line, trunk.target, now)
-        other = trunk.addresses.to_ask(now)
+        other = None if trunk.probe.off else trunk.addresses.to_ask(now)
         if other is not None:
             self._ask_other(line, other, now)
         self._look(line, now)
@@ -227,8 +248,9 @@ class Watch:
         text = f"{line.role} {line.name} is {order.label}, as ordered"
         self.core.log("warning", text, was=before.order.label, **({"order": told} if told else {}))
         self._arm(line, now)
+        self.core.remember(line, now)
         if line.role == "trunk":
-            self.choose_active(now, f"{line.name} is {order.label}, as ordered{f' ({told})' if told else ''}")
+            self.failovers.look(now, f"{line.name} is {order.label}, as ordered{f' ({told})' if told else ''}")
 
     def release(self, line: Line, now: float, who: str = "", why: str = "") -> None:
         """People say that a trunk need not wait: once it answers, single calls try it."""
@@ -236,6 +258,13 @@ class Watch:
         self.core.log("warning", f"{line.role} {line.name} is given back by an operator", who=who, why=why)
         self.observe(line, Evidence(Sign.RELEASED, "an operator gave it back"), now)
         line.trunk.probe.hurry(now, line.trunk.health)
+        self._arm(line, now)
+        self.core.remember(line, now)
+
+    def recalled(self, line: Line, now: float) -> None:
+        """It is as an earlier process has left it: ask at once whether that is still true."""
+        self.unproven.add(line.name)
+        self._tell_time(line, now)
         self._arm(line, now)
 
     def _look(self, line: Line, now: float) -> None:
@@ -260,10 +289,12 @@ class Watch:
         if line.left:
             return
         trunk = line.trunk
-        dues = [trunk.health.deadline(now), trunk.inbound.deadline(), trunk.addresses.ask_due(), trunk.ordered.until]
-        if trunk.target is not None:
-            dues.append(trunk.probe.deadline())
-        due = min((due for due in dues if due is not None), default=None)
+        dues = [trunk.health.deadline(now), trunk.inbound.deadline(), trunk.ordered.until]
+        if not trunk.probe.off:
+            dues.append(trunk.addresses.ask_due())
+            if trunk.target is not None:
+                dues.append(trunk.probe.deadline())
+        due = min([due for due in dues if due is not None], default=None)
         if due is None:
             return
         if line.timer is not None:
@@ -275,18 +306,19 @@ class Watch:
     def _ask(self, line: Line, target: Target, now: float) -> None:
         """Ask the address in use."""
         trunk = line.trunk
-        trunk.probe.sent(now, trunk.health, trunk.no_answer().bound if trunk.roundtrip.patience else 0.0)
-        self._send(Asked(line, now, target), now)
+        clock = trunk.no_answer()
+        trunk.probe.sent(now, trunk.health, clock.bound if trunk.roundtrip.patience else 0.0)
+        self._send(Asked(line, now, target), clock.t1, now)
 
     def _ask_other(self, line: Line, target: Target, now: float) -> None:
         """Ask an address that is not in use."""
         rules = line.trunk.probe.rules
         again_at = now + self.core.chance.spread(rules.every * ASKED_EVERY, JITTER)
         line.trunk.addresses.asked(target, again_at, now + rules.timeout)
-        self._send(AskedOther(line, now, target), now)
+        self._send(AskedOther(line, now, target), line.trunk.no_answer().t1, now)
 
-    def _send(self, asked: Asked | AskedOther, now: float) -> None:
-        """Send one OPTIONS (§11.1), addressed as a call would be."""
+    def _send(self, asked: Asked | AskedOther, t1: float, now: float) -> None:
+        """Send one OPTIONS (§11.1), addressed as a call would be, and again after `t1` seconds."""
         core, line, target = self.core, asked.line, asked.target
         branch = core.chance.branch()
         binding = line.binding(target)
@@ -303,9 +335,7 @@ class Watch:
             routes=() if binding is None else binding.path,
             headers=((b"accept", b"application/sdp"), (b"user-agent", b"sipfailover")),
         )
-        trunk = line.trunk
-        life = trunk.probe.rules.timeout
-        core.layer.request(branch, b"OPTIONS", data, target, asked, now, t1=trunk.no_answer().t1, life=life)
+        core.layer.request(branch, b"OPTIONS", data, target, asked, now, t1=t1, life=line.trunk.probe.rules.timeout)
 
     def heard(self, tx: Transaction, asked: Asked, what: Input, message: Message | None, now: float) -> None:
         """An OPTIONS to the address in use was answered, or was not."""
@@ -322,12 +352,12 @@ class Watch:
                     self.blame.unsent(line, tx.reason.removeprefix(LOCAL), now)
                 self._ended(asked, None, word, 0, None, now)
                 return
-            quick = trunk.probe.quick
-            evidence = trunk.probe.failed(WORDS.get(tx.reason, tx.reason), now)
-            if quick and evidence is None:
-                self.address_failed(line, target, WORDS.get(tx.reason, tx.reason), now)
+            quick, reason = trunk.probe.quick, WORDS.get(tx.reason, tx.reason)
+            evidence = self._unanswered(line, target, reason, now)
+            if quick and trunk.probe.quick:
+                self.address_failed(line, target, reason, now)
                 return  # others of the same check are under way
-            self._ended(asked, self._charge(line, target, evidence, now), word, 0, None, now)
+            self._ended(asked, evidence, word, 0, None, now)
             return
         trip = now - asked.sent_at if tx.sends == 1 else None
         if trip is not None:
@@ -339,6 +369,15 @@ class Watch:
         else:
             evidence = self._charge(line, target, evidence, now)
         self._ended(asked, evidence, "answered" if good else "fault", message.status, trip, now)
+
+    def _unanswered(self, line: Line, target: Target, what: str, now: float) -> Evidence | None:
+        """A check may be over without an answer (`what` is empty) or with the transport's word."""
+        probe = line.trunk.probe
+        outdone = probe.outdone(line.heard_at, now) if not what else None
+        if outdone is not None:
+            self.core.log("warning", f"{line.role} {line.name} answers OPTIONS no more", why=outdone.what)
+            return outdone
+        return self._charge(line, target, probe.failed(what, now), now)
 
     def _charge(self, line: Line, target: Target, evidence: Evidence | None, now: float) -> Evidence | None:
         """Hold a failed OPTIONS against its address. What is left as evidence against the line: nothing while another
@@ -382,24 +421,8 @@ class Watch:
         self.core.record(TrunkChanged(now, line.name, before, after, change.why, change.rule, evidence))
         level = "info" if change.after is State.UP else "warning"
         self.core.log(level, f"{line.role} {line.name} is {after}", was=before, why=change.why)
+        self.core.remember(line, now)
         if line.role == "trunk":
-            self.choose_active(now, f"{line.name} is {after}: {change.why}")
+            self.failovers.look(now, f"{line.name} is {after}: {change.why}")
             if self.core.settings.failover.hedge and change.after in (State.SUSPECT, State.DOWN):
                 self.core.timers.start(0.0, now, Clock.IN_DOUBT, line)  # now, but not in the middle of what goes on
-
-    def choose_active(self, now: float, why: str) -> None:
-        """Notice that new calls take another trunk than before."""
-        fit = [line.trunk for line in self.core.trunks if line.trunk.carries_new_calls]
-        first = min(fit, key=lambda trunk: (trunk.order is not Order.USED, trunk.tier)) if fit else None
-        active = first.name if first is not None else ""  # full is no failover: calls overflow
-        if active == self.active:
-            return
-        self.active = active
-        if not active:
-            self.core.log("error", "no trunk can carry a call", why=why)
-            return
-        before, self._last_active = self._last_active, active
-        if before and before != active:
-            number = self.last_failover.number + 1 if self.last_failover else 1
-            self.last_failover = FailoverView(number, now, before, active, why)
-            self.core.log("warning", f"new calls go over {active}", before=before, why=why)

@@ -5,7 +5,7 @@ A table, updated when names resolve and registrations come and go. Whether stran
 peers may be, is the engine's.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any, NamedTuple
 
@@ -94,6 +94,14 @@ class Admission:
         return self._find(host, 0) is not None or any(
             normal(host) == known for addresses in self._registered.values() for known, _ in addresses
         )
+
+    def everybody(self) -> Iterator[str]:
+        """Addresses and networks of all known peers, some more than once."""
+        for table in (self._addresses, self._registered):
+            for addresses in table.values():
+                yield from (host for host, _ in addresses)
+        for networks in self._networks.values():
+            yield from networks
 
     def _find(self, host: str, port: int) -> Peer | None:
         plain = normal(host) if ":" in host else host

@@ -105,7 +105,7 @@ RACE: dict[Event, Then] = {
 
 def ended(outcome: Outcome, verdict: Verdict) -> Event:
     """How one of two attempts came to its end, as the race sees it. (What was cancelled is not asked.)"""
-    if verdict.next_trunk:
+    if verdict.next_trunk:  # of a number that was refused, the rival is the second opinion
         return Event.FAILS
     if isinstance(outcome, Answered):
         return Event.ANSWERS

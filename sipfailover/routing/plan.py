@@ -7,6 +7,7 @@ the least bad trunk is tried all the same. Outcomes are `routing.verdict`'s busi
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 
 from sipfailover.trunk import Order, State, Trunk, duration
 
@@ -78,6 +79,12 @@ def _rank(trunk: Trunk, first: Sequence[str]) -> int:
     return len(first) + (trunk.order is not Order.USED)
 
 
+@lru_cache
+def _up(name: str, ordered: bool) -> Candidate:
+    """What nearly every candidate is: made once."""
+    return Candidate(name, Place.FIRST, "Up, and used by order" if ordered else "Up")
+
+
 def place(trunk: Trunk, now: float, emergency: bool = False, inbound: bool = False) -> Candidate:
     """Where one trunk stands for a call that starts now."""
     name, health = trunk.name, trunk.health
@@ -91,7 +98,7 @@ def place(trunk: Trunk, now: float, emergency: bool = False, inbound: bool = Fal
         return Candidate(name, Place.OUT, f"all {trunk.channels} channels are in use")
     state = health.state
     if state is State.UP:
-        return Candidate(name, Place.FIRST, "Up" if trunk.order is Order.ENABLED else "Up, and used by order")
+        return _up(name, trunk.order is not Order.ENABLED)
     if state is State.SUSPECT:
         return Candidate(name, Place.FIRST, f"Suspect, still used: {health.why}")
     if state is State.TRIAL:
@@ -100,6 +107,9 @@ def place(trunk: Trunk, now: float, emergency: bool = False, inbound: bool = Fal
         if health.may_try(now):
             return Candidate(name, Place.FIRST, f"in Trial, and this call tests it: {health.why}", trial=True)
         return Candidate(name, Place.BEHIND, "in Trial, and another call is testing it")
+    if not inbound and not emergency and health.may_try(now):
+        reason = f"Down, but only OPTIONS says so, and this call tests it: {health.why}"
+        return Candidate(name, Place.FIRST, reason, trial=True)
     if inbound and not health.answering and now < health.call_failed_at + DEAD_FOR:
         ago = duration(now - health.call_failed_at)
         return Candidate(name, Place.OUT, f"Down, and a call {ago} ago had no answer either: {health.why}")

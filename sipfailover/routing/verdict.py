@@ -6,9 +6,10 @@ receiver: RFC 3261 has no way to know. Sources: `field/swisscom.md` §6, `field/
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from functools import lru_cache
 from typing import ClassVar
 
 from sipfailover.trunk import Evidence, Sign, duration
@@ -24,8 +25,8 @@ class Next(IntEnum):
     YES = 1
     UNLESS_AGREED = 2
     """Yes, unless a trunk before has said the same: then it is about the number or the caller, and is relayed."""
-    IF_SUSPECT = 3
-    """No, but while the trunk is Suspect one other trunk is asked: if it says the same, the number is the reason."""
+    SECOND_OPINION = 3
+    """Yes, once, while another trunk is fit: what one trunk says of a number is believed when another says so, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Row:
     why: str = ""
 
 
-NO, YES, UNLESS_AGREED, IF_SUSPECT = Next
+NO, YES, UNLESS_AGREED, SECOND_OPINION = Next
 GOOD, SILENT, FAULT, REFUSED = Sign.CALL_GOOD, Sign.CALL_SILENT, Sign.CALL_FAULT, Sign.CALL_REFUSED
 
 TABLE: dict[Key, Row] = {
@@ -53,13 +54,13 @@ TABLE: dict[Key, Row] = {
     "3xx":          Row(NO, GOOD, why="following it is the PBX's decision (toll fraud)"),
     401:            Row(YES, FAULT, why="wants credentials that we do not have; the PBX's are not for the carrier"),
     403:            Row(UNLESS_AGREED, REFUSED, why="identity, limit, barred or lost registration: ask another"),
-    404:            Row(IF_SUSPECT, REFUSED, callee=True, why="no such number"),
+    404:            Row(SECOND_OPINION, REFUSED, callee=True, why="no such number"),
     407:            Row(YES, FAULT, why="as 401"),
     408:            Row(YES, FAULT, why="something behind the carrier's edge is silent"),
-    480:            Row(IF_SUSPECT, REFUSED, why="callee not there, but some carriers say so for a fault"),
+    480:            Row(SECOND_OPINION, REFUSED, why="callee not there, but some carriers say so for a fault"),
     482:            Row(NO, None, why="a loop, perhaps of our own making"),
     483:            Row(NO, None, why="as 482"),
-    484:            Row(IF_SUSPECT, REFUSED, callee=True, why="number incomplete"),
+    484:            Row(SECOND_OPINION, REFUSED, callee=True, why="number incomplete"),
     485:            Row(NO, GOOD, callee=True, why="number ambiguous"),
     486:            Row(NO, GOOD, callee=True, why="busy"),
     487:            Row(NO, GOOD, callee=True, why="cancelled"),
@@ -75,7 +76,7 @@ TABLE: dict[Key, Row] = {
     "5xx":          Row(YES, FAULT),
     600:            Row(NO, GOOD, callee=True, why="busy everywhere"),
     603:            Row(NO, REFUSED, callee=True, why="declined; some carriers say so for a fault"),
-    604:            Row(IF_SUSPECT, REFUSED, callee=True, why="exists nowhere"),
+    604:            Row(SECOND_OPINION, REFUSED, callee=True, why="exists nowhere"),
     606:            Row(NO, GOOD, callee=True, why="not acceptable"),
     607:            Row(NO, GOOD, callee=True, why="unwanted, RFC 8197"),
     608:            Row(NO, GOOD, callee=True, why="rejected by analytics, RFC 8688"),
@@ -183,6 +184,10 @@ class Verdict:
     retry_after: float = 0.0
     as_is: bool = False
     """The table has decided that the caller hears this answer, whatever its status tells."""
+    opinion: bool = False
+    """The next trunk is asked only for its opinion: not worth it if none is fit."""
+    agreed: bool = False
+    """Two trunks have said no to this number: it is the number."""
 
     def evidence(self, destination: str, sent_at: float) -> Evidence | None:
         """The evidence for `Health.observe`, None if there is none. `sent_at`: when our INVITE left, seconds."""
@@ -232,17 +237,17 @@ class Rules:
 
 
 def judge(
-    outcome: Outcome, rules: Rules, *, agreed: Iterable[int] = (), emergency: bool = False, suspect: bool = False
+    outcome: Outcome, rules: Rules, *, agreed: Iterable[int] = (), emergency: bool = False, believed: bool = False
 ) -> Verdict:
     """What to do about the outcome of one attempt. Pure.
 
-    `agreed`: the statuses that trunks before it in the same ladder answered. `suspect`: the trunk is not Up, so what
-    it says of a number is worth a second opinion. `emergency`: go on after everything but
+    `agreed`: the statuses that trunks before it in the same ladder answered. `believed`: what is said of this number
+    needs no second opinion, because another trunk has given it lately. `emergency`: go on after everything but
     an answer, a hang-up, ringing without end and `CALLEE_ENDS_EMERGENCY`, also when it was ringing before it failed.
     """
     match outcome:
         case Answered(status):
-            return Verdict(False, GOOD, f"{status} answered", "answered")
+            return _answered(status)
         case Cancelled(ringing):
             return Verdict(False, GOOD if ringing else None, "cancelled", "the caller hung up")
         case RingingThenSilent(after):
@@ -258,36 +263,47 @@ def judge(
                 return Verdict(emergency, None, reason, "it was ringing")
             return _failed(row, emergency, reason)
         case Rejected():
-            return _rejected(outcome, rules.row(outcome.status), agreed, emergency, suspect)
+            return _rejected(outcome, rules, list(agreed), emergency, believed)
+
+
+@lru_cache
+def _answered(status: int) -> Verdict:
+    """What nearly every verdict is: made once."""
+    return Verdict(False, GOOD, f"{status} answered", "answered")
 
 
 def _failed(row: Row, emergency: bool, said: str) -> Verdict:
     return Verdict(emergency or row.next is not NO, row.sign, said, row.why)
 
 
-def _rejected(outcome: Rejected, row: Row, agreed: Iterable[int], emergency: bool, suspect: bool) -> Verdict:
-    status = outcome.status
+def _rejected(outcome: Rejected, rules: Rules, agreed: Sequence[int], emergency: bool, believed: bool) -> Verdict:
+    status, row = outcome.status, rules.row(outcome.status)
+    about_the_number = row.next is SECOND_OPINION
+    same = status in agreed or (
+        about_the_number and any(rules.row(one).next is SECOND_OPINION for one in agreed if one)
+    )
     said = f"{status} {outcome.reason}".strip()
     if emergency:
         next_trunk, why = status not in CALLEE_ENDS_EMERGENCY, "emergency call"
     elif outcome.ringing:
         next_trunk, why = False, "it was ringing"
-    elif row.next in (UNLESS_AGREED, IF_SUSPECT) and status in agreed:
+    elif row.next in (UNLESS_AGREED, SECOND_OPINION) and same:
         next_trunk, why = False, "two trunks say the same"
-    elif row.next is IF_SUSPECT:
-        next_trunk, why = suspect, "the trunk is in doubt, so one other is asked" if suspect else row.why
+    elif about_the_number:
+        next_trunk, why = not believed, row.why if believed else f"{row.why}? one other trunk is asked"
     else:
         next_trunk, why = row.next is not NO, row.why
-    as_is = row.next in (NO, IF_SUSPECT) and not next_trunk
+    as_is = row.next in (NO, SECOND_OPINION) and not next_trunk
     if status == 503 and outcome.retry_after > 0:
         return Verdict(next_trunk, Sign.RETRY_AFTER, said, why, outcome.retry_after, as_is)
     # A fault after ringing may be the callee's line as well as the carrier's: it speaks neither for nor against.
     sign = None if outcome.ringing and row.sign is FAULT else row.sign
     if outcome.ringing and sign is REFUSED:
         sign = GOOD  # somebody was there: the trunk did its work
-    if status in agreed and sign is REFUSED:
+    if same and sign is REFUSED:
         sign = None  # another trunk says the same: it is the number, or the caller
-    return Verdict(next_trunk, sign, said, why, as_is=as_is)
+    opinion = next_trunk and about_the_number and not emergency
+    return Verdict(next_trunk, sign, said, why, as_is=as_is, opinion=opinion, agreed=same and about_the_number)
 
 
 def parse(word: str) -> tuple[Key, ...]:

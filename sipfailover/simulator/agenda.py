@@ -22,7 +22,7 @@ GROUPS = {"weekday": range(0, 5), "weekend": range(5, 7), "daily": range(0, 7), 
 }}  # fmt: skip
 SPANS_MAX = 100_000
 """Times a fault comes and goes in one scenario; it stays away after that."""
-RATE_MAX = 20_000.0
+RATE_MAX = 100_000.0
 """Calls in an hour."""
 
 _HOURS = re.compile(r"(?:([a-z]+)\s*)?(?:(\d\d?)(?::00)?\s*-\s*(\d\d?)(?::00)?)?")

@@ -207,7 +207,11 @@ def _times(outcomes: Sequence[Outcome], word: str) -> int:
 
 def _trunk(rehearsal: Rehearsal, name: str) -> TrunkFigures:
     seconds = rehearsal.scenario.seconds
-    changes = [change for change in rehearsal.changes if change.trunk == name and change.at <= seconds]
+    changes = [
+        change
+        for change in rehearsal.changes
+        if change.trunk == name and change.at <= seconds and change.direction == "outbound"
+    ]
     harm = rehearsal.harm(name)
     bands = _bands([(change.at, change.after) for change in changes], seconds)
     asked = rehearsal.asked.get(name, [])

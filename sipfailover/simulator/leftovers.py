@@ -23,7 +23,7 @@ def leftovers(engine: Engine) -> list[str]:
             for timer in lane
             if timer.owner is not None
             and id(timer.owner) not in lines
-            and not any(word in repr(timer.owner) for word in ("OPTIONS", "REGISTER"))
+            and not any(word in repr(timer.owner) for word in ("OPTIONS", "REGISTER", "References"))
         ]
     if engine.inside.invites:
         left.append("an INVITE inside a dialog is still pending")

@@ -24,6 +24,7 @@ REGISTERED_MAX = 3600.0
 """Seconds: the longest registration that is granted."""
 NONCES_MAX = 2000
 REFUSED = frozenset({"503", "503 with retry-after"})
+UNASKED = frozenset({"options silent", "all options silent"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +131,12 @@ class Provider(Carrier):
         return None
 
     def options_status(self) -> int | None:
-        if "options silent" in self._holding:
+        if self._holding & UNASKED:
             return None
         return 503 if self._holding & REFUSED else super().options_status()
+
+    def hears(self, request: Sip) -> bool:
+        return super().hears(request) and (request.method != b"OPTIONS" or "all options silent" not in self._holding)
 
     # -- calls that go out over it ------------------------------------------------------------------------------------
 

@@ -26,6 +26,9 @@ from sipfailover.simulator.world import World
 
 PROXY: Peer = ("192.0.2.1", 5060)
 OFFICE_WAY = Weather(delay=0.001)
+PBX_ASKED_EVERY = 60.0
+"""Seconds between OPTIONS to a PBX, instead of five: no fault of a scenario befalls a PBX, and half of all that
+happened in ten days was that it was asked, and answered."""
 LATENCY = 0.6
 """Seconds there and back, of "latency" where the scenario says nothing else."""
 OVERTIME = 80.0
@@ -48,6 +51,8 @@ class Rehearsal:
         self.calls = draw_calls(scenario.office, scenario.start, scenario.seconds, chance)
         self.by_mark = {call.mark: call for call in self.calls}
         self.engine = Engine(settings, Chance(self.seed + 1), 0.0)
+        for line in self.engine.core.pbxs:
+            line.trunk.probe.rules = replace(line.trunk.probe.rules, every=PBX_ASKED_EVERY)
         self.network = Network(Chance(self.seed + 2))
         self.world = World(self.engine, PROXY, self.network, keep=False)
         self.trunks = tuple(trunk.name for trunk in sorted(settings.trunks, key=lambda trunk: trunk.tier))
@@ -95,6 +100,10 @@ class Rehearsal:
             network.far.add(at)
             self._both_ways(at, self._weather(trunk.name))
             world.name(trunk.name, at)
+        self.references = [(place.host, place.port or 0) for place in self.settings.monitor.reference]
+        for place in self.references:
+            network.far.add(place)
+            network.streams[place] = "tcp"
 
     def _weather(self, trunk: str) -> Weather:
         """The path to a trunk as it is now."""
@@ -148,6 +157,8 @@ class Rehearsal:
         (network.closed.add if "killed" in words else network.closed.discard)(provider.at)
         (network.cut if words & {"partition", "no uplink"} else network.mend)([provider.at], [PROXY])
         self._both_ways(provider.at, self._weather(trunk))
+        away = any("no uplink" in fault.kind for faults in self._on.values() for fault in faults)
+        (network.cut if away else network.mend)(self.references, [PROXY])
         if "no route" in words:
             world.no_route = "local: no route"
         elif not any("no route" in fault.kind for faults in self._on.values() for fault in faults):

@@ -147,7 +147,7 @@ class Rules:
             self._attempted(fact, now)
         elif isinstance(fact, CallEnded):
             self._ended(fact, now)
-        elif isinstance(fact, TrunkChanged):
+        elif isinstance(fact, TrunkChanged) and fact.direction == "outbound":
             self._down.pop(fact.trunk, None)
             self._trial.pop(fact.trunk, None)
             if fact.after == "Down":

@@ -70,7 +70,7 @@ class UserAgent(Uac):
         """Answer OPTIONS outside a call at once and keep nothing of it; False if it wants to be looked at."""
         status = self.options_status()
         if status is None:
-            return True
+            return False
         answer = quick_reply(data, source, status, b"options", b"%s: %s\r\n%s" % (*ALLOW, self.options_extra))
         if answer is not None:
             self._out.append(Packet(source, answer))
@@ -121,7 +121,9 @@ class UserAgent(Uac):
         elif sip.method == b"INVITE":
             self._invited(sip)
         elif sip.method == b"OPTIONS":
-            self._respond(self._new(sip, None), self.options_status() or 200, (ALLOW,))
+            status = self.options_status()
+            if status is not None:
+                self._respond(self._new(sip, None), status, (ALLOW,))
         else:
             self.other(sip)
 

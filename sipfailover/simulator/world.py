@@ -9,11 +9,12 @@ from heapq import heappop, heappush
 from typing import NamedTuple, Protocol, TypeVar
 
 from sipfailover.flow import UDP, Flow, Target
-from sipfailover.proxy.commands import Command, Log, Record, Send
+from sipfailover.proxy.commands import Command, Log, Reach, Record, Send
 from sipfailover.proxy.facts import Fact
 from sipfailover.simulator.network import Network
 from sipfailover.simulator.text import Peer
 from sipfailover.simulator.useragent import UserAgent
+from sipfailover.trunk import REACHED_WITHIN
 
 Told = TypeVar("Told")
 
@@ -25,6 +26,7 @@ class Engine(Protocol):
 
     def receive(self, flow: Flow, data: bytes, now: float) -> None: ...
     def lost(self, where: Target, reason: str, now: float) -> None: ...
+    def reached(self, host: str, port: int, why: str, now: float) -> None: ...
     def resolved(self, name: str, targets: tuple[Target, ...], now: float, why: str = "") -> None: ...
     def wake(self, now: float) -> None: ...
     def deadline(self) -> float | None: ...
@@ -57,6 +59,10 @@ class Watcher(Protocol):
         """The engine has done what it wanted to do, for this moment."""
 
 
+QUESTIONS = (b"INVITE ", b"OPTIONS ", b"REGISTER ")
+"""What tells by its answer whether a carrier serves: a BYE is answered by many that refuse every call."""
+
+
 class World:
     """See the module.
 
@@ -74,7 +80,7 @@ class World:
         self.agents: dict[Peer, UserAgent] = {}
         self.watchers: list[Watcher] = []
         self.awaited: dict[Peer, Callable[[float], object]] = {}
-        """Who wants to know when the engine sends something to a peer, once."""
+        """Who wants to know when the engine asks a peer something, once."""
         self.no_route = ""
         """Why our own machine cannot send at all; empty while it can."""
         self.facts: list[Fact] = []
@@ -82,6 +88,8 @@ class World:
         self.passed: list[Passed] = []
         """Every datagram, when it was sent and again when it arrived, in order."""
         self._sent_by = b"%s:%d" % (at[0].encode(), at[1])
+        self._flows: dict[Peer, Flow] = {}
+        """Source → the flow over which it is heard."""
         self._events: list[tuple[float, int, Callable[..., object], tuple[object, ...]]] = []
         self._count = 0
         self._engine_at = NEVER
@@ -92,6 +100,7 @@ class World:
         self.agents[agent.at] = agent
         if transport != UDP:
             self.network.streams[agent.at] = transport
+            self._flows.pop(agent.at, None)
 
     def target(self, peer: Peer) -> Target:
         """The engine's target for a peer."""
@@ -189,13 +198,31 @@ class World:
                     self.facts.append(command.fact)
                 for watcher in watchers:
                     watcher.recorded(command.fact, now)
+            elif isinstance(command, Reach):
+                self._reach((command.host, command.port))
             elif isinstance(command, Log) and self.keep:
                 self.log.append(command)
+
+    def _reach(self, place: Peer) -> None:
+        """A connection is tried to somebody who speaks no SIP: there if a packet goes there and comes back."""
+        if self.no_route and place in self.network.far:
+            self.at_time(self.now, self._reached, place, self.no_route)
+            return
+        there = self.network.send(self.at, place, self.now)
+        back = self.network.send(place, self.at, there[0]) if there else []
+        if back and back[0] <= self.now + REACHED_WITHIN:
+            self.at_time(back[0], self._reached, place, "")
+        else:
+            self.at_time(self.now + REACHED_WITHIN, self._reached, place, f"no answer within {REACHED_WITHIN:g} s")
+
+    def _reached(self, place: Peer, why: str) -> None:
+        self.engine.reached(*place, why, self.now)
+        self._perform()
 
     def _post(self, source: Peer, to: Peer, data: bytes, where: Target | None = None) -> None:
         if self.keep:
             self.passed.append(Passed(self.now, source, to, data, False))
-        if self.awaited and where is not None and to in self.awaited:
+        if self.awaited and where is not None and to in self.awaited and data.startswith(QUESTIONS):
             self.awaited.pop(to)(self.now)
         if where is not None and self.no_route and to in self.network.far:
             self.at_time(self.now, self._unreachable, where, self.no_route)
@@ -209,8 +236,11 @@ class World:
                 self.passed.append(Passed(self.now, source, to, data, True))
             for watcher in self.watchers:
                 watcher.received(source, data, self.now)
-            transport = self.network.streams.get(source, UDP) if self.network.streams else UDP
-            self.engine.receive(Flow(transport, source[0], source[1], self._sent_by), data, self.now)
+            flow = self._flows.get(source)
+            if flow is None:
+                transport = self.network.streams.get(source, UDP)
+                flow = self._flows[source] = Flow(transport, source[0], source[1], self._sent_by)
+            self.engine.receive(flow, data, self.now)
             self._perform()
             return
         agent = self.agents.get(to)

@@ -122,12 +122,25 @@ class Layer:
         tx.end = self.timers.start(left, now, Input.TIMER_L, tx)
         return tx
 
-    def refused(self, key: Key, to: Target, data: bytes, now: float) -> None:
+    def refused(self, key: Key, to: Target, data: bytes, now: float) -> Transaction:
         """Answer an INVITE that an earlier process was given with this failure, until its ACK comes."""
         tx = Transaction(self, invite_server.TABLE, invite_server.PROCEEDING, key, to, T1)
         self.servers[key] = tx
         tx.data = data
         step(tx, Input.SEND_FAILURE, None, now)
+        return tx
+
+    def pending(self, key: Key, to: Target, request: Message, lines: bytes) -> Transaction:
+        """An INVITE that an earlier process was given and has not answered. `lines`: those that answers begin with."""
+        tx = Transaction(self, invite_server.TABLE, invite_server.PROCEEDING, key, to, T1)
+        tx.request, tx.lines = request, lines
+        self.servers[key] = tx
+        return tx
+
+    def waits_for_ack(self, key: Key) -> bool:
+        """Whether this INVITE was answered with a failure that is not acknowledged."""
+        tx = self.servers.get(key)
+        return tx is not None and tx.state is invite_server.COMPLETED and tx.table is invite_server.TABLE
 
     def arrived(self, tx: Transaction) -> None:
         """The 2xx to this INVITE has its ACK. What is left only absorbs what comes again (RFC 6026 §7.1), for 64*T1 of
@@ -187,9 +200,11 @@ class Layer:
         branch, sent_by, _ = server_key(cancel)
         return self.servers.get((branch, sent_by, INVITE))
 
-    def is_repeat(self, request: Message) -> bool:
-        """Whether a request came before, and its transaction still answers it."""
-        return server_key(request) in self.servers
+    def is_repeat(self, request: Message, host: str) -> bool:
+        """Whether a request came before from this address, and its transaction still answers it. Who repeats what
+        another one said would only make us send to that one."""
+        tx = self.servers.get(server_key(request))
+        return tx is not None and tx.to.host == host
 
     # -- time and transport -------------------------------------------------------------------------------------------
 

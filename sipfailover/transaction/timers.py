@@ -53,8 +53,9 @@ class TimerQueue:
 
     def start(self, seconds: float, now: float, name: int, owner: Owner) -> Timer:
         """Ring `seconds` after `now`: `expired` then gives (owner, name). `stop` the timer to prevent it."""
-        grains = int(seconds * 1000)
-        if grains < seconds * 1000:
+        wanted = seconds * 1000
+        grains = int(wanted)
+        if grains < wanted:
             grains += 1  # never early: who looks at the clock again and finds it too soon would start a circle
         due = now + grains * GRAIN
         timer = Timer(due, name, owner)

@@ -1,6 +1,7 @@
 """All sockets of SIP, and the names of peers: the only asyncio for SIP.
 
-`Pool` listens, receives and sends. `Resolver` turns configured names into targets in the background.
+`Pool` listens, receives and sends. `Resolver` turns configured names into targets in the background. `Reacher` asks
+whether somebody is there who speaks no SIP.
 """
 
 from sipfailover.transport.bounds import Bounds as Bounds
@@ -13,6 +14,7 @@ from sipfailover.transport.lookup import Lookup as Lookup
 from sipfailover.transport.lookup import Told as Told
 from sipfailover.transport.lookup import ask_system as ask_system
 from sipfailover.transport.pool import Pool as Pool
+from sipfailover.transport.reach import Reacher as Reacher
 from sipfailover.transport.resolve import Peer as Peer
 from sipfailover.transport.resolve import Resolver as Resolver
 from sipfailover.transport.resolve import peers_of as peers_of

@@ -85,6 +85,10 @@ class Bounds:
     """Since the last message on a connection, keep-alives not counted. A call in progress may say nothing for as long
     as it lasts, and its BYE should find the connection, so this is longer than telephone calls are."""
 
+    stranger_idle_close_after: float = 60.0
+    """The same for somebody who is neither PBX nor trunk, registered nor in a call. They are not served, and with the
+    connections of others they could hold all the places that strangers have."""
+
     unacknowledged_for: float = 10.0
     """How long sent bytes may stay without an acknowledgement of the peer's kernel until the connection counts as dead
     (TCP_USER_TIMEOUT). The system's own limit is a quarter of an hour, and all calls would go to a dead line."""
@@ -97,6 +101,10 @@ class Bounds:
 class Counters:
     """What happened since the start. Everything only goes up."""
 
+    datagrams: int = 0
+    """Datagrams read, keep-alives included."""
+    shut_out: int = 0
+    """Datagrams of strangers that the kernel dropped for us: see `door`."""
     send_buffer_full: int = 0
     """Datagrams that we dropped because the kernel's buffer was full; retransmission repairs it."""
     keep_alives_swallowed: int = 0
@@ -107,7 +115,7 @@ class Counters:
     """ICMP errors about a peer to whom we had not sent for long: late, or forged."""
     connections_accepted: int = 0
     connections_refused: int = 0
-    """Closed as soon as they were accepted, or not opened, because of a bound."""
+    """Closed as soon as they were accepted, or not opened, because of a bound or a ban."""
     accepts_failed: int = 0
     """Tries to accept that the system refused: no descriptor or memory left. The peer is accepted later."""
     handshakes_failed: int = 0

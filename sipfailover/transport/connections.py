@@ -16,100 +16,16 @@ from sipfailover.config import is_address
 from sipfailover.flow import TLS, Flow, PeerKey, Target
 from sipfailover.transport import handshake
 from sipfailover.transport.bounds import Bounds, Counters
+from sipfailover.transport.listener import Listener
 from sipfailover.transport.naming import sent_by
 from sipfailover.transport.opening import Opening, shown_by
-from sipfailover.transport.sockets import listening, reason_of
+from sipfailover.transport.sockets import reason_of
 from sipfailover.transport.stream import Connection
 from sipfailover.transport.tls import Say, Tls
-
-ACCEPTS_AT_ONCE = 64
-"""Connections taken in one turn of the loop; the others wait in the backlog, and timers and sockets have their turn."""
-
-ACCEPT_AGAIN_AFTER = 0.5
-"""Seconds. When the system has no descriptor left, the peers wait in the backlog this long, instead of the loop trying
-without pause. Who was waiting is accepted late."""
-
-ACCEPT_TOLD_EVERY = 60.0
-"""Seconds between two lines in the log about it."""
 
 FAILURES_TOLD_MAX = 64
 """Addresses of PBXs and trunks of whose failed handshakes the log has told; each once until one succeeds. Further ones
 are only counted."""
-
-
-class Listener:
-    """One address and port where we accept connections. The constructor raises TransportError (see `listening`).
-
-    It accepts by itself: `asyncio.Server.close` loses a connection that was accepted and has no transport yet, and
-    with a socket of its own a peer over the bounds is refused before it costs one.
-    """
-
-    __slots__ = ("_accepted", "_alarm", "_counters", "_loop", "_over", "_say", "_sock", "_told_at", "host",
-                 "port", "problem", "transport")  # fmt: skip
-
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        transport: str,
-        host: str,
-        port: int,
-        bounds: Bounds,
-        counters: Counters,
-        accepted: Callable[[socket.socket, str, "Listener"], None],
-        say: Say,
-    ) -> None:
-        self._sock = listening(transport, host, port, bounds)
-        self.transport = transport
-        self.host = host
-        self.port: int = self._sock.getsockname()[1]
-        self._loop = loop
-        self._accepted = accepted
-        self._counters = counters
-        self._alarm: asyncio.TimerHandle | None = None
-        self._over = False
-        self._say, self._told_at = say, float("-inf")
-        self.problem = ""
-        """Why nobody can be accepted now, in the system's words; "" while all is well."""
-        loop.add_reader(self._sock.fileno(), self._accept)
-
-    def close(self) -> None:
-        """Accept no more. Harmless twice."""
-        if not self._over:
-            self._over = True
-            self._loop.remove_reader(self._sock.fileno())
-            if self._alarm is not None:
-                self._alarm.cancel()
-            self._sock.close()
-
-    def _accept(self) -> None:
-        for _ in range(ACCEPTS_AT_ONCE):
-            if self._over:
-                return
-            try:
-                sock, (host, *_) = self._sock.accept()
-            except (BlockingIOError, ConnectionAbortedError):
-                return  # nobody left, or one who went away again
-            except OSError as error:
-                self._counters.accepts_failed += 1
-                self.problem = error.strerror or str(error)
-                self._tell()
-                self._loop.remove_reader(self._sock.fileno())
-                self._alarm = self._loop.call_later(ACCEPT_AGAIN_AFTER, self._accept_again)
-                return
-            self.problem = ""
-            sock.setblocking(False)
-            self._accepted(sock, host, self)
-
-    def _tell(self) -> None:
-        now = self._loop.time()
-        if now - self._told_at >= ACCEPT_TOLD_EVERY:
-            self._told_at = now
-            where = f"{self.transport} {self.host}:{self.port}"
-            self._say("error", "nobody new can connect; calls go on", {"listen": where, "why": self.problem})
-
-    def _accept_again(self) -> None:
-        self.problem = ""  # found out at once: who waits makes the socket readable
-        self._loop.add_reader(self._sock.fileno(), self._accept)
 
 
 class _Misnamed(Exception):
@@ -121,7 +37,7 @@ class Connections:
 
     `lost(where, reason)` tells what was or may be lost; it is called from anywhere, so it must only take a note.
     `known(host)` says whether a PBX or trunk is at this address: some room is kept for these. `keep_alive_every(host,
-    port)`: see `Pool`. `say` writes into the operator's log.
+    port)` and `banned`: see `Pool`. `say` writes into the operator's log.
     """
 
     def __init__(
@@ -136,12 +52,14 @@ class Connections:
         tls: Tls,
         known: Callable[[str], bool] = lambda host: True,
         keep_alive_every: Callable[[str, int], float | None] = lambda host, port: None,
+        banned: Callable[[str], bool] = lambda host: False,
         say: Say = lambda level, text, values: None,
     ) -> None:
         self.loop = loop
         self._keep_alive_every = keep_alive_every
         self.bounds = bounds
         self._known = known
+        self._banned = banned
         self._say = say
         self._tls = tls
         self._opening = Opening(loop, bounds, tls)
@@ -175,6 +93,17 @@ class Connections:
 
     def __len__(self) -> int:
         return len(self._by_number)
+
+    @property
+    def fill(self) -> tuple[tuple[str, int, int], ...]:
+        """(name in `Bounds`, how many there are, how many there may be)."""
+        bounds = self.bounds
+        return (
+            ("accepted", self._accepted.total(), bounds.accepted),
+            ("accepted_per_host", max(self._accepted.values(), default=0), bounds.accepted_per_host),
+            ("handshakes", len(self._handshakes), bounds.handshakes),
+            ("opened", self._opened, bounds.opened),
+        )
 
     def listen(self, transport: str, host: str, port: int) -> Listener:
         """Accept connections from now on. Raises TransportError."""
@@ -294,6 +223,12 @@ class Connections:
         """See `Pool`."""
         return self._keep_alive_every(host, port)
 
+    def idle_close_after(self, connection: Connection) -> float:
+        """Strangers get less, see `Bounds`; who has shown a certificate that we know is none."""
+        flow, bounds = connection.flow, self.bounds
+        stranger = connection.target is None and flow is not None and not flow.line and not self._known(flow.host)
+        return bounds.stranger_idle_close_after if stranger else bounds.idle_close_after
+
     def why(self, connection: Connection, error: OSError | None) -> str:
         """The reason for an end that the loop told; None is an orderly one."""
         target = connection.target
@@ -357,6 +292,7 @@ class Connections:
             self._accepted.total() >= room
             or self._accepted[host] >= bounds.accepted_per_host
             or busy
+            or (not known and self._banned(host))
             or (secure and context is None)
         ):
             self.counters.connections_refused += 1

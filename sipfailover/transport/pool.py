@@ -5,12 +5,14 @@ always in a later turn of the loop: whoever sends is in the middle of something.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from sipfailover.config import SIPS_PORT, is_address
 from sipfailover.flow import TLS, UDP, Flow, Target
 from sipfailover.transport.bounds import Bounds, Counters
-from sipfailover.transport.connections import Connections, Listener
+from sipfailover.transport.connections import Connections
+from sipfailover.transport.door import Door
+from sipfailover.transport.listener import Listener
 from sipfailover.transport.naming import (
     family_of,
     is_loopback,
@@ -34,7 +36,8 @@ class Pool:
     `known(host)`: whether a PBX or trunk is at this address, for which some of the connections are kept.
     `keep_alive_every(host, port)`: seconds of silence after which a connection to this peer is kept alive; 0 for never,
     None for what the bounds say. Asked at most once a sweep for each connection. `tls`: what we show and believe;
-    configured by the owner. `say`: one line for the operator's log.
+    configured by the owner. `banned(host)`: whether connections from a stranger's address are refused. `say`: one line
+    for the operator's log.
 
     Reasons: `refused`, `reset`, `unreachable`, `timeout`, `closed`, `too big`, `buffer full`, `wedged`; with `local: `
     before them where the cause is on this machine: `local: no route`, `local: no udp socket for IPv6`, …; and where TLS
@@ -50,6 +53,7 @@ class Pool:
         settled: Callable[[], None],
         known: Callable[[str], bool] = lambda host: True,
         keep_alive_every: Callable[[str, int], float | None] = lambda host, port: None,
+        banned: Callable[[str], bool] = lambda host: False,
         tls: Tls | None = None,
         say: Say = lambda level, text, values: None,
         bounds: Bounds | None = None,
@@ -73,9 +77,12 @@ class Pool:
             tls=self.tls,
             known=known,
             keep_alive_every=keep_alive_every,
+            banned=banned,
             say=say,
         )
         self._closed = False
+        self.door = Door()
+        self._dropped_before = 0
 
     def listen(self, transport: str, host: str, port: int) -> None:
         """Speak SIP on this address of ours; host is an IP address, `0.0.0.0` or `::` for all. Port 0 takes a free one.
@@ -117,8 +124,36 @@ class Pool:
 
     @property
     def kernel_drops(self) -> int:
-        """Datagrams that the kernel dropped since the start because we did not read fast enough."""
+        """Datagrams that the kernel dropped since the start because we did not read fast enough. What it drops while
+        the door is not wholly open counts as `shut_out`, and is that but for a few."""
+        return self._dropped() - self.counters.shut_out
+
+    def look(self, unwanted: int, known: Iterable[str], pests: Iterable[str] = ()) -> None:
+        """Open or close the door, see `Door.look`. To be called some ten times a second."""
+        door, was_open = self.door, self.door.share == 1.0
+        changed = door.look(unwanted, known, pests, self._loop.time())
+        dropped = self._dropped()
+        if not was_open:
+            self.counters.shut_out += dropped - self._dropped_before
+        self._dropped_before = dropped
+        if changed:
+            for sock in self._udp:
+                sock.shut(door)
+
+    def _dropped(self) -> int:
         return sum(sock.kernel_drops for sock in self._udp)
+
+    @property
+    def behind(self) -> float:
+        """Seconds for which there has been something left to read on some UDP socket: see `UdpSocket.behind`."""
+        return max((sock.behind for sock in self._udp), default=0.0)
+
+    @property
+    def fill(self) -> tuple[tuple[str, int, int], ...]:
+        """(name in `Bounds`, how many there are, how many there may be) of what is kept here."""
+        flows = max((sock.remembered for sock in self._udp), default=0)
+        own = (("flows", flows, self.bounds.flows), ("ways", len(self._ways), self.bounds.ways))
+        return own + self._streams.fill
 
     @property
     def receive_buffer(self) -> int:

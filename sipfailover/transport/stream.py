@@ -44,6 +44,9 @@ class Owner(Protocol):
     def keep_alive_every(self, host: str, port: int) -> float | None:
         """Seconds of silence before a keep-alive to this peer: 0 for never, None for what the bounds say."""
 
+    def idle_close_after(self, connection: "Connection") -> float:
+        """Seconds without a message after which this connection is closed."""
+
 
 class Connection(asyncio.Protocol):
     """A connection that is being opened (`transport` is None), open, or ended (`over`).
@@ -134,7 +137,7 @@ class Connection(asyncio.Protocol):
         if self.waiting_since is not None and now - self.waiting_since >= bounds.message_within:
             self._owner.counters.streams_too_slow += 1
             self.end("timeout")
-        elif now - self.used_at >= bounds.idle_close_after:
+        elif now - self.used_at >= self._owner.idle_close_after(self):
             self.end("closed", flush=True)
         elif self._wants_ping(now - self.active_at):
             self.active_at = now

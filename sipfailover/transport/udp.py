@@ -18,6 +18,7 @@ from collections.abc import Callable
 
 from sipfailover.flow import UDP, Flow, Target
 from sipfailover.transport.bounds import Bounds, Counters
+from sipfailover.transport.door import Door
 from sipfailover.transport.naming import is_wildcard, sent_by
 from sipfailover.transport.sockets import (
     LARGEST_DATAGRAM,
@@ -62,6 +63,7 @@ class UdpSocket:
 
     __slots__ = (
         "_batch",
+        "_behind_since",
         "_closed",
         "_counters",
         "_epoll",
@@ -109,14 +111,32 @@ class UdpSocket:
         self._max_flows = bounds.flows
         self._flows: dict[object, Flow] = {}
         self._closed = False
+        self._behind_since: float | None = None
+        """Since when there was always something left to read; None: the last batch took all there was."""
         self._epoll = select.epoll()
         self._epoll.register(sock, select.EPOLLIN)
         loop.add_reader(self._epoll.fileno(), self._read_any if self.wildcard else self._read_one)
 
     @property
     def kernel_drops(self) -> int:
-        """Datagrams that came faster than we read them, and were dropped by the kernel."""
+        """Datagrams that the kernel dropped: they came faster than we read them, or the door was shut to them."""
         return 0 if self._closed else kernel_drops(self._sock)
+
+    def shut(self, door: Door) -> None:
+        """Let in whom the door lets in."""
+        if not self._closed:
+            door.apply(self._sock)
+
+    @property
+    def behind(self) -> float:
+        """Seconds since all that had come was read; 0 while each batch takes all there is. What waits now is at most as
+        old, and younger where the kernel dropped some."""
+        return 0.0 if self._behind_since is None else self._time() - self._behind_since
+
+    @property
+    def remembered(self) -> int:
+        """Peers that are remembered, see `Bounds.flows`."""
+        return len(self._flows)
 
     @property
     def receive_buffer(self) -> int:
@@ -173,6 +193,7 @@ class UdpSocket:
                     data, address = recvfrom(_ROOM)
                 except OSError as error:
                     if self._nothing_read(error, count):
+                        self._behind_since = None
                         break
                     continue
                 count += 1
@@ -180,8 +201,11 @@ class UdpSocket:
                     self._counters.keep_alives_swallowed += 1
                     continue
                 received(flows.get(address) or self._remember(address, address, self.host), data)
+            else:
+                self._fall_behind()
         finally:
             if count:
+                self._counters.datagrams += count
                 self._settled()
 
     def _read_any(self) -> None:
@@ -194,6 +218,7 @@ class UdpSocket:
                     data, control, _, address = recvmsg(_ROOM, _CONTROL_ROOM)
                 except OSError as error:
                     if self._nothing_read(error, count):
+                        self._behind_since = None
                         break
                     continue
                 count += 1
@@ -202,9 +227,17 @@ class UdpSocket:
                     continue
                 key = (address, control[0][2])
                 received(flows.get(key) or self._remember(key, address, address_in(control[0][2])), data)
+            else:
+                self._fall_behind()
         finally:
             if count:
+                self._counters.datagrams += count
                 self._settled()
+
+    def _fall_behind(self) -> None:
+        """A whole batch was read, and perhaps not all there is."""
+        if self._behind_since is None:
+            self._behind_since = self._time()
 
     def _nothing_read(self, error: OSError, count: int) -> bool:
         """Deal with what reading raised. True: the batch ends here."""

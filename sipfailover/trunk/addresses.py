@@ -178,13 +178,6 @@ class Addresses:
             self._choose(others, now)
         return left
 
-    def leave(self, target: Target) -> None:
-        """Use the next one that is not avoided, if this is the one in use; nothing is remembered. Round and round."""
-        if self._current is not None and self._current.target.peer == target.peer:
-            order = list(self._known.values())
-            at = order.index(self._current)
-            self._use(min((*order[at + 1 :], *order[: at + 1]), key=lambda known: bool(known.avoided_until)))
-
     # -- which to take ------------------------------------------------------------------------------------------------
 
     def others(self, tried: Collection[Key]) -> tuple[Target, ...]:
@@ -196,7 +189,7 @@ class Addresses:
 
     def better(self, now: float) -> Target | None:
         """An address of better priority than the one in use that has been well for long enough: see the module."""
-        if self._current is None:
+        if self._current is None or len(self._known) < 2:
             return None
         for known in self._known.values():
             if (
@@ -233,11 +226,15 @@ class Addresses:
 
     def ask_due(self) -> float | None:
         """When the next OPTIONS to an address that is not in use should leave; None if there is no other."""
+        if len(self._known) < 2:
+            return None
         dues = [self._ask_at(known) for known in self._known.values() if known is not self._current]
         return min(dues, default=None)
 
     def to_ask(self, now: float) -> Target | None:
         """The address not in use that should be asked now."""
+        if len(self._known) < 2:
+            return None
         due = [known for known in self._known.values() if known is not self._current and self._ask_at(known) <= now]
         return min(due, key=self._ask_at).target if due else None
 

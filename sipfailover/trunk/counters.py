@@ -25,9 +25,10 @@ class Counters:
     """The numbers behind the health of one trunk."""
 
     __slots__ = (
-        "call_good_at", "calls_failed", "checks_good", "day_at", "doubted_at", "down_rule", "dropped", "failed_at",
-        "faults", "faulty", "held_until", "last_call_failed_at", "probe_failing", "probes_failed", "refused",
-        "relapses", "released", "returned_at", "rules", "silent_calls", "slow", "trail", "trials_good", "why",
+        "call_good_at", "calls_failed", "checks_good", "day_at", "doubted_at", "down_by_silence", "down_rule",
+        "dropped", "failed_at", "faults", "faulty", "held_until", "last_call_failed_at", "probe_failing",
+        "probes_failed", "refused", "relapses", "released", "returned_at", "rules", "silent_calls", "slow", "trail",
+        "trials_good", "trials_wanted", "why",
     )  # fmt: skip
 
     def __init__(self, rules: HealthRules) -> None:
@@ -38,6 +39,8 @@ class Counters:
         """The evidence that mattered since the last change."""
         self.down_rule = ""
         """The rule that took it Down last."""
+        self.down_by_silence = False
+        """What took it Down last was that OPTIONS had no answer, and none has had one since."""
         self.probes_failed = 0
         """In a row, since a good probe or a good call."""
         self.probe_failing = False
@@ -56,6 +59,9 @@ class Counters:
         """Of calls that rang: those that took very long to."""
         self.checks_good = 0
         """Good probes in a row."""
+        self.trials_wanted = 0
+        """Good calls in a row that end a trial, where what took it Down had struck only a part of them: see
+        `questions.convincing`."""
         self.trials_good = 0
         """Good calls in a row since Down."""
         self.failed_at = NEVER
@@ -127,13 +133,22 @@ def forget_probes(counters: Counters, _evidence: Evidence, _now: float) -> None:
     """A good probe takes back failed probes, and no call."""
     counters.checks_good += 1
     if counters.probe_failing and not counters.calls_in_doubt:
-        counters.why = "OPTIONS is answered again"
+        counters.why = "checks are good again"
     counters.probes_failed = 0
     counters.probe_failing = False
 
 
+def outdo_probes(counters: Counters, evidence: Evidence, _now: float) -> None:
+    """OPTIONS outside calls are silent, and something else is not: nothing failed. No credit for a way back."""
+    counters.probes_failed = 0
+    counters.probe_failing = False
+    if not counters.calls_in_doubt:
+        counters.why = evidence.what
+
+
 def credit_probe(counters: Counters, _evidence: Evidence, _now: float) -> None:
     counters.checks_good += 1
+    counters.down_by_silence = False  # they are answered there, so they tell
 
 
 def lose_credit(counters: Counters, _evidence: Evidence, _now: float) -> None:
@@ -226,7 +241,7 @@ def refute(counters: Counters, evidence: Evidence, now: float) -> None:
     note_good(counters, evidence, now)
     forget_calls(counters)
     counters.probes_failed = 0
-    counters.why = "calls go through, but OPTIONS fails" if counters.probe_failing else "a call went through"
+    counters.why = "calls go through, but checks fail" if counters.probe_failing else "a call went through"
 
 
 def refute_drops(counters: Counters, evidence: Evidence, now: float) -> None:

@@ -70,6 +70,8 @@ class Sign(IntEnum):
     """An operator gives the trunk back: it need not wait until its time has come."""
     PROBE_MUTE = 16
     """OPTIONS had no answer, as none ever had there: some carriers drop them (field/swisscom.md §5 no. 1)."""
+    PROBE_OUTDONE = 17
+    """A quick check had no answer, but something else came from there meanwhile: only OPTIONS are not answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,8 @@ class HealthRules:
     """No failure for so long before a trunk comes back; doubles with every relapse."""
     count_calls: bool = True
     """False: failed calls are no evidence (`count_real_calls: no`). Good calls still are."""
+    asked: bool = True
+    """False: no OPTIONS are ever sent (`options_every: off`), so that time alone opens the way back."""
     quick: bool = True
     """Silence is confirmed, or refuted, by a quick check."""
     manual: bool = False

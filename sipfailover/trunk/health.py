@@ -34,6 +34,7 @@ from sipfailover.trunk.counters import (
     note_good,
     note_lasted,
     note_prompt,
+    outdo_probes,
     refute,
     refute_drops,
     refute_slowness,
@@ -65,9 +66,11 @@ from sipfailover.trunk.questions import (
     refused_again,
     refusing,
     rested,
+    rested_unasked,
     slowed,
     steady,
     steady_after_failed_calls,
+    untested,
     widespread,
 )
 
@@ -81,6 +84,7 @@ UP, SUSPECT, DOWN, TRIAL = State
 (
     PROBE_GOOD, PROBE_UNWELL, PROBE_FAILED, PROBE_503, CALL_GOOD, CALL_SILENT, CALL_FAULT, RETRY_AFTER, TIME,
     PROBES_SILENT, CALL_REFUSED, CALL_DROPPED, CALL_LASTED, CALL_SLOW, CALL_PROMPT, RELEASED, PROBE_MUTE,
+    PROBE_OUTDONE,
 ) = Sign  # fmt: skip
 
 # State and evidence → what is counted, then arrows: the first whose question says yes is taken, else the state stays.
@@ -102,6 +106,7 @@ TABLE: dict[tuple[State, Sign], tuple[Effect, tuple[tuple[Question, State], ...]
     (SUSPECT, PROBE_FAILED):  (count_probe,       ((confirmed, DOWN),)),
     (SUSPECT, PROBE_503):     (count_probe,       ((confirmed, DOWN),)),
     (SUSPECT, PROBES_SILENT): (count_quick_check, ((nothing_answered, DOWN), (confirmed, DOWN))),
+    (SUSPECT, PROBE_OUTDONE): (outdo_probes,      ((cleared, UP),)),                 # the better witness
     (SUSPECT, CALL_GOOD):     (refute,            ((cleared, UP),)),                 # stays while OPTIONS fails
     (SUSPECT, CALL_SILENT):   (count_silence,     ((confirmed, DOWN), (widespread, DOWN))),
     (SUSPECT, CALL_FAULT):    (count_fault,       ((widespread, DOWN),)),
@@ -124,7 +129,8 @@ TABLE: dict[tuple[State, Sign], tuple[Effect, tuple[tuple[Question, State], ...]
     (DOWN, CALL_FAULT):       (stay_out_by_call,  ()),
     (DOWN, CALL_DROPPED):     (stay_out_by_call,  ()),
     (DOWN, RETRY_AFTER):      (keep_away,         ()),
-    (DOWN, TIME):             (let_time_pass,     ((steady_after_failed_calls, TRIAL), (steady, UP))),
+    (DOWN, TIME):             (let_time_pass,     ((steady_after_failed_calls, TRIAL), (steady, UP),
+                                                   (rested_unasked, TRIAL))),        # none is ever sent
     (DOWN, RELEASED):         (let_go,            ((ordered_back, TRIAL),)),
 
     (TRIAL, PROBE_GOOD):      (forget_probes,     ()),
@@ -146,17 +152,20 @@ IGNORED: dict[tuple[State, Sign], str] = {
     (UP, PROBE_GOOD): "nothing to take back: while Up no check has failed",
     (UP, PROBE_UNWELL): "reachable; whether it serves, calls will tell",
     (UP, PROBE_MUTE): "it never answered OPTIONS: calls will tell",
+    (UP, PROBE_OUTDONE): "asked for another's sake, and it is there",
     (UP, TIME): "no deadline while Up",
     (UP, RELEASED): "it was not away",
     (SUSPECT, PROBE_UNWELL): "reachable, but it clears nothing",
     (SUSPECT, PROBE_MUTE): "it never answered OPTIONS: calls will tell",
     (SUSPECT, RELEASED): "it was not away",
+    (DOWN, PROBE_OUTDONE): "a call from before; trial calls will tell",
     (DOWN, CALL_REFUSED): "a number, perhaps: no credit, and no fault",
     (DOWN, CALL_LASTED): "a call from before; trial calls will tell",
     (DOWN, CALL_SLOW): "that is not what it is Down for",
     (DOWN, CALL_PROMPT): "its answer will tell more",
     (TRIAL, PROBE_UNWELL): "calls decide now",
     (TRIAL, PROBE_MUTE): "calls decide now",
+    (TRIAL, PROBE_OUTDONE): "calls decide now",
     (TRIAL, TIME): "no deadline: a trial waits for calls",
     (TRIAL, RELEASED): "single calls are on their way already",
 }
@@ -185,7 +194,7 @@ class Health:
     def observe(self, evidence: Evidence, now: float) -> Change | None:
         """Take one piece of evidence; the change it made, or None. On the path for calls."""
         row = TABLE.get((self.state, evidence.sign))
-        if self._is_old_news(evidence):
+        if self._is_old_news(evidence, now):
             return None
         if evidence.sign in SETTING_UP:
             self._trial_until = NEVER
@@ -208,7 +217,7 @@ class Health:
         counters = self.counters
         if self.state is SUSPECT and in_question(counters):
             return counters.doubted_at + CALLS_REMEMBERED
-        if self.state is DOWN and counters.checks_good >= self.rules.up_after:
+        if self.state is DOWN and (counters.checks_good >= self.rules.up_after or not self.rules.asked):
             moment = next_moment(counters, now)
             return None if moment == -NEVER else moment
         return None
@@ -238,10 +247,12 @@ class Health:
     def progress(self) -> str:
         """How far the checks have come: `0/2 failed`, `2/3 good`, `1/3 trial calls good`."""
         counters, rules = self.counters, self.rules
+        if self.state is DOWN and not rules.asked and not counters.checks_good:
+            return ""
         if self.state is DOWN:
             return f"{min(counters.checks_good, rules.up_after)}/{rules.up_after} good"
         if self.state is TRIAL:
-            return f"{counters.trials_good}/{rules.up_after} trial calls good"
+            return f"{counters.trials_good}/{max(rules.up_after, counters.trials_wanted)} trial calls good"
         if counters.faults and not counters.failed_checks:
             return f"{len(counters.faults)}/{counters.faulty.needed} numbers failed"
         return f"{counters.failed_checks}/{rules.down_after} failed"
@@ -262,8 +273,11 @@ class Health:
         return self.counters.last_call_failed_at
 
     def may_try(self, now: float) -> bool:
-        """True in Trial while no other call is testing the trunk: this call may go there first."""
-        return self.state is TRIAL and now >= self._trial_until
+        """True in Trial, or Down by the silence of OPTIONS alone, while no other call is testing the trunk: this call
+        may go there first."""
+        if now < self._trial_until:
+            return False
+        return self.state is TRIAL or (self.state is DOWN and untested(self.counters, self.since, now))
 
     def trial_started(self, now: float) -> None:
         """A call is testing the trunk. Ends with evidence from a call, with `trial_ended`, or after TRIAL_CALL_MAX."""
@@ -291,12 +305,14 @@ class Health:
         why = f": {self.why}" if self.why else ""
         return f"<Health {self.state.name} since {self.since:.3f}, {self.progress}{why}>"
 
-    def _is_old_news(self, evidence: Evidence) -> bool:
+    def _is_old_news(self, evidence: Evidence, now: float) -> bool:
         sent_at = evidence.sent_at
         if sent_at is None:
             return False
         if self.state is TRIAL:
             return sent_at < self.since  # good or bad, it tells of the time before
+        if self.state is DOWN and evidence.sign is CALL_GOOD and untested(self.counters, self.since, now):
+            return sent_at < self.since  # OPTIONS that failed since are just what the call speaks against
         return (evidence.sign is CALL_GOOD or evidence.sign is PROBE_GOOD) and sent_at < self.counters.failed_at
 
     def _enter(self, after: State, rule: str, evidence: Evidence, now: float) -> Change:
@@ -308,6 +324,7 @@ class Health:
             seen = (replace(evidence, at=now),) if evidence.sign is not TIME else ()
         ENTER[after](counters, before, now)
         if after is DOWN:
+            counters.down_by_silence = evidence.sign in (PROBE_FAILED, PROBES_SILENT)
             counters.down_rule = rule if before is not TRIAL else counters.down_rule or rule
         return Change(before, after, counters.why, rule, seen)
 

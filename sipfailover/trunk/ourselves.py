@@ -2,17 +2,26 @@
 
 A trunk is blamed for silence only if somebody else was heard meanwhile. So when one is silent, the others are asked in
 the same second, and what has been heard of them since then decides. Trunks that were Down before, or never heard at
-all, are no witnesses: that they are silent is not new. With a single trunk there is no other, and it is blamed.
+all, are no witnesses: that they are silent is not new. With a single trunk there is no other, and it is blamed; unless
+there are references, places beside the carriers that are asked in the same second (`monitor.reference`).
 
-    no trunk has been heard since      our own line, or what our packets go through; silence counts against nobody
-    nothing can be sent to any trunk   our own network: no route, no address, no socket; as above
-    no name of a trunk resolves        our own DNS; the last good addresses are used, and silence counts as ever
+    nothing can be sent to any trunk   our own network: no route, no address, no socket; silence counts against nobody
+    no trunk was heard since, but a reference was reached     the carriers, all of them: silence counts
+    no trunk was heard since, nor a reference that was well   our own line, or what our packets go through; as above
+    no trunk of two was heard since, and no reference tells   the same
+    no name of a trunk resolves        our own DNS: the last good addresses are used, no trunk is to blame that its name
+                                       is not found, and silence there counts as ever
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 NEVER = float("-inf")
+REACHED_WITHIN = 2.0
+"""Seconds that a reference has to answer."""
+WELL_FOR = 150.0
+"""Seconds since it was reached for which a reference is believed to have been well: asked once a minute, it may have
+missed once."""
 
 
 class Witness(NamedTuple):
@@ -27,6 +36,21 @@ class Witness(NamedTuple):
     """Why the last thing could not even be sent; empty if it could."""
 
 
+class Place(NamedTuple):
+    """A reference, as it was asked."""
+
+    name: str
+    asked_at: float
+    """The last time it was asked, seconds; minus infinity for never."""
+    reached_at: float
+    """The last time it was reached."""
+
+    def is_lost(self, since: float) -> bool:
+        """Whether it was well just before that moment, and did not answer when it was asked around it."""
+        asked = self.asked_at >= since - REACHED_WITHIN and self.reached_at < self.asked_at
+        return asked and self.reached_at >= since - WELL_FOR
+
+
 class Finding(NamedTuple):
     """What is the matter with us; `words` is empty if nothing is."""
 
@@ -38,16 +62,19 @@ class Finding(NamedTuple):
 NOTHING = Finding("")
 
 
-def silent_together(witnesses: Sequence[Witness], since: float) -> Finding:
+def silent_together(witnesses: Sequence[Witness], since: float, references: Sequence[Place] = ()) -> Finding:
     """Whether all of them have been silent since that moment, in which all were asked."""
     if any(witness.heard_at >= since for witness in witnesses):
         return NOTHING
     if witnesses and all(witness.unsent for witness in witnesses):
         return Finding(f"nothing can be sent to any trunk ({witnesses[0].unsent})", True)
-    known = [witness for witness in witnesses if witness.heard_at > NEVER]
-    if len({witness.place for witness in known}) < 2:
+    if any(place.reached_at >= since for place in references):
         return NOTHING
-    return Finding(f"{_and([witness.name for witness in known])} fell silent in the same moment", True)
+    known = [witness for witness in witnesses if witness.heard_at > NEVER]
+    lost = [place.name for place in references if place.is_lost(since)]
+    if not known or len({witness.place for witness in known}) + len(lost) < 2:
+        return NOTHING
+    return Finding(f"{_and([*(witness.name for witness in known), *lost])} fell silent in the same moment", True)
 
 
 def unresolved(reasons: Sequence[str]) -> Finding:

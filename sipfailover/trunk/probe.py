@@ -40,6 +40,9 @@ ANSWERS: dict[int | str, Sign] = {
 
 FAST = 1.0
 """Seconds between probes while Suspect, unless `every` is shorter: the question is settled in a few seconds."""
+AFTER_ANSWER = 0.75
+"""Seconds between an OPTIONS that was answered, and not well, and the next: three 503 take 1.5 s, and are Down within
+two seconds as silence is; a glitch that is shorter is none."""
 JITTER = 0.1
 """Share by which intervals vary, so that many boxes do not ask a carrier in the same moment."""
 SLOWEST = 30.0
@@ -57,6 +60,8 @@ QUICK_FOR = 1.0
 """Seconds that a quick check has at least."""
 QUICK_TRIPS, QUICK_GAP_LEAST, QUICK_GAP_MOST = 3.0, 0.1, 0.2
 """Round trips, seconds and seconds between two OPTIONS of a quick check."""
+OFF = float("inf")
+"""Seconds between OPTIONS where none is ever sent."""
 GRACE = 0.05
 """Seconds by which the watchdog of an OPTIONS is later than the transaction that should end it."""
 
@@ -66,6 +71,7 @@ class ProbeRules:
     """The numbers of `monitor` that concern the asking. Seconds."""
 
     every: float = 10.0
+    """OFF: no OPTIONS is ever sent."""
     timeout: float = 2.0
 
 
@@ -84,7 +90,8 @@ class Probe:
     def __init__(self, rules: ProbeRules, chance: Chance, now: float) -> None:
         self.rules = rules
         self._chance = chance
-        self.next_at = now + min(rules.every, FAST) * chance.dice()  # soon, but not all trunks in one moment
+        soon = now + min(rules.every, FAST) * chance.dice()  # not all trunks in one moment
+        self.next_at = OFF if self.off else soon
         self.sent_at: float | None = None
         """When the check in flight began; None if there is none."""
         self.quick = False
@@ -94,18 +101,26 @@ class Probe:
         self.status = 0
         """What the last check was answered with, 0 for nothing."""
         self.mute = True
-        """No OPTIONS was ever answered there. Then silence is no news, and calls alone tell how it is."""
+        """No OPTIONS was ever answered there, or none since other things are. Then silence is no news, and calls alone
+        tell how it is."""
         self.results: deque[bool] = deque(maxlen=REMEMBERED)
         self._misses = 0
         self._until = self._grace = self._gap = 0.0
         self._left = 0
         self._word = ""
 
+    @property
+    def off(self) -> bool:
+        """True if no OPTIONS is ever sent: then there is nothing to hurry and nothing to confirm."""
+        return self.rules.every == OFF
+
     def use(self, rules: ProbeRules, now: float) -> None:
         """Ask by these rules from now on."""
         if rules != self.rules:
             self.rules = rules
-            self.next_at = min(self.next_at, now + rules.every)
+            self.next_at = OFF if self.off else min(self.next_at, now + rules.every)
+            if self.off:
+                self.forget()
 
     def due(self, now: float) -> bool:
         """True if an OPTIONS should leave now."""
@@ -115,10 +130,10 @@ class Probe:
         """True if the check in flight has had its time: call `failed`."""
         return self.sent_at is not None and now >= self._until + self._grace
 
-    def deadline(self) -> float:
-        """When to look again: the next OPTIONS is due, or the check in flight is overdue."""
+    def deadline(self) -> float | None:
+        """When to look again: the next OPTIONS is due, or the check in flight is overdue. None if none is ever sent."""
         if self.sent_at is None:
-            return self.next_at
+            return None if self.off else self.next_at
         end = self._until + self._grace
         return min(self.next_at, end) if self.quick and self._left else end
 
@@ -142,7 +157,7 @@ class Probe:
 
         `round_trip`: seconds, None if unknown; `patience`: as for `sent`.
         """
-        if self.quick and self.sent_at is not None:
+        if self.off or (self.quick and self.sent_at is not None):
             return
         self.quick, self.sent_at, self.next_at, self._word = True, now, now, ""
         self._left, self._grace = QUICK_PROBES, 0.0
@@ -159,18 +174,19 @@ class Probe:
 
     def hurry(self, now: float, health: Health) -> None:
         """Health has changed or a call has failed: ask as soon as the present state wants it, in doubt at once; but not
-        sooner than `FAST` after an answer, or three 503 within three round trips would be an outage."""
-        if self.quick and self.sent_at is not None:
+        sooner than `AFTER_ANSWER` after one, or three 503 within three round trips would be an outage."""
+        if self.off or (self.quick and self.sent_at is not None):
             return
         if health.in_doubt:
-            soonest = (self.ended_at or now) + min(self.rules.every, FAST) if self.status else now
+            soonest = (self.ended_at or now) + min(self.rules.every, AFTER_ANSWER) if self.status else now
             self.next_at = min(self.next_at, max(now, soonest))
         else:
             self.next_at = min(self.next_at, now + self.interval(health))
 
     def again(self, now: float) -> None:
         """The trunk has moved to another address: ask there at once."""
-        self.next_at = min(self.next_at, now)
+        if not self.off:
+            self.next_at = min(self.next_at, now)
 
     def answered(self, status: int, reason: str, retry_after: float, now: float) -> Evidence | None:
         """An OPTIONS has a final answer; what that is evidence of. None if no check is in flight (it came late).
@@ -185,6 +201,16 @@ class Probe:
     def alive(self, now: float) -> Evidence | None:
         """Something else was answered: that ends a quick check well. None if there is none."""
         return self._end(Sign.PROBE_GOOD, 0, "answered, though late", 0.0, now) if self.quick else None
+
+    def outdone(self, heard_at: float, now: float) -> Evidence | None:
+        """The end of a quick check without an answer, if something else was heard from there meanwhile: then OPTIONS
+        are of no use there, until one is answered. None if there is no such check, or nothing was. `heard_at`: when."""
+        if not self.quick or self.mute or not self.overdue(now) or self.sent_at is None or heard_at <= self.sent_at:
+            return None
+        self.mute = True
+        asked, within = QUICK_PROBES - self._left, duration(now - self.sent_at)
+        what = f"{asked} OPTIONS within {within} had no answer, but something else from there came"
+        return self._end(Sign.PROBE_OUTDONE, 0, what, 0.0, now)
 
     def failed(self, what: str, now: float) -> Evidence | None:
         """No answer came (`what` empty), or the transport failed with `what`. None if no check is in flight, or if it

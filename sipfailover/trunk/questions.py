@@ -5,6 +5,7 @@ beside each change of health, in the history and in README's tables. Times are s
 """
 
 from collections.abc import Callable
+from math import ceil, log
 
 from sipfailover.trunk.counters import NEVER, Counters, forget_calls
 from sipfailover.trunk.evidence import EVIDENCE_KEPT, Evidence, Sign, State, duration, many
@@ -17,6 +18,13 @@ LEANING, CALM = 0.5, 0.25
 no longer. Between them lies what keeps it from going back and forth."""
 CALLS_VOUCH = 30.0
 """Seconds. OPTIONS that nobody answers, while calls got through until a moment ago, are a matter of OPTIONS."""
+CHANCE_OF_GOOD = 0.1
+"""A trial whose good calls would come by chance so often, if nothing had changed, proves nothing yet."""
+TRIALS_MAX = 8
+"""Good calls that are asked for at most: where fewer than one in five fails, the next judgement is as quick."""
+TESTED_AFTER = 180.0
+"""Seconds Down by the silence of OPTIONS alone, none of which was answered meanwhile, after which one call may find out
+whether it is only OPTIONS: what flaps has answered one by then."""
 DAY = 86400.0
 
 # -- something is wrong -----------------------------------------------------------------------------------------------
@@ -108,9 +116,32 @@ def rested(counters: Counters, now: float) -> str:
     return "quiet, calls to prove it" if now >= counters.back_at and may_return(counters, now) else ""
 
 
+def rested_unasked(counters: Counters, now: float) -> str:
+    """The same where none is ever sent: then nothing but time opens the way back."""
+    return "" if counters.rules.asked else rested(counters, now)
+
+
+def untested(counters: Counters, since: float, now: float) -> bool:
+    """Whether a trunk that is Down since then may be tested by one call: nothing but OPTIONS says so. A dead carrier
+    lets that call wait for its no-answer clock, once; one that has begun to drop OPTIONS is not away for ever."""
+    if not counters.down_by_silence or counters.calls_failed:
+        return False
+    return now >= since + TESTED_AFTER and may_return(counters, now)
+
+
+def convincing(series: Series, now: float) -> int:
+    """How many good calls in a row say that a trouble is over which struck a part of them: n good ones come by chance
+    with (1 - share)^n. 0 if it is not this series that gave the alarm."""
+    if series.alarm is None:
+        return 0
+    bad, seen, _ = series.counted(now)
+    share = bad / seen
+    return 1 if share >= 1.0 else min(TRIALS_MAX, ceil(log(CHANCE_OF_GOOD) / log(1.0 - share)))
+
+
 def proven(counters: Counters, now: float) -> str:
     """A trial that has begun within the hours of return may end after them."""
-    enough = counters.trials_good >= counters.rules.up_after
+    enough = counters.trials_good >= max(counters.rules.up_after, counters.trials_wanted)
     return "trial calls good" if enough and now >= counters.held_until else ""
 
 
@@ -191,6 +222,8 @@ def enter_down(counters: Counters, before: State, now: float) -> None:
         counters.why += f"; relapse {counters.relapses}, so it stays out for at least {duration(counters.hold_down)}"
     else:
         counters.relapses = max(0, counters.relapses - int(healthy / RELAPSE_REMEMBERED))
+    wanted = max(convincing(series, now) for series in (counters.faulty, counters.refused, counters.dropped))
+    counters.trials_wanted = wanted or (counters.trials_wanted if before is State.TRIAL else 0)
     calls_failed = counters.calls_failed or before is State.TRIAL
     counters.released = False
     counters.failed_at = max(counters.failed_at, now)
@@ -207,8 +240,8 @@ def enter_trial(counters: Counters, _before: State, now: float) -> None:
     elif good:
         counters.why = "a call went through while it was Down; single calls show whether that lasts"
     else:
-        quiet = duration(now - counters.failed_at)
-        counters.why = f"OPTIONS is answered and nothing failed for {quiet}; single calls show whether calls work"
+        quiet = f"nothing failed for {duration(now - counters.failed_at)}; single calls show whether calls work"
+        counters.why = f"checks are good and {quiet}" if counters.checks_good else quiet
     counters.trail.clear()
     _start_anew(counters)
     counters.trials_good = good
@@ -264,6 +297,7 @@ NAMES: dict[Callable[[Counters, float], str], tuple[str, ...]] = {
     steady: ("stable",),
     steady_after_failed_calls: ("stable, calls to prove it",),
     rested: ("quiet, calls to prove it",),
+    rested_unasked: ("quiet, calls to prove it",),
     proven: ("trial calls good",),
     proven_while_down: ("trial calls good",),
     not_held: ("a call went through",),

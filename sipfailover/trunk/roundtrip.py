@@ -44,6 +44,11 @@ class NoAnswer(NamedTuple):
     """First retransmission; doubles as timer A does. Without meaning on TCP and TLS."""
 
 
+def fixed(bound: float) -> NoAnswer:
+    """The no-answer clock with this bound, in seconds."""
+    return NoAnswer(bound, min(T1, bound / T1_SHARES))
+
+
 class Smoothed:
     """Mean and variation of one kind of samples, RFC 6298 §2.2 and §2.3. Seconds; None before the first."""
 
@@ -109,8 +114,7 @@ class RoundTrip:
     def no_answer(self, configured: float) -> NoAnswer:
         """The no-answer clock for an attempt that starts now. `configured`: seconds, `failover.no_answer_within`."""
         patience = self._slower.patience
-        bound = min(configured, max(SHORTEST_BOUND, patience)) if patience else configured
-        return NoAnswer(bound, min(T1, bound / T1_SHARES))
+        return fixed(min(configured, max(SHORTEST_BOUND, patience)) if patience else configured)
 
     def __repr__(self) -> str:
         if self.smoothed is None:

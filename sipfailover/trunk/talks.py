@@ -27,6 +27,11 @@ class Talks:
         self._young[call] = now
         return self._grown(now)
 
+    def recall(self, call: int, answered_at: float, now: float) -> None:
+        """An earlier process has had it answered; it is still young, or nothing to us."""
+        if now < answered_at + self.within:
+            self._young[call] = answered_at
+
     def ended(self, call: int, now: float) -> tuple[float | None, int]:
         """A call is over: how many seconds it lived, if it died young, else None; and how many others have lasted."""
         grown = self._grown(now)

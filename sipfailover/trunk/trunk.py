@@ -15,7 +15,7 @@ from sipfailover.trunk.health import Health
 from sipfailover.trunk.inbound import Inbound
 from sipfailover.trunk.overtaken import Overtaken
 from sipfailover.trunk.probe import Probe, ProbeRules
-from sipfailover.trunk.roundtrip import NoAnswer, RoundTrip
+from sipfailover.trunk.roundtrip import NoAnswer, RoundTrip, fixed
 from sipfailover.trunk.setup_time import SetUpTime
 from sipfailover.trunk.talks import Talks
 
@@ -67,15 +67,18 @@ NOT_YET = "its name has not been resolved yet"
 """Why a trunk has no address at first; that is no trouble of anybody's."""
 DROPPED_WITHIN = 8.0
 """Seconds, as `monitor.dropped_within` has it by default."""
+UNPROVEN_WITHIN = 1.5
+"""Seconds. Where OPTIONS had no answer and nothing else was ever heard, the first call tells whether anybody is there:
+it waits for three transmissions at a round trip of half a second. RFC 3261 §17.2.1 wants 100 within 200 ms."""
 
 
 class Trunk:
     """A carrier line. `tier`: 1 is the first choice. `no_answer_within`: seconds, the configured bound."""
 
     __slots__ = (
-        "addresses", "calls_now", "channels", "health", "inbound", "name", "no_answer_within", "note", "order",
-        "ordered", "overtaken", "probe",
-        "resolve_why", "roundtrip", "setup", "talks", "talks_in", "tier", "tls_why",
+        "addresses", "calls_now", "channels", "clocks_fixed", "health", "inbound", "name", "no_answer_within", "note",
+        "order", "ordered", "overtaken", "probe", "resolve_why", "roundtrip", "setup", "talks", "talks_in", "tier",
+        "tls_why",
     )  # fmt: skip
 
     def __init__(
@@ -104,6 +107,8 @@ class Trunk:
         self.talks, self.talks_in = Talks(DROPPED_WITHIN), Talks(DROPPED_WITHIN)
         """Its young answered calls, those that went out and those that came in."""
         self.no_answer_within = no_answer_within
+        self.clocks_fixed = False
+        """The configured clocks are used as they are, whatever was measured."""
         self.addresses = Addresses()
         """Where it is, and what was seen of each address; the last good ones while its name does not resolve."""
         self.resolve_why = NOT_YET
@@ -123,6 +128,7 @@ class Trunk:
     def take_settings(self, fresh: "Trunk", now: float) -> None:
         """What the settings say, from one that was just made of them; what was observed and ordered stays."""
         self.tier, self.channels, self.no_answer_within = fresh.tier, fresh.channels, fresh.no_answer_within
+        self.clocks_fixed = fresh.clocks_fixed
         self.health.use(fresh.health.rules)
         self.probe.use(fresh.probe.rules, now)
         if fresh.talks.within != self.talks.within:
@@ -138,11 +144,6 @@ class Trunk:
         """It has no address any more, not even an old one: its name is denied, or its registration with us is over."""
         self.addresses.resolved(())
         self.resolve_why = why
-
-    def avoid(self, target: Target) -> None:
-        """Use another address, if this is the one in use (RFC 3263 §4.3). Nothing is remembered of it: who knows when
-        and how it failed says so to `addresses`."""
-        self.addresses.leave(target)
 
     @property
     def targets(self) -> tuple[Target, ...]:
@@ -175,11 +176,16 @@ class Trunk:
 
     def no_answer(self, within: float | None = None) -> NoAnswer:
         """The no-answer clock for an attempt that starts now. `within`: seconds, another bound than the usual one."""
-        return self.roundtrip.no_answer(self.no_answer_within if within is None else within)
+        bound = self.no_answer_within if within is None else within
+        if self.clocks_fixed:
+            return fixed(bound)
+        if self.probe.mute and self.probe.ended_at is not None and self.roundtrip.smoothed is None:
+            bound = min(bound, UNPROVEN_WITHIN)
+        return self.roundtrip.no_answer(bound)
 
     def no_ringing(self, within: float) -> float:
         """The no-ringing clock for an attempt that starts now, in seconds. `within`: the configured bound."""
-        return self.setup.no_ringing(within)
+        return within if self.clocks_fixed else self.setup.no_ringing(within)
 
     def where(self) -> str:
         """`udp 192.0.2.1:5060`, or why there is no address; both while an old address is used."""

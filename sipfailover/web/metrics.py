@@ -155,6 +155,8 @@ class Metrics:
         return encode(_Scrape(self._registry, view, wall, self._certificates, self._troubles)), content_type
 
     def _attempt_ended(self, fact: AttemptEnded) -> None:
+        if not fact.trunk:
+            return  # we refused the call ourselves: `toll_refused` counts these
         self._count(self._attempts, "attempts", fact.trunk, _label(fact.outcome))
         if fact.verdict not in MOVED:
             return
@@ -265,7 +267,21 @@ def engine_families(view: EngineView, wall: Wall) -> Iterator[Metric]:
     for key, number in view.hedges.items():
         hedges.add_metric(list(key), number)
     yield hedges
+    yield from _toll_families(view)
     yield from _message_families(view)
+    yield from _load_families(view)
+
+
+def _toll_families(view: EngineView) -> Iterator[Metric]:
+    calls = _gauge("toll_calls_last_hour", "Calls that began within the last hour.", labels=("kind",))
+    minutes = _gauge("toll_minutes_today", "Minutes of answered calls today.", labels=("kind",))
+    refused = _counter("toll_refused", "Calls refused by toll_fraud.", labels=("kind", "why"))
+    for toll in view.tolls:
+        calls.add_metric([toll.kind], toll.calls)
+        minutes.add_metric([toll.kind], toll.minutes)
+        for why, number in toll.refused.items():
+            refused.add_metric([toll.kind, why], number)
+    yield from (calls, minutes, refused)
 
 
 def _trunk_families(view: EngineView) -> Iterator[Metric]:
@@ -334,6 +350,24 @@ def _message_families(view: EngineView) -> Iterator[Metric]:
     for why, number in view.rejected.items():
         rejected.add_metric([why], number)
     yield from (requests, responses, repeated, rejected)
+
+
+def _load_families(view: EngineView) -> Iterator[Metric]:
+    """How we keep up, what is bounded, and what the sockets counted."""
+    load = view.load
+    yield _gauge("behind_seconds", "How far we are behind with reading what comes.", load.behind)
+    yield _gauge("calls_shed", "1 while new calls are refused because we are late.", load.calls_per_second is not None)
+    yield _gauge("banned_addresses", "Addresses of strangers that are not looked at now.", load.banned)
+    yield _counter("bans", "Bans of addresses of strangers.", load.bans)
+    used = _gauge("bound_used", "How full a bounded collection is.", labels=("name",))
+    limit = _gauge("bound_limit", "How full it may get.", labels=("name",))
+    for fill in view.bounds:
+        used.add_metric([fill.name], fill.now)
+        limit.add_metric([fill.name], fill.at_most)
+    counted = _counter("transport", "What happened at the sockets.", labels=("what",))
+    for what, number in view.transport.items():
+        counted.add_metric([what], number)
+    yield from (used, limit, counted)
 
 
 def _known_methods(counts: Mapping[Any, int]) -> dict[tuple[str, ...], int]:

@@ -2,13 +2,15 @@
 
 Every connection carries one request and lives `CONNECTION_SECONDS` at most, so that neither a slow reader nor a
 crowd can hold anything; the page's style sheet is cached by the browser. Nothing here waits for a trunk or a disk.
+Nobody can keep `/healthz` from being answered, which would have a healthy container restarted: when all places are
+taken, the newest gets one, and whoever holds most of them loses the one that he has had longest.
 """
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import cast
 
 from aiohttp import web
 
@@ -24,7 +26,9 @@ from .views import ConfigView
 from .words import Show, mask, whole
 
 CONNECTIONS_MAX = 64
-"""Connections open at once. Further ones are closed as they come; calls do not notice either way."""
+"""Connections open at once. For a further one the oldest of the host with most connections is closed: most likely it
+says nothing, because a request takes milliseconds. Calls do not notice either way."""
+
 
 CONNECTION_SECONDS = 15.0
 """Life of a connection from accept to the last byte; at most half as much more, because the timer looks in steps."""
@@ -115,8 +119,9 @@ class WebServer:
         loop, http = asyncio.get_running_loop(), runner.server
 
         def accept() -> asyncio.BaseProtocol:
-            if len(http.connections) >= CONNECTIONS_MAX:
-                return _Closed()
+            opened = [connection for connection in http.connections if connection.transport is not None]
+            if len(opened) >= CONNECTIONS_MAX:
+                _cut_off(_oldest_of_the_busiest(opened))
             return http()
 
         try:
@@ -135,7 +140,7 @@ class WebServer:
         seen = {connection: seen.get(connection, now) for connection in http.connections}
         for connection, since in seen.items():
             if now - since >= CONNECTION_SECONDS:
-                connection.force_close()
+                _cut_off(connection)
         self._reaper = loop.call_later(CONNECTION_SECONDS / 4, self._reap, http, seen)
 
     async def stop(self) -> None:
@@ -238,11 +243,24 @@ class WebServer:
         return whole if self._actions.knows(request) else mask
 
 
-class _Closed(asyncio.Protocol):
-    """A connection too many."""
+def _oldest_of_the_busiest(connections: Sequence[web.RequestHandler]) -> web.RequestHandler:
+    """Who gives way when there is no room: see CONNECTIONS_MAX. `connections` are in the order in which they came."""
+    hosts = [_host_of(connection) for connection in connections]
+    busiest, _ = Counter(hosts).most_common(1)[0]
+    return connections[hosts.index(busiest)]
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        cast(asyncio.Transport, transport).abort()  # uvloop's is none of asyncio's classes
+
+def _host_of(connection: web.RequestHandler) -> str:
+    peer = connection.transport.get_extra_info("peername") if connection.transport is not None else None
+    return str(peer[0]) if peer else ""
+
+
+def _cut_off(connection: web.RequestHandler) -> None:
+    """Close it without waiting for a peer that does not read."""
+    transport = connection.transport
+    connection.force_close()
+    if transport is not None:
+        transport.abort()
 
 
 @web.middleware

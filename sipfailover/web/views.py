@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from sipfailover.proxy.view import AccountView, AddressView, CallView, EngineView, FailoverView, TrunkView
+from sipfailover.proxy.view import AccountView, AddressView, CallView, EngineView, FailoverView, TollView, TrunkView
 from sipfailover.trouble import Trouble
 
 from .words import Show, Wall, mask, masked_text, rfc3339, sentence
@@ -122,12 +122,27 @@ def status(
             "why": view.own_line,
             "since": None if view.own_line_since is None else rfc3339(view.own_line_since, wall),
         },
+        "load": {
+            "behind_seconds": round(view.load.behind, 3),
+            "new_calls_per_second": _rounded(view.load.calls_per_second),
+            "share_of_one_source": _rounded(view.load.share) if view.load.calls_per_second is not None else None,
+            "banned_addresses": view.load.banned,
+            "not_served": dict(view.rejected),
+            "kernel_drops": view.transport.get("kernel_drops", 0),
+            "shut_out": view.transport.get("shut_out", 0),
+        },
+        "bounds": [{"name": fill.name, "now": fill.now, "at_most": fill.at_most} for fill in view.bounds],
+        "toll_fraud": [_toll(toll) for toll in view.tolls],
         "config": None if config is None else _config(config, wall, show),
         "troubles": [
             {"what": trouble.what, "since": rfc3339(trouble.since, wall), "text": str(trouble)} for trouble in troubles
         ],
         "warnings": list(all_warnings(view, (*warnings, *map(str, troubles)))),
     }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)
 
 
 def _config(config: ConfigView, wall: Wall, show: Show) -> dict[str, object]:
@@ -141,7 +156,28 @@ def _config(config: ConfigView, wall: Wall, show: Show) -> dict[str, object]:
 def all_warnings(view: EngineView, further: Sequence[str]) -> tuple[str, ...]:
     """What the operator should know and no card says by its state: the notes of the lines, then the others."""
     notes = (f"{line.name}: {line.note}" for line in chain(view.trunks, view.pbxs) if line.note)
-    return (*notes, *further)
+    tolls = (f"Calls are refused by toll_fraud. {toll.stopped}." for toll in view.tolls if toll.stopped)
+    return (*notes, *_overload(view), *tolls, *further)
+
+
+def _overload(view: EngineView) -> tuple[str, ...]:
+    """Whether calls are refused now because there are too many."""
+    load = view.load
+    if load.calls_per_second is None:
+        return ()
+    return (f"Overloaded: no source may begin more than {load.share:.0f} calls a second now",)
+
+
+def _toll(toll: TollView) -> dict[str, object]:
+    return {
+        "kind": toll.kind,
+        "calls_in_the_last_hour": toll.calls,
+        "calls_per_hour": toll.calls_per_hour,
+        "minutes_today": round(toll.minutes, 1),
+        "minutes_per_day": toll.minutes_per_day,
+        "refused": toll.refused,
+        "stopped": toll.stopped,
+    }
 
 
 def _line(trunk: TrunkView, now: float, wall: Wall) -> dict[str, object]:

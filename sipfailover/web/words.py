@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sipfailover.proxy.view import EngineView, TrunkView
+from sipfailover.trunk import mask as mask
+from sipfailover.trunk import whole as whole
 
 Wall = Callable[[float], datetime]
 """Seconds on the engine's monotonic clock → aware local time."""
@@ -17,8 +19,6 @@ OK = "ok"
 DEGRADED = "degraded"
 DOWN = "down"
 
-HIDDEN_DIGITS = 4
-SHOWN_CHARACTERS = 32
 NUMBER_DIGITS = 7
 _NUMBER = re.compile(rf"\+?\d{{{NUMBER_DIGITS},}}", re.ASCII)
 
@@ -57,7 +57,10 @@ def _about_ourselves(view: EngineView, wall: Wall) -> Sentence:
     since = "" if view.own_line_since is None else f" since {clock(view.own_line_since, view.now, wall)}"
     said = f"It is probably our own line{since}: {view.own_line}."
     doubted = any(trunk.health != "Up" for trunk in view.trunks)
-    return Sentence(DOWN if doubted else DEGRADED, (said, "No trunk is blamed."))
+    meanwhile = "No trunk is blamed."
+    if not view.own_line_excuses:
+        meanwhile = "No trunk is blamed for that, and the last good addresses are used."
+    return Sentence(DOWN if doubted else DEGRADED, (said, meanwhile))
 
 
 def _about_pbxs(view: EngineView) -> str:
@@ -107,27 +110,6 @@ def _about(trunk: TrunkView, role: str) -> str:
 
 Show = Callable[[str], str]
 """How numbers are written for this reader: `mask`, or `whole` for who has shown the token."""
-
-
-def whole(number: str) -> str:
-    """A telephone number or URI as its user part alone, printable and bounded."""
-    user = number.removeprefix("sips:").removeprefix("sip:").removeprefix("tel:").split("@", 1)[0].split(";", 1)[0]
-    return "".join(c for c in user if c.isprintable())[:SHOWN_CHARACTERS]
-
-
-def mask(number: str) -> str:
-    """A telephone number or URI as anybody may see it: the user part, its last four digits as `*`.
-
-    `+41443210019` → `+4144321****`, `sip:201@192.0.2.5` → `***`. A name keeps its first letter; `anonymous` stays.
-    """
-    user = whole(number)
-    if user.lower() in ("", "anonymous", "unknown", "restricted", "unavailable"):
-        return user.lower() or "unknown"
-    digits = [place for place, c in enumerate(user) if c.isdigit()]
-    if len(digits) < len(user) - len(digits):
-        return f"{user[0]}…" if not user[0].isdigit() else "…"
-    hidden = set(digits[-HIDDEN_DIGITS:])
-    return "".join("*" if place in hidden else c for place, c in enumerate(user))
 
 
 def masked_text(text: str) -> str:

@@ -6,7 +6,7 @@ Names of headers come in lower case and leave as the RFCs print them. What is pa
 
 from collections.abc import Iterable
 
-from sipfailover.wire.fields import Via, split_commas, without_params
+from sipfailover.wire.fields import COMMA, Via, split_commas, without_params
 from sipfailover.wire.limits import MAX_HEADER_LINES
 from sipfailover.wire.message import Message, value_of
 from sipfailover.wire.names import COMPACT, pretty
@@ -91,8 +91,9 @@ def stamped(asked: Message, received: bytes, rport: int) -> bytes:
         params += b";rport=%d" % rport
     params += b";received=" + received
     # A list of values on one line: only the first is the sender's.
-    others = split_commas(value_of(line))[1:]
-    return b"Via: " + b", ".join((via._replace(params=params).to_bytes(), *others))
+    others = split_commas(value_of(line))[1:] if COMMA in line else ()
+    first = Via(via.transport, via.host, via.port, params, via.protocol).to_bytes()
+    return b"Via: " + b", ".join((first, *others)) if others else b"Via: " + first
 
 
 def to_line(asked: Message, to_tag: bytes) -> bytes:
@@ -165,7 +166,7 @@ def _hop_by_hop(method: bytes, invite: Message, to: bytes, headers: Iterable[Hea
 
 def via_value(transport: str, sent_by: bytes, branch: bytes) -> bytes:
     """Our Via (§18.1.1). `rport` is asked for everywhere (RFC 3581): answers then find us through any NAT."""
-    return Via(transport.upper().encode(), sent_by, None, b";branch=%b;rport" % branch).to_bytes()
+    return b"SIP/2.0/%b %b;branch=%b;rport" % (transport.upper().encode(), sent_by, branch)
 
 
 def header_lines(headers: Iterable[Header]) -> list[bytes]:
@@ -174,6 +175,7 @@ def header_lines(headers: Iterable[Header]) -> list[bytes]:
 
 
 def _message(lines: list[bytes], headers: Iterable[Header], body: bytes) -> bytes:
-    lines += header_lines(headers)
+    if headers:
+        lines += header_lines(headers)
     lines.append(b"Content-Length: %d\r\n\r\n" % len(body))
     return b"\r\n".join(lines) + body

@@ -76,7 +76,10 @@ def parse_retry_after(value: bytes) -> RetryAfter | None:
         comment, rest = rest[1 : end - 1], rest[end:].strip()
     if rest and rest[:1] != b";":
         return None
-    duration = param(rest, b"duration")
+    try:
+        duration = param(rest, b"duration")
+    except WireError:
+        duration = None
     return RetryAfter(_seconds(digits), _seconds(duration) if duration and duration.isdigit() else None, comment)
 
 

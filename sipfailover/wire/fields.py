@@ -9,6 +9,7 @@ Parameters stay one run of raw bytes (`;tag=a;x`) until somebody asks for one by
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 from sipfailover.errors import WireError
@@ -21,10 +22,24 @@ SEPARATORS = b'()<>@,;:\\/[]?={}"'
 HOST = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._"
 """What a host name or IPv4 address is made of, and the underscore that PBXs put in theirs."""
 IPV6 = b"0123456789ABCDEFabcdef:."
+UNSAFE = b'<>"\x7f' + bytes(range(33))
+"""What never stands in a URI unescaped. Latin-1 is not in it: a PBX that writes a name there is merely ugly."""
 SHOWN = 60
 """Bytes of a wrong value that an error shows."""
 
-TAB, BLANK, QUOTE, OPEN, CLOSE, COMMA, COLON, SEMICOLON, LESS, EQUALS, GREATER, QUESTION, BACKSLASH = b'\t "(),:;<=>?\\'
+HEADS_KEPT = 512
+"""Beginnings of Via values that are remembered, the oldest forgotten first: a peer has one or two."""
+HEAD_KEPT_BYTES = 80
+"""Longer ones are read anew each time, so that nobody can fill our memory with them."""
+METHODS = frozenset({
+    b"INVITE", b"ACK", b"BYE", b"CANCEL", b"OPTIONS", b"REGISTER", b"PRACK", b"UPDATE", b"INFO", b"REFER", b"NOTIFY",
+    b"SUBSCRIBE", b"MESSAGE", b"PUBLISH",
+})  # fmt: skip
+"""Methods that need not be looked at letter by letter."""
+
+TAB, CR, BLANK, QUOTE, OPEN, CLOSE, COMMA, COLON, SEMICOLON, LESS, EQUALS, GREATER, QUESTION, BACKSLASH = (
+    b'\t\r "(),:;<=>?\\'
+)
 """Single bytes as numbers. `QUOTE in value` is one memchr, 0.02 µs; `b'"' in value` first tries to read the needle as
 a number and takes 0.2 µs (CPython 3.11)."""
 
@@ -54,13 +69,7 @@ class Via(NamedTuple):
         because the start line decides about it.
         """
         head, semicolon, params = value.partition(b";")
-        name, _, sent_by = head.partition(b" ")
-        known = _PROTOCOLS.get(name)
-        if known is None:
-            protocol, transport, sent_by = _protocol(head)
-        else:
-            protocol, transport = known
-        host, port = host_port(sent_by.strip())
+        protocol, transport, host, port = (_via_head if len(head) <= HEAD_KEPT_BYTES else _via_head.__wrapped__)(head)
         return cls(transport, host, port, b";" + params.strip() if semicolon else b"", protocol)
 
     def param(self, name: bytes) -> bytes | None:
@@ -70,7 +79,11 @@ class Via(NamedTuple):
     @property
     def branch(self) -> bytes:
         """b"" if there is none."""
-        return param(self.params, b"branch") or b""
+        params = self.params
+        if params[:8] == b";branch=" and BLANK not in params and QUOTE not in params and TAB not in params:
+            end = params.find(b";", 8)  # the first of them, as nearly everybody writes it
+            return params[8:] if end < 0 else params[8:end]
+        return param(params, b"branch") or b""
 
     @property
     def received(self) -> bytes | None:
@@ -134,7 +147,7 @@ class NameAddr(NamedTuple):
             params = value[closing + 1 :].strip()
             if params and params[0] != SEMICOLON:
                 raise WireError(f"nonsense after the address: {params[:SHOWN]!r}")
-        if uri.split() != [uri] or QUOTE in uri or LESS in uri or COLON not in uri:
+        if not uri or uri.translate(None, UNSAFE) != uri or COLON not in uri:
             raise WireError(f"not an address: {value[:SHOWN]!r}")
         return cls(display, uri, params)
 
@@ -175,8 +188,8 @@ def first_value(value: bytes) -> bytes:
     comma = value.find(b",")
     if comma < 0:
         return value.strip()
-    if value.find(b'"', 0, comma) < 0 and value.find(b"<", 0, comma) < 0:
-        return value[:comma].strip()
+    if value.find(b'"', 0, comma) < 0 and value.find(b"<", 0, comma) < 0 and (first := value[:comma].strip()):
+        return first
     return next(iter(split_commas(value)), b"")
 
 
@@ -279,7 +292,7 @@ def bare(host: bytes) -> str:
 def parse_cseq(value: bytes) -> tuple[int, bytes]:
     """CSeq (§20.16): number and method. Raises WireError (400). On the path."""
     digits, _, method = value.partition(b" ")
-    if not digits.isdigit() or not is_token(method):
+    if not digits.isdigit() or (method not in METHODS and not is_token(method)):
         parts = value.split()
         if len(parts) != 2 or not parts[0].isdigit() or not is_token(parts[1]):
             raise WireError(f"not a CSeq: {value[:SHOWN]!r}")
@@ -303,6 +316,20 @@ def end_of_quoted(value: bytes, opening: int) -> int:
         if at > closing:
             closing = value.find(b'"', at)
     raise WireError(f"quote is never closed: {value[opening : opening + SHOWN]!r}")
+
+
+@lru_cache(HEADS_KEPT)
+def _via_head(head: bytes) -> tuple[bytes, bytes, bytes, int | None]:
+    """What stands before the parameters of a Via: (protocol, transport, host, port). A peer writes the same in all its
+    messages, so it is kept: 0.1 µs instead of 1.4. Raises WireError (400), and keeps nothing then."""
+    name, _, sent_by = head.partition(b" ")
+    known = _PROTOCOLS.get(name)
+    if known is None:
+        protocol, transport, sent_by = _protocol(head)
+    else:
+        protocol, transport = known
+    host, port = host_port(sent_by.strip())
+    return protocol, transport, host, port
 
 
 def _protocol(head: bytes) -> tuple[bytes, bytes, bytes]:

@@ -9,11 +9,9 @@ from ipaddress import AddressValueError, IPv6Address
 from typing import NamedTuple
 
 from sipfailover.errors import WireError
-from sipfailover.wire.fields import COLON, SHOWN, bare, host_port, param, parse_params, without_params
+from sipfailover.wire.fields import COLON, SHOWN, UNSAFE, bare, host_port, param, parse_params, without_params
 
 SCHEME = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-."
-UNSAFE = b'<>"\x7f' + bytes(range(33))
-"""What never stands in a URI unescaped. Latin-1 is not in it: a PBX that writes a name there is merely ugly."""
 
 HOP_PARAMS = (b"transport", b"maddr", b"ttl")
 """Parameters that say how to reach the host, so they go with the host."""

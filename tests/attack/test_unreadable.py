@@ -98,6 +98,18 @@ def test_a_response_whose_to_tag_cannot_be_read_is_dropped_and_stops_nobody() ->
     )  # fmt: skip
 
 
+def test_a_refusal_whose_retry_after_cannot_be_read_is_a_refusal() -> None:
+    """It was taken for nothing said: the caller waited until a clock rang, and the next trunk was tried."""
+    book = play()
+    assert (
+        book
+        >> received(PHONE, invite())
+        << send(PHONE, 100) << send(MAIN, "INVITE")
+        >> received(MAIN, answer(486, headers=((b"retry-after", b'5;duration="'),)))
+        << send(MAIN, "ACK") << send(PHONE, 486)
+    )  # fmt: skip
+
+
 def test_a_number_of_5000_digits_in_event_is_passed_on_as_it_came() -> None:
     book = play()
     is_served(book)
@@ -130,3 +142,10 @@ def test_a_fault_of_ours_in_one_message_does_not_meet_the_next_one() -> None:
 
 def _fails(*_: object) -> None:
     raise AssertionError("ours")
+
+
+@pytest.mark.parametrize("sign", [b"\x10", b"\x01", b"\x7f", b"\x1b"])
+def test_a_contact_with_a_control_character_is_no_address(sign: bytes) -> None:
+    """It became the Request-URI of our BYE, which nobody could read."""
+    broken = invite().replace(b"Contact: <sip:+41441112233@192.0", b"Contact: <sip:+41441112233@192" + sign + b".0")
+    assert play() >> received(PHONE, broken) << send(PHONE, 400)

@@ -8,9 +8,9 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from tests.bench.usage import Usage, of_tree
@@ -18,7 +18,7 @@ from tests.interop.books import Books
 from tests.interop.figures import percentile
 from tests.interop.kamailio import Kamailio
 from tests.interop.service import BACKUP, MAIN, PBX, SERVICE, Service
-from tests.interop.sipp import Sipp
+from tests.interop.sipp import Sipp, listens
 from tests.interop.stage import SIP_PORT, Child, Stage, until
 
 CALLER_PORT = 5070
@@ -27,6 +27,14 @@ IDLE_SECONDS = 3.0
 SETTLE_SECONDS = 1.0
 """After the last call, so that its last messages are counted."""
 HELD_CPS = 200
+SIPPY_WITHIN = 10.0
+RAMP = range(200, 4001, 200)
+"""Calls a second that are tried one after the other until something goes wrong."""
+RAMP_SECONDS = 5
+COPIES_MAX = 0.001
+"""Share of the messages that may come twice before a rate counts as too much."""
+PLACED_ENOUGH = 0.97
+MESSAGES_PER_CALL = 13
 KAMAILIO_MEMORY = 256
 """MiB of shared memory it may use; what it does use is measured."""
 SIPP_OPTIONS = ("-timer_resol", "1", "-max_recv_loops", "5000", "-max_sched_loops", "5000")
@@ -68,6 +76,8 @@ class Result:
     idle_cpu_ms_per_s: float
     held_calls: int
     held_bytes_per_call: float
+    knee_cps: int = 0
+    """The highest rate of the ramp at which all went well; 0 where none was driven."""
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)
@@ -90,6 +100,46 @@ def start_sipfailover(stage: Stage, cpu: int | None) -> Service:
     return Service(stage, cpu=cpu)
 
 
+def start_before(root: Path) -> Start:
+    """The service of another checkout: `before`, beside `after`."""
+    return lambda stage, cpu: Service(stage, cpu=cpu, root=root)
+
+
+SIPPY = """
+import sippy.SipContact as contact
+from sippy.SipURL import SipURL
+from sippy.b2bua_simple import main_func
+
+address, goes_to = contact.SipAddress, SipURL.getTAddr
+
+def in_lower_case(uri):
+    where, transport = goes_to(uri)
+    return where, str(transport).lower()
+
+contact.SipAddress = lambda name, url: address(url=url)
+SipURL.getTAddr = in_lower_case
+main_func()
+"""
+"""As it is, but for two things in which it and SIPp do not fit together: SIPp's [next_url] copies a display name of the
+Contact into its Request-URI, and it writes `transport=UDP`, where sippy knows `udp` only."""
+SIPPY_CPS = 100
+"""Calls a second of its load run: it falls behind soon above that."""
+
+
+def start_sippy(python: Path) -> Start:
+    """sippy's smallest back-to-back user agent, the other one in Python, by the interpreter of an environment that has
+    it. No record is kept, nothing is watched."""
+
+    def start(stage: Stage, cpu: int | None) -> Child:
+        host = stage.host(SERVICE)
+        command = [python, "-c", SIPPY, "-f", "-l", host, "-p", str(SIP_PORT), "-n", f"{stage.host(MAIN)}:{SIP_PORT}"]
+        child = Child(stage, "sippy", command, cpu=cpu, env={"SIPLOG_BEND": "none", "SIPLOG_LVL": "CRIT"})
+        until(lambda: listens("udp", host, SIP_PORT), SIPPY_WITHIN, f"sippy listens at {host}", child)
+        return child
+
+    return start
+
+
 MIDDLES: dict[str, Start] = {
     "direct": start_nothing,
     "kamailio": start_kamailio,
@@ -104,26 +154,65 @@ def cores() -> tuple[int | None, int | None]:
     return (ours[0], ours[1]) if len(ours) > 1 else (None, None)
 
 
-def measure(name: str, *, cps: int, seconds: int, slow_cps: int, slow_seconds: int, held: int) -> Result:
-    """All runs with `name` of MIDDLES in the middle. Each run has fresh SIPps, the proxy lives through all but the
-    last, for which it starts anew."""
-    with _bench(name) as bench:
+def measure(name: str, start: Start, *, cps: int, seconds: int, slow_cps: int, slow_seconds: int) -> Result:
+    """One round with `start` in the middle. Each run has fresh SIPps, the proxy lives through all of them."""
+    with _bench(start) as bench:
         bench.begin()
         start_to_call = bench.first_call()
         idle, idle_cpu = bench.idle()
         bench.load(HELD_CPS, WARM_UP_CALLS)
         slow = bench.load(slow_cps, slow_cps * slow_seconds)
         fast = bench.load(cps, cps * seconds)
-    with _bench(name) as bench:
+    return Result(name, fast, slow, start_to_call, idle.memory, idle_cpu, 0, 0.0)
+
+
+def hold(start: Start, calls: int) -> float:
+    """Bytes for each call that is held, with so many."""
+    with _bench(start) as bench:
         bench.begin()
-        per_call = bench.hold(held) if held and bench.proxy else 0.0
-    return Result(name, fast, slow, start_to_call, idle.memory, idle_cpu, held, per_call)
+        return bench.hold(calls) if bench.proxy else 0.0
+
+
+def knee(start: Start) -> int:
+    """The highest rate of RAMP at which no call fails, next to nothing is sent twice, and SIPp can place the calls."""
+    best = 0
+    with _bench(start) as bench:
+        bench.begin()
+        for cps in RAMP:
+            calls = cps * RAMP_SECONDS
+            try:
+                load = bench.load(cps, calls)
+            except AssertionError:  # SIPp did not come to its end: too much by far
+                return best
+            if load.failed or load.copies > COPIES_MAX * MESSAGES_PER_CALL * calls:
+                return best
+            if load.achieved_cps < PLACED_ENOUGH * cps:
+                return best
+            best = cps
+    return best
+
+
+def median(rounds: Sequence[Result]) -> Result:
+    """The median of each figure over the rounds of one name; failed calls and copies are summed up."""
+    first = rounds[0]
+
+    def load(loads: list[Load]) -> Load:
+        middle = {field.name: statistics.median(getattr(one, field.name) for one in loads) for field in fields(Load)}
+        counted = {name: sum(getattr(one, name) for one in loads) for name in ("calls", "failed", "copies")}
+        return Load(**{**middle, **counted, "cps": loads[0].cps})
+
+    return Result(
+        first.name, load([one.load for one in rounds]), load([one.slow for one in rounds]),
+        statistics.median(one.start_to_call_ms for one in rounds),
+        int(statistics.median(one.idle_bytes for one in rounds)),
+        statistics.median(one.idle_cpu_ms_per_s for one in rounds), 0, 0.0,
+    )  # fmt: skip
 
 
 @contextmanager
-def _bench(name: str) -> Iterator["Bench"]:
+def _bench(start: Start) -> Iterator["Bench"]:
     with tempfile.TemporaryDirectory(prefix="sipfailover-bench-") as folder, Stage(Path(folder)) as stage:
-        yield Bench(stage, MIDDLES[name])
+        yield Bench(stage, start)
 
 
 class Bench:

@@ -142,5 +142,6 @@ def test_an_example_is_no_change_of_itself(tmp_path: Path) -> None:
     text = (Path(__file__).parents[2] / "examples" / "complete.yaml").read_text()
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "betavoip").write_text("b\n")
-    names = {"ALPHATEL_PASSWORD": "a", "STATUS_TOKEN": "c", "BETAVOIP_PASSWORD": "b"}
+    names = {"ALPHATEL_PASSWORD": "a", "STATUS_TOKEN": "c", "BETAVOIP_PASSWORD": "b", "MAIL_PASSWORD": "d"}
+    names["CHAT_WEBHOOK"] = "https://chat.example/e"
     assert not compare(*(parse(text, folder=tmp_path, environment=names) for _ in range(2)))

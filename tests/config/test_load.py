@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sipfailover.config import Settings, json_schema, load, parse
+from sipfailover.config import Settings, describe, json_schema, load, parse
 from sipfailover.errors import ConfigError, Problem
 
 TRUNKS = "trunks: [{name: main, host: 192.0.2.1}, {name: backup, host: 192.0.2.2}]\n"
@@ -85,6 +85,32 @@ def test_a_trunk_s_monitor_changes_only_what_it_writes() -> None:
     own, other = (loaded.monitor_for(trunk) for trunk in loaded.trunks)
     assert (own.timeout, own.down_after, own.options_every) == (1.0, 2, 10.0)
     assert other == loaded.monitor
+
+
+def test_options_can_be_turned_off_for_all_trunks_or_for_one() -> None:
+    loaded = settings(
+        "pbx: p.lan\nmonitor: {options_every: off}\n"
+        "trunks: [{name: a, host: a.example, monitor: {options_every: 30s}}, {name: b, host: b.example}]"
+    )
+    assert [loaded.monitor_for(trunk).options_every for trunk in loaded.trunks] == [30.0, None]
+    told = [line for line in describe(loaded) if line.startswith("trunk")]
+    assert "; OPTIONS every 30s, Down after 3 failed, Up after 3 good" in told[0]
+    assert "; no OPTIONS, judged by its calls, Down after 3 unanswered, Up after 3 good" in told[1]
+
+
+def test_references_are_addresses_beside_the_trunks() -> None:
+    loaded = settings(GOOD + "monitor: {reference: ['192.0.2.53:53', '[2001:db8::53]:443']}")
+    assert [str(place) for place in loaded.monitor.reference] == ["192.0.2.53:53", "[2001:db8::53]:443"]
+    told = "our line  is compared with 192.0.2.53:53, [2001:db8::53]:443 when trunks are silent"
+    assert told in describe(loaded)
+    assert settings(GOOD + "monitor: {reference: 192.0.2.53:53}").monitor.reference == loaded.monitor.reference[:1]
+
+
+def test_clocks_are_measured_unless_they_are_to_be_fixed() -> None:
+    assert settings(GOOD).failover.clocks == "measured"
+    fixed = settings(GOOD + "failover: {clocks: fixed}")
+    assert fixed.failover.clocks == "fixed"
+    assert "clocks    as written: nothing is learned from what trunks usually take" in describe(fixed)
 
 
 def test_registration_is_wanted_when_there_is_a_username() -> None:
@@ -217,6 +243,14 @@ up_after: 3
          "2:17 trunks.0.name: 'pbx' is already the name of a PBX: choose another"),
         ("pbx: p.lan\ntrunks: [{name: a, host: a.example, tier: 1}, {name: b, host: b.example}]",
          "2:47 trunks.1: 'b' has no tier but others do: give it to all trunks or to none"),
+        (GOOD + "monitor: {reference: [one.example:53]}",
+         "3:23 monitor.reference.0: 'one.example' is a name: write its IP address, which is found without DNS"),
+        (GOOD + "monitor: {reference: 192.0.2.53}", "3:22 monitor.reference: '192.0.2.53' has no port: write 192.0.2.53:8080"),
+        (GOOD + "monitor: {reference: 192.0.2.53:0}", "3:22 monitor.reference: 0 is not a port: 1 to 65535"),
+        (GOOD + "monitor: {reference: 192.0.2.2:53}",
+         "3:22 monitor.reference.0: 192.0.2.2:53 is the trunk 'backup': it cannot show whether the line to it is up"),
+        ("pbx: p.lan\ntrunks: [{name: a, host: a.example, monitor: {reference: 192.0.2.53:53}}, {name: b, host: b.example}]",
+         "2:58 trunks.0.monitor.reference: is about our own line, which all trunks share: write it in the section monitor"),
         ("pbx: p.lan\ntrunks: [{name: a b, host: a.example}, {name: b, host: b.example}]",
          "2:17 trunks.0.name: 'a b' is not a name: use letters, digits, dot, dash and underscore, at most 63"),
     ],
@@ -331,6 +365,10 @@ def test_password_and_password_file_exclude_each_other() -> None:
          "3:76 trunks.1.transport: trunk 'b' uses tcp, but 'listen' has no tcp address: it can open no connection to us"),
         (GOOD + "monitor: {options_every: 1s}", "3:10 monitor.timeout: timeout (2s) is longer than options_every (1s): "
                                                 "checks come late"),
+        (GOOD + "monitor: {options_every: off}", None),
+        ("pbx: p.lan\ntrunks: [{name: a, host: a.example, monitor: {options_every: off, count_real_calls: no}}, {name: b, host: b.example}]",
+         "2:46 trunks.0.monitor: 'a' is never Down: it is asked no OPTIONS, its calls do not count, and it has no registration; let "
+         "its calls count (count_real_calls)"),
         (GOOD + "failover: {never_retry: 503}", "3:25 failover.never_retry.0: '503' means that the trunk failed: such calls "
                                                 "will be lost"),
         (GOOD + "status: {token: x}", "3:17 status.token: the token stands in the file: ${NAME} or token_file keeps it out "

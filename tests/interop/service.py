@@ -1,6 +1,7 @@
 """The service under test as a process, with the file that its users write, and what its page says about it."""
 
 import json
+import os
 import sys
 import threading
 import time
@@ -43,6 +44,7 @@ class Service(Child):
 
     `transport`: udp or tcp, on both sides. `no_ringing_within`: a duration as in the file. `account`: keys of the main
     trunk that say how it knows us. `settings`: another file, with the same names in braces. `cpu`: as in Child.
+    `root`: the checkout that is run.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Service(Child):
         account: str = "register: no",
         settings: str = SETTINGS,
         cpu: int | None = None,
+        root: Path = ROOT,
     ) -> None:
         file = stage.folder / "sipfailover.yaml"
         file.write_text(
@@ -66,7 +69,9 @@ class Service(Child):
         self.host = stage.host(SERVICE)
         self._page = f"http://{self.host}:{WEB_PORT}"
         command = [sys.executable, "-m", "sipfailover", "run", "-c", file]
-        super().__init__(stage, "sipfailover", command, cpu=cpu, env={"PYTHONPATH": str(ROOT)})
+        super().__init__(
+            stage, "sipfailover", command, cpu=cpu, env={"PYTHONPATH": os.pathsep.join((str(root), *sys.path[1:]))}
+        )
         until(self.ready, READY_WITHIN, f"{self._page}/readyz answers 200", self)
 
     def ready(self) -> bool:

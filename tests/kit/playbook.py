@@ -22,7 +22,7 @@ from typing import Protocol, Self
 
 from sipfailover.errors import WireError
 from sipfailover.flow import PING, Flow, PeerKey, Target
-from sipfailover.proxy.commands import Command, Log, Record, Send
+from sipfailover.proxy.commands import Command, Log, Reach, Record, Send
 from sipfailover.wire import Message
 
 Build = Callable[["Seen"], bytes]
@@ -214,6 +214,8 @@ class Playbook:
         self._out: list[tuple[float, Command]] = []
         self.noted: list[Log | Record] = []
         """Everything for log and history so far."""
+        self.asked: list[tuple[float, Reach]] = []
+        """References that the engine wants to be asked, and since when."""
         self._known: set[tuple[PeerKey, bytes]] = set()
         self._failed = False
 
@@ -254,6 +256,8 @@ class Playbook:
             self._out.append((self.now, command))
             if isinstance(command, Log | Record):
                 self.noted.append(command)
+            if isinstance(command, Reach):
+                self.asked.append((self.now, command))
             if isinstance(command, Send):
                 self.sent.append((command.to, command.data))
 

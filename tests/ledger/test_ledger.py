@@ -263,3 +263,24 @@ def test_records_are_kept_for_as_long_as_the_settings_say(path: str) -> None:
     assert ledger.flush(PATIENCE)
     ledger.close()
     assert count(path) == 1
+
+
+def test_a_killed_process_was_alive_until_a_moment_ago(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "ALIVE_EVERY", 0.05)
+    now = time.monotonic()
+    ledger = Ledger(path, lambda at: START + timedelta(seconds=at - now))
+    ledger.start()
+    ledger.record(probe(now))
+    assert ledger.flush(PATIENCE)
+
+    def alive() -> int:
+        db = open_for_reading(path)
+        (found,) = db.execute("SELECT alive_ms - started_ms FROM runs").fetchone()
+        db.close()
+        return int(found)
+
+    end = time.monotonic() + PATIENCE
+    while alive() < 200:
+        assert time.monotonic() < end, "it says so though nothing happens"
+        time.sleep(0.01)
+    ledger.close()

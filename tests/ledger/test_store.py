@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sipfailover.ledger import last_calls, last_registration_changes, last_trunk_changes, open_for_reading
+from sipfailover.ledger import gaps, last_calls, last_registration_changes, last_trunk_changes, open_for_reading
+from sipfailover.ledger.queries import StoredGap
 from sipfailover.ledger.store import (
     APPLICATION_ID,
     SCHEMA_VERSION,
@@ -323,3 +324,71 @@ def test_old_records_are_forgotten_a_little_at_a_time(path: str) -> None:
     store.forget(milliseconds(NOW + 150))
     assert rows(path, "SELECT count(*) FROM probes_minute") == [(3,)]
     store.close()
+
+
+# -- when this service was not there -------------------------------------------------------------------------------
+
+
+def gap(path: str) -> list[StoredGap]:
+    db = open_for_reading(path)
+    try:
+        return gaps(db, 10)
+    finally:
+        db.close()
+
+
+def test_a_time_without_this_service_is_known_whether_it_was_stopped_or_killed(path: str) -> None:
+    stopped = Store(path, wall)
+    stopped.write([probe(NOW)])
+    stopped.close(NOW + 100.0)
+    killed = Store(path, wall)
+    killed.write([probe(NOW + 160.0)])
+    killed.alive(NOW + 200.0)
+    killed.close()
+    Store(path, wall).write([probe(NOW + 230.0)])
+    assert gap(path) == [
+        StoredGap(milliseconds(NOW + 200.0), milliseconds(NOW + 230.0), False),
+        StoredGap(milliseconds(NOW + 100.0), milliseconds(NOW + 160.0), True),
+    ]
+
+
+def test_what_was_stored_after_the_last_sign_of_life_is_one(path: str) -> None:
+    killed = Store(path, wall)
+    killed.write([change(at=NOW)])
+    killed.write([change(at=NOW + 3.0)])
+    killed.close()
+    Store(path, wall).write([probe(NOW + 10.0)])
+    (only,) = gap(path)
+    assert (only.from_ms, only.orderly) == (milliseconds(NOW + 3.0), False)
+
+
+def test_a_clock_that_was_set_back_makes_no_gap_that_ends_before_it_begins(path: str) -> None:
+    killed = Store(path, wall)
+    killed.write([probe(NOW)])
+    killed.alive(NOW + 5000.0)
+    killed.close()
+    Store(path, wall).write([probe(NOW + 10.0)])
+    (only,) = gap(path)
+    assert only.from_ms <= only.to_ms
+
+
+def test_gaps_of_a_file_of_the_first_version_are_known_from_what_it_stored(path: str) -> None:
+    of_version_1(path)
+    (before,) = rows(path, "SELECT max(ended_ms) FROM calls") or [(0,)]
+    assert gap(path) == []
+    Store(path, wall).write([probe(NOW)])
+    (only,) = gap(path)
+    assert only.to_ms == milliseconds(NOW)
+    assert only.from_ms < only.to_ms
+    assert before is not None
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 49, 50, 59, 107])
+def test_however_many_calls_wait_each_is_stored_once_and_in_its_columns(path: str, count: int) -> None:
+    store = Store(path, wall)
+    store.write([fact for number in range(count) for fact in (attempt(number), call(number, NOW + number), probe(NOW))])
+    store.close()
+    stored = rows(path, "SELECT call, started_ms, ended_by, call_id FROM calls ORDER BY call")
+    assert stored == [(n, milliseconds(NOW + n), "caller", f"{n}@pbx") for n in range(count)]
+    assert rows(path, "SELECT call, outcome FROM attempts ORDER BY call") == [(n, "silent") for n in range(count)]
+    assert rows(path, "SELECT sum(probes) FROM probes_minute") == [(count,)]

@@ -118,6 +118,13 @@ def answered(book: Playbook, at: Flow = MAIN) -> Playbook:
     )  # fmt: skip
 
 
+def played(book: Playbook) -> Office:
+    """The same, with what was written down so far behind it."""
+    assert book
+    assert isinstance(book, Office)
+    return book
+
+
 def doubt(book: Office, name: str = "main") -> None:
     """One call to another number has failed: from now on good and bad evidence both leave a mark."""
     book.line(name).trunk.health.observe(Evidence(Sign.CALL_FAULT, "503 before", "+41000000000"), book.now)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from sipfailover.chance import Chance
 from sipfailover.flow import Flow
-from sipfailover.proxy import Command, Engine, Forget, Keep, Record, Send
+from sipfailover.proxy import Command, Engine, Forget, Keep, Log, Record, Send
 from sipfailover.proxy.facts import Fact
 from sipfailover.wire import Message
 from tests.kit import target
@@ -30,6 +30,7 @@ class Survivor(Office):
         self.text = text
         self.kept: dict[str, bytes] = {}
         self.facts: list[Fact] = []
+        self.told: list[Log] = []
         self.lives = 0
         super().__init__(self._born(0.0))
 
@@ -50,12 +51,18 @@ class Survivor(Office):
         return self
 
     def calls(self) -> list[str]:
-        """What must outlive the process now, but for registrations."""
-        return sorted(key for key in self.kept if not key.startswith("pbx/"))
+        """What must outlive the process now, of calls."""
+        return sorted(
+            key for key in self.kept if key.startswith(("call/", "answer/", "try/", "bye/", "ask/", "final/"))
+        )
 
     def ended(self) -> list[Fact]:
         """The records of calls that are over."""
         return [fact for fact in self.facts if type(fact).__name__ == "CallEnded"]
+
+    def logs(self) -> list[Log]:
+        """Every line of the log, of whatever engine."""
+        return self.told
 
     def channels(self) -> dict[str, int]:
         """Name of each line that has calls → how many."""
@@ -97,6 +104,8 @@ class Mortal(Engine):
                 self.survivor.kept.pop(command.key, None)
             elif isinstance(command, Record):
                 self.survivor.facts.append(command.fact)
+            elif isinstance(command, Log):
+                self.survivor.told.append(command)
             yield command
 
 

@@ -89,7 +89,7 @@ def test_an_address_that_dies_gives_way_at_once_and_the_trunk_stays_up() -> None
     assert used(book) == TWO.host
     assert book.line("main").trunk.health.state is State.UP
     assert [fact for fact in book.facts if isinstance(fact, TrunkChanged)] == changes
-    assert book.engine.watch.active == "main"
+    assert book.engine.watch.failovers.active == "main"
     before = asked(book, TWO)
     live(book, 30.0, TWO, BACKUP, PBX)
     assert 2 <= asked(book, TWO) - before <= 4, "it is the one in use now"
@@ -115,7 +115,7 @@ def test_when_all_addresses_are_dead_the_trunk_is_down_soon() -> None:
     live(book, 20.0, MAIN, TWO, THREE, BACKUP, PBX)
     live(book, EVERY * 1.1 + TIMEOUT * 3 + TIMEOUT * 3 + 1.0, BACKUP, PBX)
     assert book.line("main").trunk.health.state is State.DOWN
-    assert book.engine.watch.active == "backup"
+    assert book.engine.watch.failovers.active == "backup"
     live(book, 60.0, THREE, BACKUP, PBX)
     assert used(book) == THREE.host
     live(book, 120.0, THREE, BACKUP, PBX)
@@ -257,7 +257,7 @@ def test_a_503_to_a_call_with_retry_after_keeps_calls_away_from_that_address_onl
     assert book >> received(TWO, answer(486, to="INVITE")) << send(TWO, "ACK") << send(PBX, 486) >> received(PBX, ack())
     trunk = book.line("main").trunk
     assert trunk.addresses.known[0].avoided_until == pytest.approx(book.now + 60.0)
-    assert (trunk.health.state, book.engine.watch.active) == (State.UP, "main")
+    assert (trunk.health.state, book.engine.watch.failovers.active) == (State.UP, "main")
 
 
 def test_an_attempt_that_was_cut_short_says_nothing_of_its_address() -> None:
@@ -273,7 +273,7 @@ def test_addresses_of_a_name_that_is_gone_for_good_are_given_up() -> None:
     assert used(book) == MAIN.host
     book.engine.resolved("main", (), book.now, "no such name for 24 h", forget=True)
     assert book.line("main").trunk.target is None
-    assert book.engine.watch.active == "backup"
+    assert book.engine.watch.failovers.active == "backup"
     assert book >> after(100.0)
     assert book >> resolved("main", target(THREE))
-    assert (used(book), book.engine.watch.active) == (THREE.host, "main")
+    assert (used(book), book.engine.watch.failovers.active) == (THREE.host, "main")

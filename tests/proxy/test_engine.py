@@ -5,7 +5,7 @@ import pytest
 from sipfailover.chance import Chance
 from sipfailover.config import parse
 from sipfailover.proxy import CallEnded, Engine
-from sipfailover.proxy.engine import STRANGERS_TOLD_MAX
+from sipfailover.proxy.entrance import STRANGERS_TOLD_MAX
 from tests.kit import (
     ack,
     after,
@@ -129,10 +129,10 @@ def test_the_same_request_by_another_way_is_a_merged_one() -> None:
 
 
 def test_a_call_that_comes_again_after_a_refusal_is_a_new_one() -> None:
-    """With the next CSeq, as after 484 or a challenge of ours."""
+    """With the next CSeq, as after 488 or a challenge of ours."""
     book = office()
     assert calling(book, data=invite(call_id="again", cseq=1))
-    assert book >> received(MAIN, answer(484)) << send(MAIN, "ACK") << send(PBX, 484) >> received(PBX, ack())
+    assert book >> received(MAIN, answer(488)) << send(MAIN, "ACK") << send(PBX, 488) >> received(PBX, ack())
     assert calling(book, data=invite(call_id="again", cseq=2))
     assert book >> received(MAIN, answer(486)) << send(MAIN, "ACK") << send(PBX, 486) >> received(PBX, ack())
     book.done()
@@ -297,7 +297,7 @@ def test_an_emergency_call_is_served_while_shutting_down() -> None:
 
 
 def test_beyond_the_bound_calls_are_refused_and_emergency_calls_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sipfailover.proxy.engine.CALLS_MAX", 1)
+    monkeypatch.setattr("sipfailover.proxy.entrance.CALLS_MAX", 1)
     book = office()
     assert ringing(book)
     refused = "Too many calls"

@@ -5,8 +5,8 @@ import pytest
 from sipfailover.proxy import Record, TrunkChanged
 from sipfailover.trunk import State
 from sipfailover.trunk.setup_time import SAMPLES_NEEDED
-from tests.kit import ack, after, answer, bye, invite, received, recorded, send
-from tests.proxy.office import BACKUP, BOUND, MAIN, PBX, Office, calling, office
+from tests.kit import ack, after, answer, bye, cancel, invite, received, recorded, send
+from tests.proxy.office import BACKUP, BOUND, MAIN, PBX, Office, calling, down, office
 
 OURS, THEIRS = PBX, MAIN
 
@@ -22,6 +22,11 @@ def refused(book: Office, status: int, n: int) -> None:
         >> received(MAIN, answer(status)) << send(MAIN, "ACK") << send(PBX, status)
         >> received(PBX, ack())
     )  # fmt: skip
+
+
+def alone(book: Office) -> None:
+    """The backup has no channel free, so nobody gives a second opinion."""
+    book.line("backup").trunk.channels = 0
 
 
 def second_opinion(book: Office, status: int, n: int) -> None:
@@ -61,9 +66,70 @@ def changes(book: Office, name: str = "main", direction: str = "outbound") -> li
 @pytest.mark.parametrize("status", [404, 480, 484, 604, 603])
 def test_a_refused_number_is_no_fault_of_the_trunk(status: int) -> None:
     book = office()
+    alone(book)
     refused(book, status, 1)
     assert book.line("main").trunk.health.state is State.UP
     assert not changes(book)
+
+
+@pytest.mark.parametrize("status", [404, 480, 484, 604])
+def test_numbers_that_two_trunks_refuse_are_no_fault_of_either_however_many_there_are(status: int) -> None:
+    book = office()
+    for n in range(20):
+        second_opinion(book, status, n)
+    assert not changes(book)
+    assert not changes(book, "backup")
+
+
+def test_for_a_while_two_trunks_that_agree_about_a_number_are_believed() -> None:
+    book = office()
+    second_opinion(book, 404, 1)
+    refused(book, 404, 1)
+    assert book >> after(601.0)
+    second_opinion(book, 404, 1)
+
+
+def test_a_number_that_is_reached_again_gets_a_second_opinion_the_next_time() -> None:
+    book = office()
+    second_opinion(book, 480, 1)
+    assert calling(book, called=number(1)) >> received(MAIN, answer(486)) << send(MAIN, "ACK") << send(PBX, 486)
+    assert book >> received(PBX, ack())
+    second_opinion(book, 480, 1)
+
+
+def test_a_number_that_another_trunk_reaches_in_the_same_call_is_one_fault_and_no_refusal() -> None:
+    book = office()
+    assert calling(book) >> received(MAIN, answer(404)) << send(MAIN, "ACK") << send(BACKUP, "INVITE")
+    assert not changes(book), "what the backup says is waited for"
+    assert book >> received(BACKUP, answer(180)) << send(PBX, 180)
+    assert book >> received(BACKUP, answer(486)) << send(BACKUP, "ACK") << send(PBX, 486)
+    assert [change.why for change in changes(book)] == [
+        "a call failed with 404 Not Found, but backup reached that number"
+    ]
+    assert book.line("main").trunk.health.counters.refused.counted(book.now)[0] == 0
+
+
+def test_a_refusal_counts_when_the_other_trunk_does_not_know_either() -> None:
+    book = office()
+    for n in range(2):
+        asked = calling(book, called=number(n)) >> received(MAIN, answer(404)) << send(MAIN, "ACK")
+        assert asked << send(BACKUP, "INVITE")
+        assert book >> received(BACKUP, answer(500)) << send(BACKUP, "ACK") << send(PBX, 404) >> received(PBX, ack())
+    assert [(change.after, change.rule) for change in changes(book)] == [("Suspect", "half way, refused everywhere")]
+
+
+def test_a_caller_who_hangs_up_while_the_second_is_asked_leaves_the_refusal_as_it_was() -> None:
+    book = office()
+    assert calling(book) >> received(MAIN, answer(404)) << send(MAIN, "ACK") << send(BACKUP, "INVITE")
+    hung_up = book >> received(BACKUP, answer(100)) >> received(PBX, cancel())
+    assert hung_up << send(PBX, 200) << send(BACKUP, "CANCEL") << send(PBX, 487)
+    assert book.line("main").trunk.health.counters.refused.counted(book.now)[0] == 1
+
+
+def test_a_trunk_that_is_down_is_not_asked_for_its_opinion() -> None:
+    book = office()
+    down(book, "backup")
+    refused(book, 404, 1)
 
 
 def test_403_at_one_trunk_that_another_one_carries_is_a_fault_of_the_first() -> None:
@@ -83,9 +149,9 @@ def test_403_at_one_trunk_that_another_one_carries_is_a_fault_of_the_first() -> 
 
 def test_404_that_another_trunk_contradicts_within_minutes_is_a_fault() -> None:
     book = office()
+    alone(book)
     refused(book, 404, 1)
-    book.line("main").trunk.resolved(())
-    book.line("main").trunk.channels = 0  # full: calls go over the backup meanwhile
+    book.line("main").trunk.channels, book.line("backup").trunk.channels = 0, None  # calls go over the backup meanwhile
     assert book >> after(300.0)
     assert calling(book, BACKUP, number(1)) >> received(BACKUP, answer(486)) << send(BACKUP, "ACK") << send(PBX, 486)
     assert [(change.after, change.why) for change in changes(book)] == [
@@ -98,8 +164,9 @@ def test_what_another_trunk_reaches_much_later_or_after_a_person_declined_contra
     wait: float, status: int
 ) -> None:
     book = office()
+    alone(book)
     refused(book, status, 1)
-    book.line("main").trunk.channels = 0
+    book.line("main").trunk.channels, book.line("backup").trunk.channels = 0, None
     assert book >> after(wait)
     assert calling(book, BACKUP, number(1)) >> received(BACKUP, answer(486)) << send(BACKUP, "ACK") << send(PBX, 486)
     assert not changes(book)
@@ -107,11 +174,12 @@ def test_what_another_trunk_reaches_much_later_or_after_a_person_declined_contra
 
 def test_one_number_after_the_other_not_found_takes_a_trunk_down() -> None:
     book = office()
+    alone(book)
     for n in range(2):
         refused(book, 404, n)
     assert [(change.after, change.rule) for change in changes(book)] == [("Suspect", "half way, refused everywhere")]
-    for n in range(2, 4):  # now in doubt: the backup is asked too, and says the same
-        second_opinion(book, 404, n)
+    for n in range(2, 4):
+        refused(book, 404, n)
     last = changes(book)[-1]
     assert (last.after, last.rule) == ("Down", "refused everywhere")
     assert last.why == "4 calls to different numbers were refused with 404 Not Found within 0 ms"

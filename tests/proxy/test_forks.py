@@ -3,6 +3,7 @@
 import pytest
 
 from sipfailover.proxy import AttemptEnded, CallEnded
+from sipfailover.proxy.forks import FORKS_MAX
 from sipfailover.wire import Message
 from tests.kit import Playbook, ack, after, answer, bye, cancel, invite, received, recorded, send, sends_nothing
 from tests.kit.sip import SDP, in_dialog
@@ -160,4 +161,18 @@ def test_an_emergency_call_that_rings_at_two_carriers_has_dialogs_that_work() ->
     )  # fmt: skip
     assert to_tags(book, 200) == to_tags(book, 180)[3:]
     assert book >> received(PBX, bye()) << send(PBX, 200) << send(BACKUP, "BYE") >> received(BACKUP, answer(200))
+    book.done()
+
+
+def test_callees_without_end_get_no_dialog_each_and_the_one_who_answers_gets_the_call() -> None:
+    book = office()
+    assert calling(book)
+    for number in range(FORKS_MAX + 20):
+        expectation = book >> received(MAIN, answer(180, tag=f"callee-{number}"))
+        assert expectation << send(PBX, 180) if number < FORKS_MAX else expectation << sends_nothing()
+    assert len(book.engine.core.legs) == 2 * FORKS_MAX
+    last = answer(200, tag=f"callee-{FORKS_MAX + 19}")
+    assert book >> received(MAIN, last) << send(PBX, 200) >> received(PBX, ack()) << send(MAIN, "ACK")
+    assert len(book.engine.core.legs) == 2
+    assert book >> received(PBX, bye()) << send(PBX, 200) << send(MAIN, "BYE") >> received(MAIN, answer(200))
     book.done()

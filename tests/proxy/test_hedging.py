@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sipfailover.proxy import AttemptEnded, CallEnded
+from sipfailover.proxy.core import FINAL_LOOKED_AT_EVERY
 from sipfailover.proxy.hedging import ELSEWHERE
 from sipfailover.routing.hedge import FIRST, LAST_WORD, MARGIN, NEITHER, SECOND
 from sipfailover.trunk import Evidence, Sign, State
@@ -651,6 +652,18 @@ def test_after_a_crash_both_are_cancelled_and_the_caller_is_told_once() -> None:
     assert book.calls() == ["try/1", "try/1.2"]
     assert book.crash() << send(PBX, 503) << send(MAIN, "CANCEL") << send(BACKUP, "CANCEL")
     assert [fact.attempts for fact in book.ended()] == [2]  # type: ignore[union-attr]
+    assert book.calls() == ["final/1", "try/1", "try/1.2"], "until the caller has acknowledged that"
+    told = len(book.sent)
+    book.crash()
+    again = [data.partition(b" ")[0] for _, data in book.sent[told:] if not data.startswith(b"OPTIONS ")]
+    assert sorted(again) == [b"CANCEL", b"CANCEL", b"SIP/2.0"]
+    assert len(book.ended()) == 1
+    book.engine.receive(PBX, ack()(book.seen(PBX)), book.now)
+    book.collect()
+    book._out.clear()
+    book.now += FINAL_LOOKED_AT_EVERY
+    book.engine.wake(book.now)
+    book.collect()
     assert book.calls() == []
 
 
@@ -666,6 +679,8 @@ def test_nothing_is_kept_of_attempts_that_are_over(answered: bool) -> None:
         assert book.calls() == ["answer/1", "call/1"]
     else:
         assert book >> received(PBX, cancel()) << send(PBX, 200) << send(PBX, 487) << send(MAIN, "CANCEL")
+        assert book.calls() == ["final/1", "try/1", "try/1.2"]
+        assert book >> received(PBX, ack()) >> after(FINAL_LOOKED_AT_EVERY)
         assert book.calls() == []
 
 

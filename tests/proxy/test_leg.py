@@ -4,7 +4,16 @@ import pytest
 
 from sipfailover.errors import WireError
 from sipfailover.flow import Flow, Target
-from sipfailover.proxy.leg import Leg, contact_line, next_hop, route_set, without_tag
+from sipfailover.proxy.leg import (
+    HOPS_KEPT,
+    URI_KEPT_BYTES,
+    Leg,
+    _next_hop,
+    contact_line,
+    next_hop,
+    route_set,
+    without_tag,
+)
 from sipfailover.wire import Message, NameAddr, compose
 from tests.kit import ack, after, answer, flow, invite, received, send, sends_nothing
 from tests.kit.sip import US
@@ -258,3 +267,12 @@ def test_a_reply_goes_to_the_port_the_via_says() -> None:
         to=b"<sip:x@y>;tag=2", call_id=b"c", cseq=1,
     )  # fmt: skip
     assert ringing() >> received(PBX, data) << send(flow("signed", "192.0.2.10", 5099), 481)
+
+
+def test_where_contacts_lead_is_remembered_within_bounds() -> None:
+    here = Target("udp", "192.0.2.1", 5060, b"192.0.2.9:5060")
+    for number in range(HOPS_KEPT + 50):
+        assert next_hop(b"sip:%d@192.0.2.7:5070" % number, here) == here.at("192.0.2.7", 5070)
+    kept = _next_hop.cache_info().currsize
+    assert next_hop(b"sip:%b@192.0.2.7:5070" % (b"1" * URI_KEPT_BYTES), here) == here.at("192.0.2.7", 5070)
+    assert kept == _next_hop.cache_info().currsize == HOPS_KEPT

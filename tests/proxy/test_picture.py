@@ -51,7 +51,8 @@ def test_at_the_start_everything_is_up_and_nothing_is_known() -> None:
     main = trunk(picture, "main")
     assert (main["round_trip"], main["last_probe_at"], main["loss_ratio"], main["why"]) == (None, None, 0.0, "")
     assert main["target"] == "udp 198.51.100.1:5060"
-    assert picture.rejected == {"malformed": 0, "too_big": 0, "not_allowed": 0, "wrong_password": 0, "too_often": 0}
+    reasons = ["malformed", "too_big", "not_allowed", "banned", "wrong_password", "too_often", "late", "full"]
+    assert picture.rejected == dict.fromkeys(reasons, 0)
 
 
 def test_a_call_is_shown_as_it_tries_rings_is_answered_and_is_gone() -> None:

@@ -249,7 +249,7 @@ def test_what_a_trunk_that_was_taken_out_said_is_told_to_the_caller() -> None:
     reload(book, file())
     assert calling(book)
     reload(book, CHANGES["it is gone"])
-    assert book >> received(MAIN, answer(404)) << send(MAIN, "ACK") << send(PBX, 404)
+    assert book >> received(MAIN, answer(486)) << send(MAIN, "ACK") << send(PBX, 486)
     book.done()
 
 
@@ -338,8 +338,10 @@ def test_a_trunk_at_another_address_starts_anew_but_for_what_people_ordered() ->
 def test_what_one_carrier_said_of_a_number_is_not_held_against_one_that_is_gone() -> None:
     book = office()
     reload(book, file())
+    book.line("backup").trunk.channels = 0  # it cannot be asked for its opinion
     assert calling(book)
     assert book >> received(MAIN, answer(404)) << send(MAIN, "ACK") << send(PBX, 404)
+    book.line("backup").trunk.channels = None
     reload(book, CHANGES["it is gone"])
     assert calling(book, BACKUP)
     assert book >> received(BACKUP, answer(180)) << send(PBX, 180)

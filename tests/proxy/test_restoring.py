@@ -1,113 +1,26 @@
 """A process is killed at every step of a call, and the next one goes on where that stopped."""
 
-from collections.abc import Callable
-
 import pytest
 
 from sipfailover.flow import Flow
-from sipfailover.proxy import CallEnded, Keep
+from sipfailover.proxy import CallEnded
 from sipfailover.proxy.keepsake import CSEQ_MARGIN
-from sipfailover.wire import Message, compose
-from tests.kit import Seen, ack, after, answer, invite, lost, received, recorded, send, sends_nothing
-from tests.kit.leftovers import leftovers
-from tests.kit.sip import SDP
+from tests.kit import ack, answer, invite, lost, received, recorded, send
 from tests.proxy.office import BACKUP, MAIN, PBX, PBX2, tcp
+from tests.proxy.steps import (
+    ANSWERED,
+    STEPS,
+    acknowledges_the_hold,
+    at,
+    calls,
+    hangs_up,
+    holds,
+    is_held,
+    is_over,
+    talking,
+)
 from tests.proxy.survivor import SETTINGS, Survivor, sends
-from tests.proxy.talk import HOLD, inside, reply
-
-Step = Callable[[Survivor], None]
-
-
-def calls(book: Survivor) -> None:
-    assert book >> received(PBX, invite()) << send(PBX, 100) << send(MAIN, "INVITE")
-
-
-def rings(book: Survivor) -> None:
-    assert book >> received(MAIN, answer(180)) << send(PBX, 180)
-
-
-def is_answered(book: Survivor) -> None:
-    assert book >> received(MAIN, answer(200)) << send(PBX, 200)
-
-
-def acknowledges(book: Survivor) -> None:
-    assert book >> received(PBX, ack()) << send(MAIN, "ACK")
-
-
-def holds(book: Survivor) -> None:
-    hold = inside("INVITE", 2, body=HOLD)
-    assert book >> received(PBX, hold) << send(PBX, 100) << send(MAIN, "INVITE", lambda one: one.body == HOLD)
-
-
-def is_held(book: Survivor) -> None:
-    moved = reply(200, "INVITE", contact=b"<sip:new@198.51.100.7:5070>", body=SDP)
-    assert book >> received(MAIN, moved) << send(PBX, 200)
-
-
-def acknowledges_the_hold(book: Survivor) -> None:
-    there = Flow("udp", "198.51.100.7", 5070, b"192.0.2.1:5060")
-    assert book >> received(PBX, inside("ACK", 2, contact=b"")) << send(there, "ACK")
-
-
-def is_asked_by_the_callee(book: Survivor) -> None:
-    assert book >> received(MAIN, book.ask("INFO", 7, callee=True)) << send(PBX, "INFO")
-    assert book >> received(PBX, reply(200, "INFO")) << send(MAIN, 200)
-
-
-STEPS: list[Step] = [
-    calls, rings, is_answered, acknowledges, holds, is_held, acknowledges_the_hold, is_asked_by_the_callee,
-]  # fmt: skip
-ANSWERED = STEPS.index(is_answered) + 1
-MOVED = STEPS.index(is_held) + 1
-
-
-def talking(*, steps: int = STEPS.index(acknowledges) + 1) -> Survivor:
-    book = Survivor()
-    for step in STEPS[:steps]:
-        step(book)
-    return book
-
-
-def at(steps: int) -> Flow:
-    """Where the carrier hears requests inside the call after so many steps."""
-    return MAIN if steps < MOVED else Flow("udp", "198.51.100.7", 5070, b"192.0.2.1:5060")
-
-
-def hangs_up(book: Survivor, carrier: Flow, *, callee: bool) -> None:
-    """One end says BYE, and the other end gets it, on its own leg. If its 2xx has no ACK yet, it gets that, too."""
-    unacknowledged = any(leg.ack_cseq != leg.success_cseq for leg in book.engine.core.legs.values())
-    asked = book.seen(PBX).given("INVITE", where=lambda one: not one.to_tag)
-    offered = book.seen(MAIN).last("INVITE", where=lambda one: not one.to_tag)
-    if callee:
-        heard = book >> received(MAIN, book.ask("BYE", 900, callee=True)) << send(MAIN, 200)
-        if unacknowledged:
-            heard = heard << send(MAIN, "ACK")
-        assert (
-            heard
-            << send(PBX, "BYE", lambda one: one.call_id == asked.call_id and one.to_tag == asked.from_tag)
-            >> received(PBX, reply(200, "BYE"))
-        )
-    else:
-        assert (
-            book
-            >> received(PBX, book.ask("BYE", 900))
-            << send(PBX, 200)
-            << (send(carrier, "ACK") if unacknowledged else sends_nothing())
-            << send(carrier, "BYE", lambda one: one.call_id == offered.call_id and one.to_tag == b"callee")
-            >> received(carrier, lambda seen: _ok(seen.last("BYE")))
-        )
-
-
-def _ok(asked: Message) -> bytes:
-    return compose.response(asked, 200)
-
-
-def is_over(book: Survivor) -> None:
-    """Nothing is left of it, in the engine nor in what is kept."""
-    assert book >> after(400)
-    assert leftovers(book.engine) == []
-    assert book.calls() == []
-    assert book.channels() == {}
+from tests.proxy.talk import inside, reply
 
 
 @pytest.mark.parametrize("callee", [False, True], ids=["caller", "called"])
@@ -127,149 +40,6 @@ def test_an_answered_call_goes_on_after_a_crash_at_every_step(steps: int, times:
     assert end.answered_at is not None
     assert end.at - end.answered_at == pytest.approx(times * 1.0)
     is_over(book)
-
-
-@pytest.mark.parametrize("steps", range(1, ANSWERED), ids=lambda n: STEPS[n - 1].__name__)
-def test_a_call_that_was_not_answered_is_ended_on_both_sides(steps: int) -> None:
-    book = talking(steps=steps)
-    offered, asked = book.seen(MAIN).last("INVITE"), book.seen(PBX).given("INVITE")
-    assert book.calls() == ["try/1"]
-    book.crash(away=3.0)
-    assert book.calls() == []
-    assert book.channels() == {}
-    cancel, told = book.seen(MAIN).last("CANCEL"), book.seen(PBX).last(503)
-    assert cancel.first[b"via"] == offered.first[b"via"]  # what finds the INVITE (§9.1)
-    for name in (b"from", b"to", b"call-id"):
-        assert cancel.first[name] == offered.first[name]
-    assert (cancel.cseq, cancel.uri) == (offered.cseq, offered.uri)
-    assert told.first[b"via"].startswith(asked.first[b"via"])
-    assert (told.call_id, told.cseq, told.from_tag, told.cseq_method) == (asked.call_id, 1, asked.from_tag, b"INVITE")
-    if steps > 1:
-        assert told.to_tag == book.seen(PBX).last(180).to_tag
-    (end,) = book.ended()
-    assert isinstance(end, CallEnded)
-    assert (end.status, end.ended_by, end.trunk) == (503, "sipfailover", "main")
-    book._out.clear()
-    assert (
-        book
-        >> received(PBX, ack())
-        >> received(MAIN, reply_to_cancel)
-        >> received(MAIN, answer(487, to="INVITE"))
-        << send(MAIN, "ACK")
-    )  # fmt: skip
-    is_over(book)
-
-
-def reply_to_cancel(seen: Seen) -> bytes:
-    return compose.response(seen.last("CANCEL"), 200)
-
-
-@pytest.mark.parametrize("steps", range(1, ANSWERED), ids=lambda n: STEPS[n - 1].__name__)
-def test_an_answer_to_a_call_that_was_lost_costs_nothing(steps: int) -> None:
-    book = talking(steps=steps).crash()
-    book._out.clear()
-    assert (
-        book
-        >> received(PBX, ack())
-        >> received(MAIN, reply_to_cancel)
-        >> received(MAIN, answer(200, to="INVITE"))
-        << send(MAIN, "ACK")
-        << send(MAIN, "BYE")
-        >> received(MAIN, reply(200, "BYE"))
-    )
-    is_over(book)
-
-
-def test_the_attempt_under_way_is_cancelled_and_not_the_one_before() -> None:
-    book = talking(steps=1)
-    assert book >> received(MAIN, answer(503)) << send(MAIN, "ACK") << send(BACKUP, "INVITE")
-    book.crash()
-    assert book.seen(BACKUP).last("CANCEL").call_id == book.seen(BACKUP).last("INVITE").call_id
-    assert not [data for to, data in book.sent if to.peer == MAIN.peer and data.startswith(b"CANCEL ")]
-
-
-def test_a_call_that_was_refused_leaves_nothing_behind() -> None:
-    book = talking(steps=1)
-    assert book >> received(MAIN, answer(486)) << send(MAIN, "ACK") << send(PBX, 486)
-    assert book.calls() == []
-
-
-def test_a_set_up_of_long_ago_is_nobodys_business() -> None:
-    book = talking(steps=2)
-    told = len(book.sent)
-    book.crash(away=301.0)
-    assert not [data for _, data in book.sent[told:] if not data.startswith(b"OPTIONS ")]
-
-
-# ---- at the very moment of the answer
-
-
-def test_a_call_is_kept_before_its_answer_leaves() -> None:
-    book = talking(steps=STEPS.index(rings) + 1)
-    engine = book.engine
-    engine.receive(MAIN, answer(200)(book.seen(MAIN)), book.now)
-    commands = engine.take()
-    kept = next(index for index, command in enumerate(commands) if isinstance(command, Keep))
-    told = next(index for index, command in enumerate(commands) if command in sends(commands))
-    assert kept < told
-
-
-def test_an_answer_that_was_kept_and_never_left_is_said_after_the_crash() -> None:
-    book = talking(steps=STEPS.index(rings) + 1)
-    book.engine.receive(MAIN, answer(200)(book.seen(MAIN)), book.now)
-    (never_sent,) = [one.data for one in sends(book.engine.take()) if one.to.peer == PBX.peer]
-    book.crash()
-    assert [data for to, data in book.sent if to.peer == PBX.peer][-1] == never_sent
-    book._out.clear()
-    acknowledges(book)
-    assert book.calls() == ["call/1"]
-    hangs_up(book, MAIN, callee=False)
-    is_over(book)
-
-
-def test_the_callers_copy_of_its_invite_is_no_second_call() -> None:
-    book = talking(steps=ANSWERED).crash()
-    asked = book.got[0][1]
-    assert asked.startswith(b"INVITE ")
-    book._out.clear()
-    assert book >> received(PBX, asked) << sends_nothing()
-    assert len(book.engine.core.calls) == 1
-
-
-def test_an_answer_is_repeated_until_its_ack_comes_which_reaches_the_called_side() -> None:
-    book = talking(steps=ANSWERED).crash()
-    book._out.clear()
-    told = sum(data.startswith(b"SIP/2.0 200") and to.peer == PBX.peer for to, data in book.sent)
-    assert told == 2
-    assert book >> after(2.0)
-    assert sum(data.startswith(b"SIP/2.0 200") and to.peer == PBX.peer for to, data in book.sent) > told
-    acknowledges(book)
-    told = sum(data.startswith(b"SIP/2.0 200") for _, data in book.sent)
-    assert book >> after(5.0)
-    assert sum(data.startswith(b"SIP/2.0 200") for _, data in book.sent) == told
-    assert book.calls() == ["call/1"]
-
-
-def test_who_does_not_repeat_its_ack_is_not_hung_up_on() -> None:
-    book = talking(steps=ANSWERED)
-    book.engine.inside.acknowledged(Message(ack()(book.seen(PBX))), book.now)  # and nobody hears of it any more
-    book.crash()
-    book._out.clear()
-    assert book >> after(9.0)  # before the roll call
-    assert book >> received(PBX, inside("INFO", 2)) << send(MAIN, "INFO")
-    call = book.engine.core.calls[1]
-    leg = call.a
-    book.engine.core.layer.clients.clear()
-    book.engine.inside.ring(leg, leg.give_up.name, book.now)  # type: ignore[union-attr,arg-type]
-    assert list(book.engine.core.calls) == [1]
-    assert not leg.answer
-
-
-def test_an_answer_is_old_after_64_t1() -> None:
-    book = talking(steps=ANSWERED)
-    told = len(book.sent)
-    book.crash(away=33.0)
-    assert [data[:11] for _, data in book.sent[told:]] == []
 
 
 # ---- what goes on inside
@@ -317,16 +87,6 @@ def test_a_notify_after_the_crash_names_the_refer_from_before_it() -> None:
     book._out.clear()
     notify = inside("NOTIFY", 3, callee=True, headers=((b"event", b"refer;id=%d" % ours),))
     assert book >> received(MAIN, notify) << send(PBX, "NOTIFY", lambda one: one.get(b"event") == b"refer;id=2")
-
-
-def test_an_answer_to_a_hold_from_before_the_crash_is_acknowledged_by_us() -> None:
-    book = talking(steps=STEPS.index(holds) + 1).crash()
-    book._out.clear()
-    late = reply(200, "INVITE", body=SDP)
-    said = late(book.seen(MAIN))
-    assert book >> received(MAIN, said) << send(MAIN, "ACK")
-    assert book >> received(MAIN, said) << sends_nothing()  # but for the same ACK again
-    assert sum(data.startswith(b"ACK ") for _, data in book.sent) == 3
 
 
 def test_many_requests_of_ours_make_the_record_anew() -> None:

@@ -133,7 +133,7 @@ def test_one_call_tries_a_few_addresses_and_then_the_backup() -> None:
 @pytest.mark.parametrize("status", [404, 486, 500, 403, 408, 603])
 def test_an_answer_about_the_call_does_not_go_to_another_address(status: int) -> None:
     book = several(2)
-    then = send(BACKUP, "INVITE") if status in (403, 408, 500) else send(PBX, status)
+    then = send(BACKUP, "INVITE") if status in (403, 404, 408, 500) else send(PBX, status)
     assert calling(book, EDGES[0]) >> received(EDGES[0], answer(status)) << send(EDGES[0], "ACK") << then
 
 

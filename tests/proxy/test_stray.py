@@ -2,6 +2,7 @@
 
 import pytest
 
+from sipfailover.proxy.stray import LATE_ANSWERS
 from sipfailover.wire import Message
 from tests.kit import Playbook, ack, after, answer, bye, logged, lost, received, send, sends_nothing, target
 from tests.kit.leftovers import leftovers
@@ -159,3 +160,15 @@ def test_a_failure_to_a_reinvite_that_was_lost_as_the_port_said_is_acknowledged_
     )  # fmt: skip
     assert not sent(book, MAIN, "BYE")
     assert len(book.engine.core.calls) == 1
+
+
+@pytest.mark.parametrize("status", [180, 200])
+def test_a_flood_of_late_answers_costs_a_bounded_number_of_transactions(status: int) -> None:
+    book = given_up()
+    right = late(book, status)
+    branch, tag = Message(right).via.branch, b"callee"
+    before = len(book.engine.core.layer.clients)
+    for number in range(LATE_ANSWERS[0] + 100):
+        forged = right.replace(branch, b"z9hG4bK%016x" % number).replace(b"tag=" + tag, b"tag=%d" % number)
+        book.engine.receive(MAIN, forged, book.now)
+    assert len(book.engine.core.layer.clients) == before + LATE_ANSWERS[0]

@@ -111,12 +111,12 @@ class Fed:
         book: Office = self.book
         book.sent += [(send.to, send.data) for send in self.out]
         for asked in self.onward:
-            refusal = answer(404, to="INVITE")(book.seen(self.other))
+            refusal = answer(486, to="INVITE")(book.seen(self.other))
             before = len(book.sent)
             received(self.other, refusal).do(book)
             book.collect()
             told = [Message(data) for to, data in book.sent[before:] if to.host == self.peer.host]
-            assert [message.status for message in told] == [404]
+            assert [message.status for message in told] == [486]
             assert asked.method == b"INVITE"
             self.out += [Send(to, data) for to, data in book.sent[before:] if to.host == self.peer.host]
         book._out.clear()

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from sipfailover.proxy import Fact, Log, OperatorActed, ProbeEnded, Record, TrunkChanged
-from sipfailover.trunk import Order, State
+from sipfailover.trunk import Evidence, Order, Sign, State
+from sipfailover.trunk.trunk import UNPROVEN_WITHIN
 from sipfailover.wire import compose
 from tests.kit import (
     ack,
@@ -164,7 +165,7 @@ def test_a_dead_trunk_is_down_within_two_seconds_of_the_first_thing_it_did_not_a
     assert health.state is State.DOWN
     assert health.since - began == pytest.approx(1.8, abs=0.01)
     assert book.line("backup").trunk.health.state is not State.DOWN
-    assert book.engine.watch.active == "backup"
+    assert book.engine.watch.failovers.active == "backup"
 
 
 @pytest.mark.parametrize(("dead", "alive", "switches"), [(5.0, 5.0, 1), (60.0, 60.0, 1), (1200.0, 1200.0, 4)])
@@ -241,7 +242,7 @@ def test_after_our_own_line_is_back_a_trunk_that_stays_silent_is_blamed() -> Non
     pass_by(book, 30.0, PBX)
     pass_by(book, 20.0, BACKUP, PBX)
     assert book.line("main").trunk.health.state is State.DOWN
-    assert book.engine.watch.active == "backup"
+    assert book.engine.watch.failovers.active == "backup"
 
 
 def test_many_calls_at_once_do_not_take_a_trunk_down_before_it_is_known_whether_it_is_us() -> None:
@@ -302,7 +303,7 @@ def test_three_silent_questions_make_it_down_and_new_calls_go_over_the_backup() 
     for _ in range(200):
         assert book >> after(0.05)
         answer_all(book, BACKUP, PBX)
-        lines.append(book.engine.watch.active)
+        lines.append(book.engine.watch.failovers.active)
     assert lines[0] == "main"
     assert lines[-1] == "backup"
     view = book.engine.view(book.now)
@@ -341,9 +342,9 @@ def test_back_means_back_only_after_it_was_stable_for_so_long() -> None:
     live(book, 12.0, BACKUP, PBX)
     assert book.line("main").trunk.health.state is State.DOWN
     live(book, 50.0, MAIN, BACKUP, PBX)
-    assert book.engine.watch.active == "backup"
+    assert book.engine.watch.failovers.active == "backup"
     live(book, 40.0, MAIN, BACKUP, PBX)
-    assert book.engine.watch.active == "main"
+    assert book.engine.watch.failovers.active == "main"
     failover = book.engine.view(book.now).last_failover
     assert failover is not None
     assert (failover.number, failover.came_from, failover.went_to) == (2, "backup", "main")
@@ -391,16 +392,16 @@ def at_night(more: str, begins: str = "2018-01-08 01:59:00") -> Office:
 def test_a_trunk_that_is_well_comes_back_within_the_hours_of_return() -> None:
     book = at_night("when: 02:00-05:00", "2018-01-08 01:58:00")
     pass_by(book, 110.0, MAIN, BACKUP, PBX)
-    assert book.engine.watch.active == "backup"
+    assert book.engine.watch.failovers.active == "backup"
     pass_by(book, 4.0, MAIN, BACKUP, PBX)
     assert book.line("main").trunk.health.since == pytest.approx(120.0, abs=0.01)
-    assert book.engine.watch.active == "main"
+    assert book.engine.watch.failovers.active == "main"
 
 
 def test_by_hand_calls_stay_on_the_backup_until_somebody_gives_the_trunk_back() -> None:
     book = at_night("when: manual")
     pass_by(book, 600.0, MAIN, BACKUP, PBX)
-    assert book.engine.watch.active == "backup"
+    assert book.engine.watch.failovers.active == "backup"
     book.engine.release("main", book.now)
     book.collect()
     assert book.line("main").trunk.health.state is State.TRIAL
@@ -418,17 +419,17 @@ def test_the_pbx_comes_back_whatever_is_wanted_of_trunks() -> None:
 def test_an_order_moves_new_calls_at_once_and_the_last_trunk_is_not_taken_away_silently() -> None:
     book = measured()
     book.engine.order("main", Order.DRAINING, book.now)
-    assert book.engine.watch.active == "backup"
+    assert book.engine.watch.failovers.active == "backup"
     book.engine.order("backup", Order.OFF, book.now)
     book.engine.order("backup", Order.OFF, book.now)
     book.collect()
-    assert book.engine.watch.active == ""
+    assert book.engine.watch.failovers.active == ""
     told = said(book)
     assert ("warning", "trunk main is draining, as ordered") in told
     assert told.count(("warning", "trunk backup is off, as ordered")) == 1
     assert ("error", "no trunk can carry a call") in told
     book.engine.order("main", Order.ENABLED, book.now)
-    assert book.engine.watch.active == "main"
+    assert book.engine.watch.failovers.active == "main"
     with pytest.raises(KeyError):
         book.engine.order("nobody", Order.OFF, book.now)
 
@@ -436,14 +437,14 @@ def test_an_order_moves_new_calls_at_once_and_the_last_trunk_is_not_taken_away_s
 def test_an_order_ends_by_itself_and_is_told_with_who_and_why() -> None:
     book = measured()
     book.engine.order("main", Order.OFF, book.now, book.now + 0.6, "anna", "fibre works")
-    assert book.engine.watch.active == "backup"
+    assert book.engine.watch.failovers.active == "backup"
     acts = [fact for fact in facts(book) if isinstance(fact, OperatorActed)]
     assert acts == [OperatorActed(book.now, "anna", "off", "main", "fibre works", book.now + 0.6)]
     begun = book.now
     assert book >> after(0.5)
-    assert book.engine.watch.active == "backup"
+    assert book.engine.watch.failovers.active == "backup"
     assert book >> after(0.2)
-    assert book.engine.watch.active == "main"
+    assert book.engine.watch.failovers.active == "main"
     (end,) = [fact for fact in facts(book) if isinstance(fact, OperatorActed) and fact.at > begun]
     assert (end.who, end.action, end.why, end.until) == ("", "enabled", "its time is over", None)
 
@@ -459,7 +460,7 @@ def test_a_later_order_takes_the_place_of_an_earlier_one_and_of_its_end() -> Non
 def test_a_trunk_that_is_used_takes_new_calls_whatever_its_tier_while_it_is_well() -> None:
     book = measured()
     book.engine.order("backup", Order.USED, book.now, book.now + 600.0, "anna")
-    assert book.engine.watch.active == "backup"
+    assert book.engine.watch.failovers.active == "backup"
     assert calling(book, BACKUP)
     assert book >> received(BACKUP, answer(486)) << send(BACKUP, "ACK") << send(PBX, 486)
     down(book, "backup")
@@ -597,7 +598,7 @@ def test_answered_options_do_not_take_back_silent_calls_and_calls_make_it_down()
         assert calling(book, at) >> after(4.0) << send(BACKUP, "INVITE")
         assert book >> received(BACKUP, answer(486)) << send(BACKUP, "ACK") << send(PBX, 486) >> received(PBX, ack())
         assert book.line("main").trunk.health.state is (State.DOWN if number == 2 else State.SUSPECT)
-    assert book.engine.watch.active == "backup"
+    assert book.engine.watch.failovers.active == "backup"
     assert calling(book, BACKUP) >> received(PBX, cancel()) << send(PBX, 200) << send(PBX, 487)
 
 
@@ -624,9 +625,9 @@ def test_a_trunk_without_an_address_is_not_asked_and_not_active() -> None:
     book = watching(known=False)
     assert book >> resolved("main", why="NXDOMAIN") >> after(30.0)
     assert not sent(book, MAIN, "OPTIONS")
-    assert book.engine.watch.active == ""
+    assert book.engine.watch.failovers.active == ""
     assert book >> resolved("backup", target(BACKUP))
-    assert book.engine.watch.active == "backup"
+    assert book.engine.watch.failovers.active == "backup"
     assert book >> resolved("main", target(MAIN)) << logged("warning", "new calls go over main")
     assert book >> after(1.5)
     assert sent(book, MAIN, "OPTIONS")
@@ -667,7 +668,7 @@ def test_a_trunk_that_never_answered_options_is_used_all_the_same() -> None:
     assert book >> after(60.0)
     assert book.line("main").trunk.health.state is State.UP
     shown = next(trunk for trunk in book.engine.view(book.now).trunks if trunk.name == "main")
-    assert shown.note == "it has never answered OPTIONS: only calls tell how it is"
+    assert shown.note == "it answers no OPTIONS: only calls tell how it is"
     assert calling(book)
 
 
@@ -691,3 +692,109 @@ def test_a_trunk_that_never_answered_options_is_no_witness_against_our_own_line(
     assert book.line("main").trunk.health.state is State.DOWN
     assert book.line("backup").trunk.health.state is State.UP
     assert book.engine.view(book.now).own_line == ""
+
+
+# -- no OPTIONS at all ------------------------------------------------------------------------------------------------
+
+OFF = "options_every: off"
+
+
+def unasked(more: str = "", probes: str = OFF, **how: object) -> Office:
+    """An office that asks no trunk."""
+    book = watching(more, probes=probes, **how)
+    for line in book.engine.core.trunks:
+        line.trunk.probe.mute = True  # as it begins
+    return book
+
+
+def falls_silent(book: Office, times: int = 3) -> None:
+    """So many calls find the main trunk silent, and go over the backup."""
+    for _ in range(times):
+        assert calling(book) >> after(BOUND) << send(BACKUP, "INVITE")
+        assert book >> received(BACKUP, answer(486)) << send(BACKUP, "ACK") << send(PBX, 486) >> received(PBX, ack())
+
+
+def test_a_trunk_is_never_asked_where_options_are_off_and_the_pbx_still_is() -> None:
+    book = unasked(trunks=("main", "backup"))
+    falls_silent(book)
+    assert book.line("main").trunk.health.state is State.DOWN
+    assert book >> resolved("main", target(THIRD), target(MAIN)) >> after(7200.0)
+    assert not [one for at in (MAIN, BACKUP, THIRD) for one in sent(book, at, "OPTIONS")]
+    assert len(sent(book, PBX, "OPTIONS")) > 100
+
+
+def test_where_options_are_off_calls_take_it_down_and_time_and_calls_bring_it_back() -> None:
+    book = unasked("failover: {return_to_main: {stable_for: 1m}}")
+    falls_silent(book, 2)
+    main = book.line("main").trunk
+    assert (main.health.state, main.health.why) == (State.SUSPECT, "2 calls in a row failed (no answer within 4 s)")
+    falls_silent(book, 1)
+    assert main.health.state is State.DOWN
+    shown = next(trunk for trunk in book.engine.view(book.now).trunks if trunk.name == "main")
+    assert (shown.probe, shown.note) == ("no OPTIONS", "")
+    assert book >> after(59.0)
+    assert main.health.state is State.DOWN
+    assert book >> after(2.0)
+    assert (main.health.state, main.health.why) == (
+        State.TRIAL,
+        "nothing failed for 60 s; single calls show whether calls work",
+    )
+
+
+@pytest.mark.parametrize("when", ["manual", "02:00-05:00"])
+def test_where_options_are_off_the_operator_s_word_on_returning_holds_too(when: str) -> None:
+    book = unasked(f"failover: {{return_to_main: {{stable_for: 1m, when: '{when}'}}}}", wall=noon)
+    falls_silent(book)
+    assert book >> after(600.0)
+    assert book.line("main").trunk.health.state is State.DOWN
+    book.engine.release("main", book.now)
+    assert book >> after(0.1)
+    assert book.line("main").trunk.health.state is State.TRIAL
+
+
+def noon(now: float) -> datetime:
+    return datetime(2018, 1, 8, 12) + timedelta(seconds=now)
+
+
+def test_one_trunk_may_be_asked_and_another_not() -> None:
+    book = office(
+        probes=CHECKS, trunks=("main",), more=f"  - {{name: backup, host: {BACKUP.host}, monitor: {{{OFF}}}}}"
+    )
+    assert book >> resolved("backup", target(BACKUP)) >> after(60.0)
+    assert [line.trunk.probe.off for line in book.engine.core.trunks] == [False, True]
+    assert [line.trunk.health.rules.quick for line in book.engine.core.trunks] == [True, False]
+
+
+# -- a backup in Trial, and a trunk that was never heard --------------------------------------------------------------
+
+
+def test_while_no_trunk_is_up_the_one_in_trial_is_what_calls_take_and_all_of_them_do() -> None:
+    book = watching()
+    main, backup = book.line("main").trunk, book.line("backup").trunk
+    failed = [Evidence(Sign.CALL_FAULT, "500", f"+4144000000{n}") for n in range(3)]
+    for evidence in failed:
+        book.engine.watch.observe(book.line("backup"), evidence, book.now)
+    assert backup.health.state is State.DOWN
+    for _ in range(3):
+        backup.health.observe(Evidence(Sign.PROBE_GOOD), book.now)
+    book.engine.watch.release(book.line("backup"), book.now)
+    assert backup.health.state is State.TRIAL
+    for evidence in failed:
+        book.engine.watch.observe(book.line("main"), evidence, book.now)
+    assert main.health.state is State.DOWN
+    book.collect()
+    view = book.engine.view(book.now)
+    assert view.active_trunk == "backup"
+    assert [(trunk.name, trunk.carries_new_calls) for trunk in view.trunks] == [("main", False), ("backup", True)]
+    for n in range(3):  # nobody waits for the one that tests it
+        assert calling(book, BACKUP, called=f"+4144555000{n}")
+
+
+def test_the_first_call_of_a_trunk_that_was_never_heard_does_not_wait_long() -> None:
+    book = mute()
+    trunk = book.line("main").trunk
+    assert trunk.no_answer().bound == trunk.no_answer_within, "its OPTIONS may be answered yet"
+    assert book >> after(5.0)
+    assert trunk.no_answer().bound == min(UNPROVEN_WITHIN, trunk.no_answer_within)
+    trunk.roundtrip.observe(0.3)
+    assert trunk.no_answer().bound == min(8 * 0.3 + 4 * 0.15, trunk.no_answer_within)

@@ -74,3 +74,18 @@ def test_nobody_ever_gets_more_than_is_said(steps: list[tuple[str, float]], burs
         now += pause
         got[source] += allowance.take(source, now)
     assert all(number <= burst + now / every + 1e-6 for number in got.values())
+
+
+def test_when_there_is_no_room_who_can_be_forgotten_is_looked_for_seldom() -> None:
+    """From forged addresses each datagram is a new source: to look through all of them each time was the attack."""
+    allowance = Allowance(1, 60.0)
+    for number in range(SOURCES_MAX):
+        assert allowance.take(str(number), 0.0)
+    kept = allowance._full_at
+    assert not allowance.take("new", 1.0)
+    looked = allowance._full_at
+    assert looked is not kept
+    for number in range(100):
+        assert not allowance.take(f"forged {number}", 1.5)
+    assert allowance._full_at is looked, "nobody was looked for"
+    assert allowance.take("new", 61.0)

@@ -41,14 +41,14 @@ BUILT_IN = Rules()
         (Rejected(400), False, GOOD),
         (Rejected(401), True, FAULT),
         (Rejected(403), True, REFUSED),
-        (Rejected(404), False, REFUSED),
+        (Rejected(404), True, REFUSED),
         (Rejected(407), True, FAULT),
         (Rejected(408), True, FAULT),
         (Rejected(422), False, GOOD),
-        (Rejected(480), False, REFUSED),
+        (Rejected(480), True, REFUSED),
         (Rejected(482), False, NOTHING),
         (Rejected(483), False, NOTHING),
-        (Rejected(484), False, REFUSED),
+        (Rejected(484), True, REFUSED),
         (Rejected(485), False, GOOD),
         (Rejected(486), False, GOOD),
         (Rejected(487), False, GOOD),
@@ -64,7 +64,7 @@ BUILT_IN = Rules()
         (Rejected(580), True, FAULT),
         (Rejected(600), False, GOOD),
         (Rejected(603), False, REFUSED),
-        (Rejected(604), False, REFUSED),
+        (Rejected(604), True, REFUSED),
         (Rejected(606), False, GOOD),
         (Rejected(607), False, GOOD),
         (Rejected(608), False, GOOD),
@@ -92,12 +92,21 @@ def test_403_goes_over_one_other_trunk_and_is_believed_when_that_agrees() -> Non
 
 
 @pytest.mark.parametrize("status", [404, 480, 484, 604])
-def test_what_a_suspect_says_of_a_number_is_worth_a_second_opinion(status: int) -> None:
-    assert not judge(Rejected(status), BUILT_IN).next_trunk
-    assert judge(Rejected(status), BUILT_IN, suspect=True).next_trunk
-    assert not judge(Rejected(status), BUILT_IN, agreed=[status], suspect=True).next_trunk
-    assert not judge(Rejected(status, ringing=True), BUILT_IN, suspect=True).next_trunk
-    assert not judge(Rejected(status), BUILT_IN.changed(never_retry=[str(status)]), suspect=True).next_trunk
+def test_what_one_trunk_says_of_a_number_is_worth_a_second_opinion(status: int) -> None:
+    first = judge(Rejected(status), BUILT_IN)
+    assert first.next_trunk
+    assert first.opinion
+    assert not judge(Rejected(status), BUILT_IN, believed=True).next_trunk
+    assert not judge(Rejected(status, ringing=True), BUILT_IN).next_trunk
+    assert not judge(Rejected(status), BUILT_IN.changed(never_retry=[str(status)])).next_trunk
+
+
+@pytest.mark.parametrize("status", [404, 480, 484, 604])
+@pytest.mark.parametrize("before", [404, 480, 484, 604])
+def test_two_trunks_agree_about_a_number_in_different_words(status: int, before: int) -> None:
+    second = judge(Rejected(status), BUILT_IN, agreed=[0, before])
+    assert (second.next_trunk, second.agreed, second.sign) == (False, True, None)
+    assert not judge(Rejected(status), BUILT_IN, agreed=[0, 503]).agreed, "a fault agrees with nothing"
 
 
 @pytest.mark.parametrize("status", [403, 404, 480, 484, 603, 604])
@@ -147,7 +156,7 @@ def test_the_lists_of_the_documented_example_change_no_decision() -> None:
     )
     for key in TABLE:
         wanted = BUILT_IN.row(key).next
-        assert example.row(key).next is (Next.NO if wanted is Next.IF_SUSPECT and key != 480 else wanted)
+        assert example.row(key).next is (Next.NO if wanted is Next.SECOND_OPINION and key != 480 else wanted)
         assert example.row(key).sign is BUILT_IN.row(key).sign
 
 
@@ -163,10 +172,10 @@ def test_a_named_status_goes_on_and_does_not_prove_that_the_trunk_works_any_more
 
 def test_a_class_does_not_touch_what_the_callee_decided() -> None:
     rules = BUILT_IN.changed(next_trunk_on=["4xx"])
-    assert judge(Rejected(480), rules).next_trunk
+    assert judge(Rejected(480), rules, believed=True).next_trunk
     assert judge(Rejected(499), rules).next_trunk
     assert not judge(Rejected(486), rules).next_trunk
-    assert not judge(Rejected(404), rules).next_trunk
+    assert not judge(Rejected(404), rules, believed=True).next_trunk
 
 
 def test_a_class_of_six_hundreds_goes_on_only_for_those_without_a_row_of_their_own() -> None:

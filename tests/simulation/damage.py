@@ -77,6 +77,7 @@ CASES: tuple[Case, ...] = (
     Case("10 % loss, no fault", "trunk: main, kind: loss, loss: 10%"),
     Case("latency 20 to 600 ms", "trunk: main, kind: latency, delay: 600ms"),
     Case("OPTIONS silent, calls fine", "trunk: main, kind: options silent"),
+    Case("no OPTIONS answered in calls either", "trunk: main, kind: all options silent"),
     Case("2 % ordinary failures", "", BUSY.replace("}", ", ordinary_failures: 2%}")),
 )
 
@@ -94,7 +95,8 @@ class Damage:
     longest_wait: float
     """Seconds to ringing, of all calls."""
     extra: float
-    """Seconds of these that were due to the fault, at most."""
+    """Seconds of these that were due to the fault, at most. (Who calls a wrong number hears so a second opinion
+    later, whatever the weather: no telephone rings there.)"""
     down_after: float | None
     """Seconds from the fault to Down; None: never Down."""
     after_first: float | None
@@ -125,7 +127,7 @@ def measure(case: Case) -> Damage:
         damaged=sum(one.dropped + one.one_way for one in figures),
         median_wait=max(one.waited.middle for one in figures),
         longest_wait=max(one.waited.longest for one in figures),
-        extra=max(one.extra.longest for one in figures),
+        extra=max(one.extra for all_ in figures for one in all_.outcomes if one.call.fate.rings),
         down_after=worst(downs),
         after_first=worst([trunk.after_first.longest if trunk.after_first.count else None for trunk in trunks]),
         up_after=worst(ups),

@@ -30,6 +30,7 @@ class End:
         bounds: Bounds | None = None,
         settings: Settings | None = None,
         known: Callable[[str], bool] = lambda host: True,
+        banned: Callable[[str], bool] = lambda host: False,
     ) -> None:
         self.said: list[tuple[str, str, dict[str, object]]] = []
         self.received: list[tuple[Flow, bytes]] = []
@@ -44,6 +45,7 @@ class End:
             lost=self._lost,
             settled=self._settled,
             known=known,
+            banned=banned,
             keep_alive_every=lambda host, port: self.keep_alive_every(host, port),
             say=self._say,
             bounds=bounds,

@@ -4,11 +4,12 @@ import asyncio
 import os
 import resource
 import socket
+from contextlib import AsyncExitStack
 
 import pytest
 
 from sipfailover.flow import TCP, Flow, Target
-from sipfailover.transport import Bounds, connections
+from sipfailover.transport import Bounds, listener
 from tests.transport.ends import PATIENCE, End, closed_port, connected, message, serving
 
 V4, V6 = "127.0.0.1", "::1"
@@ -319,7 +320,7 @@ async def test_all_hosts_together_have_a_bound_that_ours_do_not_share() -> None:
 
 
 async def test_without_descriptors_peers_wait_and_the_loop_rests(end: End, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "ACCEPT_AGAIN_AFTER", QUICK)
+    monkeypatch.setattr(listener, "ACCEPT_AGAIN_AFTER", QUICK)
     at = end.listen(TCP)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with socket.create_connection(at) as peer:
@@ -383,3 +384,100 @@ async def test_closing_while_connecting(end: End) -> None:
     end.pool.close()
     await end.pool.closed()
     assert end.lost == []
+
+
+# -- floods and games -------------------------------------------------------------------------------------------------
+
+
+async def test_a_banned_stranger_is_refused_and_somebody_known_is_not() -> None:
+    def known(host: str) -> bool:
+        return host == "127.0.0.2"
+
+    async with End(known=known, banned=lambda host: True) as end:
+        at = end.listen(TCP)
+        async with connected(*at, local="127.0.0.9") as stranger:
+            assert await stranger.ends() == b""
+        async with connected(*at, local="127.0.0.2") as pbx:
+            pbx.say(message())
+            await end.came()
+        assert end.pool.counters.connections_refused == 1
+
+
+async def test_an_idle_stranger_gives_its_place_back_soon_and_a_pbx_keeps_its_own() -> None:
+    bounds = Bounds(stranger_idle_close_after=0.1, sweep_every=QUICK)
+    async with End(bounds, known=lambda host: host == "127.0.0.2") as end:
+        at = end.listen(TCP)
+        async with connected(*at, local="127.0.0.2") as pbx, connected(*at, local="127.0.0.9") as stranger:
+            pbx.say(message())
+            stranger.say(message())
+            await end.came(2)
+            assert await stranger.ends() == b""
+            pbx.say(b"\r\n\r\n")
+            assert await pbx.hears(2) == b"\r\n"
+
+
+async def test_a_flood_from_one_stranger_leaves_everybody_else_their_places() -> None:
+    bounds = Bounds(accepted=40, accepted_kept_for_peers=10, accepted_per_host=12)
+    async with End(bounds, known=lambda host: host == "127.0.0.2") as end:
+        at = end.listen(TCP)
+        crowd: list[socket.socket] = []
+        try:
+            for _ in range(100):
+                crowd.append(socket.create_connection(at, PATIENCE, source_address=("127.0.0.9", 0)))
+                await asyncio.sleep(0)
+            await end.until(lambda: end.pool.counters.connections_refused == 100 - 12)
+            async with connected(*at, local="127.0.0.8") as other, connected(*at, local="127.0.0.2") as pbx:
+                other.say(message())
+                pbx.say(message())
+                await end.came(2)
+            assert {name: now for name, now, _ in end.pool.fill}["accepted_per_host"] == 12
+        finally:
+            for sock in crowd:
+                sock.close()
+
+
+async def test_half_messages_hold_a_place_for_no_longer_than_a_message_may_take() -> None:
+    """Slow-loris: a head that never ends, a body that never comes, a byte now and then."""
+    bounds = Bounds(message_within=0.3, sweep_every=QUICK)
+    async with End(bounds) as end:
+        at = end.listen(TCP)
+        halves = (b"", b"I", b"INVITE sip:a@b SIP/2.0\r\nVia: x\r\n", message("whole")[:-1])
+        async with AsyncExitStack() as stack:
+            peers = [await stack.enter_async_context(connected(*at)) for _ in halves]
+            for peer, half in zip(peers, halves, strict=True):
+                peer.say(half)
+            for peer in peers:
+                assert await peer.ends() == b""
+        assert end.pool.counters.streams_too_slow == len(halves)
+        assert end.received == []
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        b"INVITE sip:a@b SIP/2.0\r\nContent-Length: 0\r\nl: 5\r\n\r\nINVITE",
+        b"INVITE sip:a@b SIP/2.0\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n",
+        b"INVITE sip:a@b SIP/2.0\r\nContent-Length: -1\r\n\r\n",
+        b"INVITE sip:a@b SIP/2.0\r\nContent-Length: 0x10\r\n\r\n",
+        b"INVITE sip:a@b SIP/2.0\r\nContent-Length: 99999999999999999999\r\n\r\n",
+        b"INVITE sip:a@b SIP/2.0\r\nContent-Length: 70000\r\n\r\n",
+        b"INVITE sip:a@b SIP/2.0\r\nVia: x\r\n\r\n",
+        b"INVITE sip:a@b SIP/2.0\r\n" + b"X: y\r\n" * 20_000,
+        b"INVITE sip:a@b SIP/2.0\r\nX: " + b"y" * 200_000,
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(200),
+        b"\0" * 1000,
+    ],
+    ids=lambda data: repr(data[24:60]),
+)
+async def test_what_has_no_clear_end_is_no_message_and_costs_its_sender_the_connection(
+    end: End, nonsense: bytes
+) -> None:
+    at = end.listen(TCP)
+    async with connected(*at) as peer:
+        peer.say(nonsense)
+        assert await peer.ends() == b""
+    assert end.received == []
+    assert end.pool.counters.streams_broken == 1
+    async with connected(*at) as peer:
+        peer.say(message())
+        await end.came()

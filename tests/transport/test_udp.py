@@ -411,3 +411,52 @@ def test_a_pool_that_never_ran_closes_cleanly() -> None:
     pool.close()
     loop.run_until_complete(pool.closed())
     loop.close()
+
+
+async def test_how_long_there_was_always_something_left_to_read() -> None:
+    batch = 4
+    async with End(Bounds(batch=batch)) as end:
+        at = end.listen()
+        behind: list[float] = []
+
+        def received(flow: Flow, data: bytes) -> None:
+            behind.append(end.pool.behind)
+            time.sleep(0.001)
+
+        end.on_received = received
+        with udp_peer() as peer:
+            for _ in range(6 * batch - 1):
+                peer.sendto(b"MESSAGE", at)
+            await end.came(6 * batch - 1)
+        assert behind[:batch] == [0.0] * batch, "the first batch says nothing yet"
+        assert behind[batch:] == sorted(behind[batch:])
+        assert behind[-1] > behind[batch]
+        assert end.pool.behind == 0.0, "the last batch has read all there was"
+        assert end.pool.counters.datagrams == 6 * batch - 1
+
+
+async def test_a_flood_of_strangers_is_shut_out_and_the_kernels_own_drops_are_counted_apart() -> None:
+    async with End() as end:
+        at = end.listen()
+        with udp_peer("127.0.0.9") as stranger, udp_peer("127.0.0.2") as pbx:
+            for look in range(12):
+                end.pool.look(look * 1_000_000, ["127.0.0.2"])
+                await asyncio.sleep(0.002)
+            for _ in range(500):
+                stranger.sendto(b"OPTIONS", at)
+                pbx.sendto(b"INVITE", at)
+            await end.until(lambda: end.data.count(b"INVITE") == 500)
+            end.pool.look(12_000_000, ["127.0.0.2"])
+            assert end.data.count(b"OPTIONS") < 50
+            assert end.pool.counters.shut_out == 500 - end.data.count(b"OPTIONS")
+            assert end.pool.kernel_drops == 0
+
+
+async def test_what_is_kept_is_listed_with_its_bounds(end: End) -> None:
+    at = end.listen()
+    with udp_peer() as peer:
+        peer.sendto(b"MESSAGE", at)
+        await end.came()
+        end.pool.send(end.flow, b"answer")
+    fill = {name: now for name, now, at_most in end.pool.fill if now <= at_most}
+    assert (fill["flows"], fill["ways"], fill["accepted"], fill["opened"]) == (1, 1, 0, 0)

@@ -169,27 +169,11 @@ def test_retry_after_is_honoured_for_the_address_and_no_probe_ends_it() -> None:
     assert not one.avoided(101.0), "a call that it carries says more than what it asked for"
 
 
-def test_who_knows_no_reason_just_takes_the_next_that_is_not_avoided() -> None:
-    addresses, used = known(ONE, TWO, THREE), []
-    addresses.failed(TWO, "no answer", 1.0)
-    for _ in range(4):
-        assert addresses.current is not None
-        addresses.leave(addresses.current)
-        used.append(addresses.current)
-    assert used == [THREE, ONE, THREE, ONE]
-    addresses.leave(THREE)
-    assert addresses.current == ONE, "it was not in use"
-    lonely = known(ONE)
-    lonely.leave(ONE)
-    assert lonely.current == ONE
-
-
 def test_an_address_that_is_gone_says_nothing() -> None:
     addresses = known(ONE, TWO)
     assert addresses.failed(THREE, "no answer", 1.0)
     addresses.good(THREE, 1.0)
     addresses.use(THREE)
-    addresses.leave(THREE)
     assert addresses.current == ONE
     assert not known().failed(ONE, "no answer", 1.0)
 
@@ -365,10 +349,6 @@ class AnyLife(RuleBasedStateMachine):
             assert better.priority < used.priority
             self.addresses.use(better)
             assert self.addresses.current == better
-
-    @rule(peer=TARGETS)
-    def is_left(self, peer: Target) -> None:
-        self.addresses.leave(peer)
 
     @rule(seconds=strategies.sampled_from([0.1, 1.0, 29.0, 31.0, 700.0, 2000.0]))
     def time_passes(self, seconds: float) -> None:

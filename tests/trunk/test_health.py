@@ -1,5 +1,6 @@
 """Health, row by row, then as stories, then under random evidence."""
 
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -10,7 +11,7 @@ from sipfailover.trunk import Change, Evidence, Health, HealthRules, Sign, State
 from sipfailover.trunk.counters import CALLS_REMEMBERED, HOLD_DOWN_MAX, NUMBERS_IN_DOUBT_MAX
 from sipfailover.trunk.evidence import EVIDENCE_KEPT
 from sipfailover.trunk.health import IGNORED, TABLE, TRIAL_CALL_MAX
-from sipfailover.trunk.questions import NAMES, RELAPSE_REMEMBERED
+from sipfailover.trunk.questions import NAMES, RELAPSE_REMEMBERED, TESTED_AFTER
 
 UP, SUSPECT, DOWN, TRIAL = State
 RULES = HealthRules(down_after=2, up_after=3, stable_for=10.0)
@@ -106,6 +107,7 @@ ROWS = [
     (UP, Sign.CALL_SLOW, UP),
     (UP, Sign.CALL_PROMPT, UP),
     (SUSPECT, Sign.PROBES_SILENT, DOWN),
+    (SUSPECT, Sign.PROBE_OUTDONE, UP),
     (SUSPECT, Sign.CALL_REFUSED, SUSPECT),
     (SUSPECT, Sign.CALL_DROPPED, SUSPECT),
     (SUSPECT, Sign.CALL_LASTED, SUSPECT),
@@ -187,7 +189,7 @@ def test_failed_probes_make_suspect_then_down_and_one_good_answer_clears_suspici
     health = fresh(HealthRules(down_after=3, up_after=3, stable_for=10.0))
     feed(health, missed, missed)
     assert (health.state, health.progress, health.in_doubt) == (SUSPECT, "2/3 failed", True)
-    assert health.observe(good, 3.0) == Change(SUSPECT, UP, "OPTIONS is answered again")
+    assert health.observe(good, 3.0) == Change(SUSPECT, UP, "checks are good again")
     assert health.why == ""
     feed(health, missed, missed, missed, start=4.0)
     assert (health.state, health.why) == (DOWN, "3 checks in a row failed (no answer within 2 s)")
@@ -388,7 +390,7 @@ def test_a_silent_call_at_night_is_forgotten_in_time() -> None:
 def test_options_that_fail_while_calls_go_through_never_take_a_trunk_down() -> None:
     health = fresh()
     changes = feed(health, *[missed, answered] * 20)
-    assert (health.state, health.why) == (SUSPECT, "calls go through, but OPTIONS fails")
+    assert (health.state, health.why) == (SUSPECT, "calls go through, but checks fail")
     assert [change for change in changes if change] == [Change(UP, SUSPECT, "1 check failed (no answer within 2 s)")]
 
 
@@ -561,3 +563,74 @@ def test_a_call_that_had_nowhere_else_to_go_brings_nothing_back_that_only_people
     health = down_and_well(HealthRules(down_after=2, up_after=3, manual=True))
     feed(health, answered, answered, answered, answered, start=10.0)
     assert health.state is DOWN
+
+
+# -- OPTIONS alone, and troubles that strike a part of the calls -------------------------------------------------------
+
+
+def down_by_options(at: float = 1.0) -> Health:
+    """Down because OPTIONS fell silent; no call has failed."""
+    health = fresh()
+    feed(health, missed, missed, start=at - 1.0)
+    assert (health.state, health.since) == (DOWN, at)
+    return health
+
+
+def test_down_by_options_alone_is_tested_by_one_call_after_a_while() -> None:
+    health = down_by_options()
+    assert not health.may_try(1.0 + TESTED_AFTER - 0.1)
+    assert health.may_try(1.0 + TESTED_AFTER)
+    health.trial_started(1.0 + TESTED_AFTER)
+    assert not health.may_try(2.0 + TESTED_AFTER)
+
+
+@pytest.mark.parametrize("what", [good, silent, fault(1)])
+def test_it_is_not_if_options_tell_again_or_a_call_has_failed(what: Evidence) -> None:
+    health = down_by_options()
+    health.observe(what, 2.0)
+    assert not health.may_try(2.0 + TESTED_AFTER)
+
+
+def test_nor_where_503_was_said_or_an_operator_decides() -> None:
+    health = fresh()
+    feed(health, Evidence(Sign.PROBE_503, "503"), Evidence(Sign.PROBE_503, "503"))
+    assert health.state is DOWN
+    assert not health.may_try(1000.0)
+    health = fresh(replace(RULES, manual=True))
+    feed(health, missed, missed)
+    assert health.state is DOWN
+    assert not health.may_try(1000.0)
+
+
+def test_the_call_that_got_through_is_news_although_options_failed_while_it_rang() -> None:
+    health = down_by_options()
+    health.observe(missed, 200.0)
+    change = health.observe(Evidence(Sign.CALL_GOOD, sent_at=199.0), 201.0)
+    assert change is not None
+    assert (change.after, change.rule) == (TRIAL, "a call went through")
+
+
+def test_a_trouble_of_a_third_of_the_calls_takes_more_good_ones_to_be_over() -> None:
+    health = fresh()
+    at = 0.0
+    for number in range(300):
+        at += 30.0
+        health.observe(fault(number) if number % 3 == 0 else Evidence(Sign.CALL_GOOD), at)
+        if health.state is DOWN:
+            break
+    assert health.state is DOWN
+    wanted = health.counters.trials_wanted
+    assert 5 <= wanted <= 7, "0.67^6 = 9 %"
+    feed(health, *[good] * 3, start=at + 1.0)
+    health.observe(Evidence(Sign.RELEASED), at + 5.0)
+    assert health.state is TRIAL
+    for number in range(wanted):
+        assert health.state is TRIAL, number
+        health.observe(Evidence(Sign.CALL_GOOD), at + 10.0 + number)
+    assert health.state is UP
+
+
+def test_quick_checks_that_something_else_outdoes_clear_no_call() -> None:
+    health = fresh()
+    feed(health, silent, Evidence(Sign.PROBE_OUTDONE, "5 OPTIONS had no answer, but something else came"))
+    assert health.state is SUSPECT

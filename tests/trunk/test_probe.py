@@ -3,7 +3,7 @@
 import pytest
 
 from sipfailover.chance import Chance
-from sipfailover.trunk import Evidence, Health, HealthRules, Probe, ProbeRules, Sign, State
+from sipfailover.trunk import OFF, Evidence, Health, HealthRules, Probe, ProbeRules, Sign, State
 from sipfailover.trunk.probe import ANSWERS, GRACE, QUICK_PROBES, meaning
 
 
@@ -198,3 +198,11 @@ def test_loss_is_counted_over_the_last_twenty() -> None:
     assert probe.loss_ratio == 0.25
     assert probe.results.maxlen == 20
     assert "25% of 20 lost" in repr(probe)
+
+
+def test_where_none_is_ever_sent_nothing_brings_one_nearer() -> None:
+    probe = Probe(ProbeRules(OFF), Chance(1), 0.0)
+    probe.hurry(1.0, health_in(State.SUSPECT))
+    probe.again(1.0)
+    probe.confirm(1.0, 0.02, 0.3)
+    assert (probe.due(1e9), probe.overdue(1e9), probe.deadline(), probe.quick) == (False, False, None, False)

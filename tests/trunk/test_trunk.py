@@ -50,16 +50,14 @@ def test_a_trunk_that_is_gone_keeps_no_address() -> None:
 def test_an_address_that_fails_gives_way_to_the_next() -> None:
     berlin = trunk()
     berlin.resolved((ONE, TWO))
-    berlin.avoid(ONE)
+    assert berlin.addresses.failed(ONE, "no answer", 1.0)
     assert berlin.target == TWO
-    berlin.avoid(ONE)
+    assert berlin.addresses.failed(ONE, "no answer", 2.0)
     assert berlin.target == TWO, "a second call that failed there says nothing new"
     berlin.resolved((ONE, TWO))
     assert berlin.target == TWO, "the one in use stays"
-    berlin.avoid(TWO)
+    berlin.resolved((ONE,))
     assert berlin.target == ONE
-    berlin.resolved((TWO,))
-    assert berlin.target == TWO
 
 
 def test_the_clock_is_the_configured_one_until_measured() -> None:
@@ -67,3 +65,16 @@ def test_the_clock_is_the_configured_one_until_measured() -> None:
     assert berlin.no_answer().bound == 4.0
     berlin.roundtrip.observe(0.02)
     assert berlin.no_answer().bound == 0.8
+
+
+def test_fixed_clocks_are_the_configured_ones_whatever_was_measured() -> None:
+    berlin = trunk()
+    berlin.clocks_fixed = True
+    for _ in range(20):
+        berlin.roundtrip.observe(0.02)
+        berlin.setup.observe(1.0)
+    assert berlin.no_answer() == (4.0, 0.5)
+    assert berlin.no_answer(2.0) == (2.0, 2.0 / 4.5)
+    assert berlin.no_ringing(12.0) == 12.0
+    berlin.clocks_fixed = False
+    assert (berlin.no_answer().bound, berlin.no_ringing(12.0)) == (0.8, 6.0)

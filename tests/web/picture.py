@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from sipfailover.proxy.view import AccountView, AddressView, CallView, EngineView, FailoverView, TrunkView
+from sipfailover.proxy.view import AccountView, AddressView, CallView, EngineView, FailoverView, TollView, TrunkView
 
 NOW = 10_000.0
 """Monotonic seconds of every picture: 10:31:07 on Monday, 23 November 2026, in Winterthur."""
@@ -55,6 +55,16 @@ ACCOUNT = AccountView(
     rewritten=False,
     stale=1,
     others=0,
+)
+
+TOLL = TollView(
+    kind="abroad",
+    calls=20,
+    calls_per_hour=20,
+    minutes=84.26,
+    minutes_per_day=None,
+    refused={"place": 0, "calls": 3, "minutes": 0},
+    stopped="abroad: 20 calls in the last hour, 20 are allowed",
 )
 
 DEAD_MAIN = replace(
@@ -117,6 +127,7 @@ def picture(*trunks: TrunkView, **changes: Any) -> EngineView:
         last_failover=None,
         own_line="",
         own_line_since=None,
+        own_line_excuses=False,
         transactions=7,
         requests={("pbx", "in", "INVITE"): 12, ("other", "in", "XYZZY"): 2, ("other", "in", "FROB"): 3},
         responses={("trunk", "in", "2xx"): 11},

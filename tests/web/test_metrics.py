@@ -8,10 +8,11 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from sipfailover.proxy.facts import AttemptEnded, CallEnded, ProbeEnded, RegistrationChanged, TrunkChanged
+from sipfailover.proxy.view import Fill, LoadView
 from sipfailover.web import Metrics
 from sipfailover.web.metrics import REROUTES_REMEMBERED_MAX
 from tests.web.office import Office
-from tests.web.picture import ACCOUNT, BACKUP, MAIN, NOW, PBX, failed_over, picture, wall
+from tests.web.picture import ACCOUNT, BACKUP, MAIN, NOW, PBX, TOLL, failed_over, picture, wall
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -58,7 +59,7 @@ def read(metrics: Metrics, view: object = None) -> Samples:
     return {(s.name, frozenset(s.labels.items())): s.value for family in families for s in family.samples}
 
 
-def value(samples: Samples, name: str, **labels: str) -> float | None:
+def value(samples: Samples, name: str, /, **labels: str) -> float | None:
     return samples.get((f"sipfailover_{name}", frozenset(labels.items())))
 
 
@@ -95,6 +96,13 @@ def test_trunks_are_read_from_the_engine_at_the_scrape() -> None:
     assert value(samples, "last_failover_timestamp_seconds") == wall(NOW - 187).timestamp()
     assert value(samples, "calls") == 2
     assert value(samples, "transactions") == 7
+
+
+def test_tolls_are_shown_by_kind_and_what_was_refused_by_its_reason() -> None:
+    samples = read(Metrics(version="1", loop="uvloop"), picture(tolls=(TOLL,)))
+    assert value(samples, "toll_calls_last_hour", kind="abroad") == 20
+    assert value(samples, "toll_minutes_today", kind="abroad") == 84.26
+    assert value(samples, "toll_refused_total", kind="abroad", why="calls") == 3
 
 
 def test_a_pbx_that_has_not_registered_is_not_up() -> None:
@@ -144,6 +152,24 @@ def test_messages_are_counted_by_the_engine_and_odd_methods_folded() -> None:
     assert value(samples, "sip_responses_total", side="trunk", direction="in", code_class="2xx") == 11
     assert value(samples, "sip_retransmissions_total", direction="in", method="INVITE") == 1
     assert value(samples, "sip_rejected_total", why="malformed") == 4
+
+
+def test_load_bounds_and_sockets_are_there() -> None:
+    view = replace(
+        picture(),
+        load=LoadView(behind=0.25, calls_per_second=120.0, share=40.0, banned=3, bans=7),
+        bounds=(Fill("calls", 12, 20_000), Fill("transport_accepted", 5, 1024)),
+        transport={"kernel_drops": 9, "shut_out": 100},
+    )
+    samples = read(Metrics(version="1", loop="uvloop"), view)
+    assert value(samples, "behind_seconds") == 0.25
+    assert value(samples, "calls_shed") == 1
+    assert (value(samples, "banned_addresses"), value(samples, "bans_total")) == (3, 7)
+    assert value(samples, "bound_used", name="calls") == 12
+    assert value(samples, "bound_limit", name="transport_accepted") == 1024
+    assert value(samples, "transport_total", what="shut_out") == 100
+    calm = read(Metrics(version="1", loop="uvloop"))
+    assert (value(calm, "calls_shed"), value(calm, "behind_seconds")) == (0, 0)
 
 
 def test_a_rerouted_call_is_counted_with_the_reason_of_the_first_failure() -> None:

@@ -12,6 +12,7 @@ from aiohttp.web import Application, Request
 
 from sipfailover.errors import TransportError
 from sipfailover.ledger import Ledger
+from sipfailover.proxy.view import Fill, LoadView
 from sipfailover.trouble import Troubles
 from sipfailover.web import server as web_server
 from tests.web.office import Office
@@ -23,6 +24,7 @@ from tests.web.picture import (
     MAIN,
     PBX,
     TALKING,
+    TOLL,
     TWO_ADDRESSES,
     failed_over,
     picture,
@@ -116,6 +118,43 @@ async def test_status_has_the_picture_with_times_and_masked_numbers(client: Clie
     assert status["calls"]["shown"][0]["duration_seconds"] == 92
     assert status["warnings"] == ["pbx: no certificate yet", "Only 4 channels on backup."]
     assert "3210019" not in json.dumps(status)
+
+
+async def test_status_says_how_we_keep_up_and_how_full_everything_is(client: Client, office: Office) -> None:
+    office.view = replace(
+        picture(),
+        load=LoadView(behind=0.2504, calls_per_second=120.04, share=40.0, banned=3, bans=7),
+        bounds=(Fill("calls", 12, 20_000),),
+        transport={"kernel_drops": 9, "shut_out": 100},
+        rejected={"late": 5},
+    )
+    status = await (await client.get("/status")).json()
+    assert status["load"] == {
+        "behind_seconds": 0.25,
+        "new_calls_per_second": 120.0,
+        "share_of_one_source": 40.0,
+        "banned_addresses": 3,
+        "not_served": {"late": 5},
+        "kernel_drops": 9,
+        "shut_out": 100,
+    }
+    assert status["bounds"] == [{"name": "calls", "now": 12, "at_most": 20_000}]
+    assert status["warnings"] == ["Overloaded: no source may begin more than 40 calls a second now"]
+    office.view = picture()
+    calm = await (await client.get("/status")).json()
+    assert (calm["load"]["new_calls_per_second"], calm["load"]["share_of_one_source"]) == (None, None)
+    assert calm["warnings"] == []
+
+
+async def test_status_and_page_say_which_calls_are_refused_as_toll_fraud(client: Client, office: Office) -> None:
+    office.view = picture(tolls=(TOLL,))
+    status = json.loads(await (await client.get("/status")).text())
+    (toll,) = status["toll_fraud"]
+    assert (toll["kind"], toll["calls_in_the_last_hour"], toll["calls_per_hour"]) == ("abroad", 20, 20)
+    assert (toll["minutes_today"], toll["minutes_per_day"], toll["refused"]["calls"]) == (84.3, None, 3)
+    said = "Calls are refused by toll_fraud. abroad: 20 calls in the last hour, 20 are allowed."
+    assert status["warnings"] == [said]
+    assert said in await (await client.get("/")).text()
 
 
 async def test_status_has_the_registration_in_parts_with_masked_numbers(client: Client, office: Office) -> None:
@@ -324,21 +363,54 @@ async def test_an_occupied_port_is_named(office: Office) -> None:
         await occupier.stop()
 
 
-async def test_a_crowd_gets_no_more_than_the_bound(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_crowd_gets_no_more_than_the_bound_and_the_oldest_gives_way(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(web_server, "CONNECTIONS_MAX", 3)
     server = office.server()
     await server.start()
-    pairs = [await asyncio.open_connection(*server.address) for _ in range(3)]
+    pairs = [await asyncio.open_connection(*server.address) for _ in range(4)]
     try:
-        reader, writer = await asyncio.open_connection(*server.address)
         with contextlib.suppress(ConnectionResetError):  # The usual way: an abort.
             async with asyncio.timeout(5):
-                assert await reader.read() == b""
-        writer.close()
-        pairs[0][1].write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert b"200 OK" in await pairs[0][0].read()
+                assert await pairs[0][0].read() == b""
+        pairs[1][1].write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"200 OK" in await pairs[1][0].read(), "only one had to go"
     finally:
         for _, held in pairs:
+            held.close()
+        await server.stop()
+
+
+async def test_idle_connections_do_not_keep_the_health_check_from_its_answer(
+    office: Office, session: ClientSession
+) -> None:
+    server = office.server()
+    await server.start()
+    crowd = [await asyncio.open_connection(*server.address) for _ in range(web_server.CONNECTIONS_MAX + 20)]
+    try:
+        for _ in range(5):
+            assert (await session.get(server.url + "healthz")).status == 200
+    finally:
+        for _, held in crowd:
+            held.close()
+        await server.stop()
+
+
+async def test_who_holds_most_places_loses_one_and_nobody_else_does(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web_server, "CONNECTIONS_MAX", 5)
+    server = office.server()
+    await server.start()
+    quiet = await asyncio.open_connection(*server.address, local_addr=("127.0.0.2", 0))
+    crowd = [await asyncio.open_connection(*server.address, local_addr=("127.0.0.3", 0)) for _ in range(12)]
+    try:
+        quiet[1].write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        async with asyncio.timeout(5):
+            assert b"200 OK" in await quiet[0].read(), "the oldest of all, and yet it stays"
+    finally:
+        for _, held in (quiet, *crowd):
             held.close()
         await server.stop()
 

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sipfailover.trunk.masking import HIDDEN_DIGITS
 from sipfailover.web import mask, sentence
-from sipfailover.web.words import HIDDEN_DIGITS, clock, lasted, milliseconds, rfc3339, talk_time
+from sipfailover.web.words import clock, lasted, milliseconds, rfc3339, talk_time
 from tests.web.picture import BACKUP, DEAD_BACKUP, DEAD_MAIN, MAIN, NOW, PBX, TO_BACKUP, failed_over, picture, wall
 
 SUSPECT_MAIN = replace(MAIN, health="Suspect", why="one OPTIONS without an answer")
@@ -19,14 +20,15 @@ SILENT = "main and backup fell silent in the same moment"
 
 SENTENCES = {
     "it is our own line": (
-        picture(SUSPECT_MAIN, BACKUP, own_line=SILENT, own_line_since=NOW - 180),
+        picture(SUSPECT_MAIN, BACKUP, own_line=SILENT, own_line_since=NOW - 180, own_line_excuses=True),
         "down",
         f"It is probably our own line since 10:28: {SILENT}. No trunk is blamed.",
     ),
     "it is our own DNS": (
         picture(own_line="the name of no trunk resolves (timeout)", own_line_since=NOW - 180),
         "degraded",
-        "It is probably our own line since 10:28: the name of no trunk resolves (timeout). No trunk is blamed.",
+        "It is probably our own line since 10:28: the name of no trunk resolves (timeout). "
+        "No trunk is blamed for that, and the last good addresses are used.",
     ),
     "all is well": (picture(), "ok", "All good. Calls run over main."),
     "one trunk only": (picture(MAIN), "ok", "All good. Calls run over main."),

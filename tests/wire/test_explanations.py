@@ -25,6 +25,7 @@ def test_reasons_inform_and_never_raise() -> None:
         (b"0", RetryAfter(0, None, b"")),
         (b"949302838503028349304023988", RetryAfter(2**31 - 1, None, b"")),  # RFC 4475 §3.1.2.5
         (b"5;duration=99999999999999999999", RetryAfter(5, 2**31 - 1, b"")),
+        (b'5;duration="', RetryAfter(5, None, b"")),  # what cannot be read is left out, and the seconds count
         (b"", None),
         (b"-1", None),
         (b"soon", None),

@@ -4,8 +4,11 @@ import pytest
 
 from sipfailover.errors import WireError
 from sipfailover.wire.fields import (
+    HEAD_KEPT_BYTES,
+    HEADS_KEPT,
     NameAddr,
     Via,
+    _via_head,
     end_of_quoted,
     first_value,
     host_port,
@@ -184,6 +187,7 @@ class TestLists:
         [
             (b"", []),
             (b" , ,", []),
+            (b" , a", [b"a"]),
             (b"a", [b"a"]),
             (b"a , b,,c", [b"a", b"b", b"c"]),
             (b'"A, B" <sip:a@x>, "B" <sip:b@x>', [b'"A, B" <sip:a@x>', b'"B" <sip:b@x>']),
@@ -309,3 +313,31 @@ class TestCSeq:
 )
 def test_a_name_that_needs_quotes_is_written_with_them(value: bytes, written: bytes) -> None:
     assert NameAddr.parse(value).to_bytes() == written
+
+
+class TestViaHeads:
+    """The beginning of a Via is remembered, because a peer always writes the same."""
+
+    def test_the_same_beginning_with_other_parameters_is_another_via(self) -> None:
+        one, two = (Via.parse(b"SIP/2.0/UDP 192.0.2.10:5060;branch=%b" % branch) for branch in (b"one", b"two"))
+        assert (one.branch, two.branch, one.host, two.host) == (b"one", b"two", b"192.0.2.10", b"192.0.2.10")
+
+    def test_what_cannot_be_read_cannot_be_read_again(self) -> None:
+        for _ in range(2):
+            with pytest.raises(WireError):
+                Via.parse(b"SIP/2.0/UDP 192.0.2.10:99999;branch=one")
+
+    def test_strangers_cannot_fill_the_memory(self) -> None:
+        for number in range(HEADS_KEPT + 100):
+            Via.parse(b"SIP/2.0/UDP host-%d.example" % number)
+        kept = _via_head.cache_info().currsize
+        Via.parse(b"SIP/2.0/UDP %b.example" % (b"x" * HEAD_KEPT_BYTES))
+        assert kept == _via_head.cache_info().currsize == HEADS_KEPT
+
+    @pytest.mark.parametrize(
+        "params",
+        [b";branch=a b;rport", b';branch="a;b";rport', b";branch", b";branch=", b";BRANCH=x", b";rport;branch=y"],
+    )
+    def test_the_quick_way_to_the_branch_and_the_long_one_agree(self, params: bytes) -> None:
+        via = Via.parse(b"SIP/2.0/UDP 192.0.2.10" + params)
+        assert via.branch == (param(via.params, b"branch") or b"")
