@@ -31,6 +31,8 @@ CANARIES = {
     "pbx.password": "canary-pbx-Kuckuck",
     "trunks.password": "canary-trunk-Rotkehlchen",
     "status.token": "canary-token-Zaunkoenig",
+    "notify.password": "canary-mail-Wendehals",
+    "notify.webhook": "http://127.0.0.1:9/canary-hook-Pirol",
 }
 PATHS = ("/", "/status", "/status?plain", "/metrics", "/readyz?verbose", "/healthz", "/nothing", "/%00")
 FILE_CANARY = "canary-file-Wiedehopf"
@@ -45,6 +47,9 @@ status: {{listen: "127.0.0.1:{page}", token: {token}}}
 history: {{file: history.db}}
 monitor: {{options_every: 1s, timeout: 500ms}}
 log: {{level: debug}}
+notify:
+  - {{email: it@a.example, smtp: smtp://127.0.0.1:9, sender: t@a.example, username: u, password: {mail_secret}}}
+  - {{webhook: "{hook_secret}", username: u, password: {mail_secret}}}
 """
 
 
@@ -164,7 +169,8 @@ def test_no_secret_is_written_anywhere(tmp_path: Path) -> None:
         SETTINGS.format(
             pbx=free(), sip=sip, page=page, refuses=refuses.port, dark=dark.port, noise=noise.port,
             pbx_secret=CANARIES["pbx.password"], trunk_secret=CANARIES["trunks.password"],
-            token=CANARIES["status.token"],
+            token=CANARIES["status.token"], mail_secret=CANARIES["notify.password"],
+            hook_secret=CANARIES["notify.webhook"],
         )
     )  # fmt: skip
     file.chmod(0o600)
@@ -191,7 +197,7 @@ def test_no_secret_is_written_anywhere(tmp_path: Path) -> None:
             assert process.wait(20) == 0
         finally:
             process.kill()
-    for words in (["check", "-c", str(file)], ["schema"]):
+    for words in (["check", "-c", str(file)], ["notify", "test", "-c", str(file)], ["schema"]):
         done = subprocess.run([*program, *words], capture_output=True, timeout=60, env=environment, check=False)
         out += done.stdout + done.stderr
     file.write_text(file.read_text() + "\nlog: {level: nonsense}\nstatus: {token: [a]}\n")
@@ -205,7 +211,7 @@ def test_no_secret_is_written_anywhere(tmp_path: Path) -> None:
     assert any(b"\r\nAuthorization: Digest " in one for one in refuses.heard)
     assert b"wrong password" in whole
     for canary in (*CANARIES.values(), FILE_CANARY):
-        for form in forms(canary):
+        for form in forms(canary.rpartition("/")[2]):
             assert form not in whole + out, f"{canary} is seen as {form!r}"
 
 
@@ -234,11 +240,12 @@ def test_settings_told_back_have_no_secret(tmp_path: Path) -> None:
         SETTINGS.format(
             **{**ports, "refuses": 5071, "dark": 5072, "noise": 5073}, sip=5060, page=8080,
             pbx_secret=CANARIES["pbx.password"], trunk_secret=CANARIES["trunks.password"],
-            token=CANARIES["status.token"],
+            token=CANARIES["status.token"], mail_secret=CANARIES["notify.password"],
+            hook_secret=CANARIES["notify.webhook"],
         )
     )  # fmt: skip
     settings = load(str(file), {})
     told = [repr(settings), str(settings), settings.model_dump_json(), str(settings.model_dump()), *describe(settings)]
     told += [json.dumps(json_schema()), *map(str, settings.warnings)]
     for canary in (*CANARIES.values(), FILE_CANARY):
-        assert not any(canary in one for one in told)
+        assert not any(canary.rpartition("/")[2] in one for one in told)

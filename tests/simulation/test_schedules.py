@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from sipfailover.flow import Send
-from sipfailover.proxy import AttemptEnded, Engine, Record, hedging, ladder, rung
+from sipfailover.proxy import AttemptEnded, Engine, Record, ending, hedging, ladder, rung
 from sipfailover.proxy.call import Clock
 from sipfailover.proxy.core import Core
 from sipfailover.proxy.inside import Inside
@@ -247,7 +247,7 @@ def hedge_after_ringing(patch: Patch) -> None:
 
 def drop_final(patch: Patch) -> None:
     """The caller is not told that all trunks failed."""
-    patch.setattr(Ladder, "_fail", lambda self, call, *_args: self.core.end(call, 503, "", _args[-1], "trunk failed"))
+    patch.setattr(ending, "fail", lambda core, call, _final, now: core.end(call, 503, "", now, "trunk failed"))
 
 
 SABOTAGE: dict[str, tuple[Callable[[Patch], None], str]] = {
