@@ -7,7 +7,7 @@ once, until it has been calm for a while.
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sipfailover.alerts.condition import Condition, Severity
 from sipfailover.proxy.facts import CallEnded, Fact
@@ -22,6 +22,10 @@ FLAPS, FLAPS_WITHIN = 3, 3600.0
 """So many beginnings told of the same condition within so many seconds, and it is told as flapping."""
 CALM = 1800.0
 """Seconds without a change until flapping is over."""
+LED_TO_IT = 60.0
+"""Calls that ended so many seconds before a condition was seen are counted with it: they showed it."""
+LATELY_MAX = 1000
+"""Calls that are remembered for that; the oldest is forgotten, and the count is a little low."""
 OPEN_MAX = 200
 """Conditions that are followed at once; the newest beyond that are not told of."""
 
@@ -86,6 +90,8 @@ class Incidents:
         again, and their end is."""
         self._histories: dict[str, _History] = {}
         self._notices: list[Notice] = []
+        self._ended_lately: deque[tuple[float, bool, bool]] = deque(maxlen=LATELY_MAX)
+        """(when, rerouted, lost) of the last calls that did not go their usual way."""
 
     @property
     def told(self) -> list[tuple[Condition, float]]:
@@ -97,6 +103,8 @@ class Incidents:
         if not isinstance(fact, CallEnded) or fact.direction != "outbound":
             return
         lost = fact.result == "trunk failed"
+        if fact.rerouted or lost:
+            self._ended_lately.append((fact.at, fact.rerouted, lost))
         for one in self.open.values():
             one.rerouted += fact.rerouted
             one.lost += lost
@@ -120,9 +128,12 @@ class Incidents:
         for key, condition in present.items():
             one = self.open.get(key)
             if one is not None:
-                one.condition, one.gone_at = condition, None
+                # The evidence stays what it was at first: on the way back a trunk's own words speak of that.
+                one.condition, one.gone_at = replace(condition, why=one.condition.why), None
             elif len(self.open) < OPEN_MAX:
-                self.open[key] = Incident(condition, now)
+                before = [call for call in self._ended_lately if call[0] >= now - LED_TO_IT]
+                rerouted, lost = sum(call[1] for call in before), sum(call[2] for call in before)
+                self.open[key] = Incident(condition, now, rerouted=rerouted, lost=lost)
         for key, one in self.open.items():
             if key not in present and one.gone_at is None:
                 one.gone_at = now

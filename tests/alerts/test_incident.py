@@ -1,5 +1,7 @@
 """Incidents: one message for each, joined, with its end, and none for what nobody needs to know."""
 
+from dataclasses import replace
+
 from sipfailover.alerts.condition import Condition, Severity
 from sipfailover.alerts.incident import (
     BEGAN,
@@ -122,6 +124,17 @@ def test_calls_are_counted_while_it_lasts() -> None:
     ):
         world.incidents.record(fact)
     assert world.live(60)[0].counts == (2, 1)
+
+
+def test_calls_that_showed_it_are_counted_and_its_evidence_is_that_of_its_beginning() -> None:
+    world = World()
+    world.now = 101.0
+    world.incidents.record(ended(1, trunk="backup"))
+    assert kinds(world.live(60, MAIN)) == [BEGAN]
+    world.live(60, replace(MAIN, why="nothing failed for 5 s; single calls show whether calls work"))
+    (over,) = world.live(60)
+    assert over.counts == (1, 0)
+    assert over.incidents[0].condition.why == MAIN.why
 
 
 def test_an_emergency_call_that_went_another_way_is_told_at_once() -> None:
