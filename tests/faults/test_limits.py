@@ -60,6 +60,14 @@ def test_with_few_descriptors_a_crowd_is_bounded_and_costs_no_call(stage: Stage)
         street.calls(2)
 
 
+def is_well(street: Street) -> bool:
+    """Whether the page says so; while descriptors are short it is cut off now and then, as everybody is."""
+    try:
+        return "Connections" not in street.warnings()
+    except OSError:
+        return False
+
+
 @needs_programs("prlimit")
 def test_when_the_descriptors_are_used_up_calls_go_on_and_nothing_spins_and_it_is_told(stage: Stage) -> None:
     with Street(stage, settings=WITH_TCP) as street:
@@ -75,7 +83,7 @@ def test_when_the_descriptors_are_used_up_calls_go_on_and_nothing_spins_and_it_i
         # Who waits in the backlog is taken a few at a time, twice a second.
         street.hang_up(held)
         until(lambda: held.ended_at, 5.0, "the call before it ends", street.service)
-        until(lambda: street.ready() and "Connections" not in street.warnings(), 15.0, "all is well", street.service)
+        until(lambda: is_well(street), 15.0, "all is well", street.service)
         street.calls(2)
 
 
