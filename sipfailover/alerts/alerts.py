@@ -64,6 +64,7 @@ class Alerts:
     def problem(self) -> str:
         """What could not be delivered, for the operator; "" while all is."""
         failing = [f"{box.name}: {box.problem}" for box in self.boxes.values() if box.problem]
+        failing += [f"{box.name}: {box.dropped} were never delivered" for box in self.boxes.values() if box.dropped]
         return "; ".join([*failing, *([self._trouble] if self._trouble else [])])
 
     def start(self) -> None:
@@ -84,8 +85,9 @@ class Alerts:
             self._save()
 
     def record(self, fact: Fact) -> None:
-        """Take note of a fact. On the path, so it only counts."""
-        self.incidents.record(fact)
+        """Take note of a fact. On the path, so it only counts; and nothing where nobody is to be told."""
+        if self._tasks:
+            self.incidents.record(fact)
 
     async def _look_always(self) -> None:
         while True:

@@ -17,7 +17,7 @@ JOIN = {Severity.NOTICE: 30.0, Severity.WARNING: 30.0, Severity.CRITICAL: 5.0}
 CLEAR_FOR = 10.0
 """Seconds that a condition must be gone to be over: a look between two states is no recovery."""
 REMIND_CRITICAL = 900.0
-"""Seconds between two reminders while calls fail; for what is less, the target says how often."""
+"""Seconds between two reminders while calls fail. Of what is less, nobody is reminded."""
 FLAPS, FLAPS_WITHIN = 3, 3600.0
 """So many beginnings told of the same condition within so many seconds, and it is told as flapping."""
 CALM = 1800.0
@@ -170,7 +170,7 @@ class Incidents:
         return history.flapping or often
 
     def _reminders(self, now: float) -> list[Notice]:
-        """While calls fail, every quarter of an hour; less is reminded of by each target in its own time."""
+        """While calls fail, every REMIND_CRITICAL."""
         due = [
             one
             for one in self.open.values()

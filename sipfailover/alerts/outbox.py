@@ -22,7 +22,8 @@ RETRY_FIRST, RETRY_MOST = 10.0, 600.0
 """Seconds until a letter is tried again: doubled each time, up to the second."""
 GIVE_UP_AFTER = 86_400.0
 """Seconds after which a letter is not tried any more: nobody wants yesterday's news."""
-FILE_MAX_BYTES = 1 << 20
+FILE_MAX_BYTES = 16 << 20
+"""More than LETTERS_MAX for each of the most targets there may be; a longer file is none of ours."""
 
 
 @dataclass(slots=True, eq=False)
@@ -48,8 +49,6 @@ class Box:
     """Letters that were never delivered."""
     problem: str = ""
     """Why the last try failed; "" since one went well."""
-    problem_since: float = 0.0
-    delivered: int = 0
 
     def put(self, letter: Letter) -> None:
         """Deliver this one too, in its turn."""
@@ -73,7 +72,6 @@ class Box:
         """It was delivered."""
         if letter in self.letters:
             self.letters.remove(letter)
-        self.delivered += 1
         self.problem = ""
 
     def failed(self, letter: Letter, why: str, now: float) -> None:
@@ -82,8 +80,6 @@ class Box:
         again = now + min(RETRY_MOST, RETRY_FIRST * 2 ** (letter.tries - 1))
         for one in self.letters:
             one.due_at = max(one.due_at, again)
-        if not self.problem:
-            self.problem_since = now
         self.problem = why
 
 

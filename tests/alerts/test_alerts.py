@@ -17,6 +17,7 @@ from sipfailover.alerts.condition import Severity
 from sipfailover.config import Notify, Settings
 from sipfailover.proxy.view import EngineView
 from tests.alerts.sinks import webhook
+from tests.alerts.test_incident import ended
 from tests.web.picture import BACKUP, DEAD_MAIN, TO_BACKUP, picture
 
 FAILED_OVER = picture(trunks=(DEAD_MAIN, BACKUP), active_trunk="backup", last_failover=TO_BACKUP)
@@ -169,3 +170,12 @@ async def test_a_test_message_says_of_each_target_how_it_went(tmp_path: Path) ->
         assert found[1][0] == "slack to 127.0.0.1"
         assert found[1][1]
         assert hook.posts[0]["subject"] == "[sipfailover] This is a test message"
+
+
+async def test_where_nobody_is_to_be_told_nothing_is_kept_of_calls(tmp_path: Path) -> None:
+    alerts = Office(tmp_path).alerts()
+    alerts.start()
+    for number in range(10):
+        alerts.record(ended(number, trunk="", result="trunk failed", emergency=True))
+    assert alerts.incidents.look((), 1000.0) == []
+    await alerts.close()
