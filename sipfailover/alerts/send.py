@@ -25,7 +25,6 @@ WITHIN = 20.0
 """Seconds for one delivery, and for each step of one by mail."""
 ANSWER_MAX = 300
 """Characters of a refusal that are shown."""
-SMTP_PORTS = {"smtp": 25, "smtps": 465}
 
 COLOURS = {Severity.NOTICE: "accent", Severity.WARNING: "warning", Severity.CRITICAL: "attention"}
 PRIORITIES = {Severity.NOTICE: 3, Severity.WARNING: 4, Severity.CRITICAL: 5}
@@ -68,22 +67,21 @@ def letter(target: Notify, words: Words, site: str) -> EmailMessage:
 
 
 def _mail(target: Notify, words: Words, site: str) -> None:
-    parts = urlsplit(target.smtp)
-    host, port = parts.hostname or "", parts.port or SMTP_PORTS[parts.scheme]
+    scheme, host, port = target.server
     source = (target.local_address, 0) if target.local_address else None
     trust = ssl.create_default_context()
     try:
         server: smtplib.SMTP
-        if parts.scheme == "smtps":
+        if scheme == "smtps":
             server = smtplib.SMTP_SSL(host, port, timeout=WITHIN, source_address=source, context=trust)
         else:
             server = smtplib.SMTP(host, port, timeout=WITHIN, source_address=source)
         with server:
             server.ehlo()
-            if parts.scheme == "smtp" and server.has_extn("starttls"):
+            if scheme == "smtp" and server.has_extn("starttls"):
                 server.starttls(context=trust)
                 server.ehlo()
-            elif parts.scheme == "smtp" and target.password is not None:
+            elif scheme == "smtp" and target.password is not None:
                 raise NotDelivered(f"{host} offers no STARTTLS, and the password is not sent in clear text")
             if target.password is not None:
                 server.login(target.username, target.password.get_secret_value())

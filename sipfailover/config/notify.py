@@ -108,6 +108,12 @@ class Notify(Section):
             raise ValueError("local_address must be an IP address of this machine")
         return self
 
+    @property
+    def server(self) -> tuple[str, str, int]:
+        """(`smtp` or `smtps`, host, port) of the mail server."""
+        parts = urlsplit(self.smtp)
+        return parts.scheme, parts.hostname or "", parts.port or SMTP_PORTS[parts.scheme]
+
     def __str__(self) -> str:
         """Who is told, without a secret."""
         if self.email:

@@ -1,6 +1,7 @@
 """Letters that wait: tried again, kept over a restart, bounded in number and age."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from sipfailover.alerts import outbox
 from sipfailover.alerts.condition import Condition, Severity
 from sipfailover.alerts.outbox import GIVE_UP_AFTER, LETTERS_MAX, RETRY_MOST, Box, Letter
 from sipfailover.alerts.text import Words
+from sipfailover.config.model import MAX_NOTIFY
 
 WORDS = Words("began", Severity.WARNING, "2026-11-23T10:31:07+01:00", "main is down", "calls run over backup")
 
@@ -94,3 +96,13 @@ def test_a_disk_that_refuses_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert "cannot write" in outbox.save(str(tmp_path / "file" / "alerts.json"), [], [])
     assert outbox.load(None) == outbox.Kept({}, [])
+
+
+def test_as_many_letters_as_there_may_be_come_back(tmp_path: Path) -> None:
+    file = str(tmp_path / "messages.json")
+    boxes = [Box(f"target {number}") for number in range(MAX_NOTIFY)]
+    for box in boxes:
+        box.letters.extend(Letter(replace(WORDS, cause="x" * 2000), 1000.0) for _ in range(LETTERS_MAX))
+    assert outbox.save(file, boxes, []) == ""
+    found = outbox.load(file).letters
+    assert {name: len(letters) for name, letters in found.items()} == {box.name: LETTERS_MAX for box in boxes}
